@@ -1,0 +1,1 @@
+"""Measures model files; and the scripts behind every number in the documents."""

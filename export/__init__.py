@@ -1,0 +1,1 @@
+"""Keras model in, files out."""

@@ -1,0 +1,65 @@
+"""The keras-effnet command: a thin layer, one file for each subcommand."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from keras_effnet import __version__
+from keras_effnet.errors import InputError
+
+# In the order of a user's road. Each module has a docstring, `add_arguments`
+# and `run`.
+COMMANDS = ("models", "show", "predict", "export", "benchmark", "scale", "demo")
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        prog="keras-effnet",
+        description="EfficientNet for phones: networks, weights, training, export "
+        "to .tflite, accuracy and latency of the same file.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"keras_effnet.cli.{name}")
+        summary = module.__doc__.split("\n")[0]
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv=None):
+    """Runs one command.
+
+    Args:
+        argv: The arguments after the program's name; `sys.argv`'s when `None`.
+
+    Returns:
+        The exit code: 0, or 1 after a line on standard error that says which
+        input was wrong.
+    """
+    # TensorFlow's start-up notes would bury the one line that matters.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except InputError as error:
+        print(f"keras-effnet: error: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader (head, less) left; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("keras-effnet: stopped", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Writing files so that a half-written one is never left behind."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+from keras_effnet.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A temporary path that becomes `path` when the block ends without an error.
+
+    The temporary file stands in the same folder and keeps the suffix, which
+    some writers (Keras, matplotlib) choose the format by.
+
+    Args:
+        path: Where the file shall be; missing folders are made.
+
+    Yields:
+        A `pathlib.Path` to write to.
+
+    Raises:
+        InputError: The folder can't be written to.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory")
+        handle, name = tempfile.mkstemp(
+            prefix=".writing-", suffix=path.name, dir=path.parent
+        )
+    except OSError as error:
+        raise InputError(
+            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+    os.close(handle)
+    temporary = pathlib.Path(name)
+    try:
+        # mkstemp makes private files; a result should be as readable as others.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Writes a text file, UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,417 @@
+"""The networks: one builder, and a constructor for each published network."""
+
+import dataclasses
+
+import keras
+from keras import layers
+
+from keras_effnet import blocks
+from keras_effnet import preprocessing
+from keras_effnet import scaling
+from keras_effnet import weights as weights_room
+from keras_effnet.errors import InputError
+from keras_effnet.specs import get_spec
+
+# tensorflow/tpu `dense_kernel_initializer`.
+_DENSE_INITIALIZER = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_out", "distribution": "uniform"},
+}
+
+
+def build_model(
+    spec,
+    *,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    include_preprocessing=True,
+    name=None,
+    activation=None,
+    dropout_rate=None,
+    drop_connect_rate=None,
+    bn_momentum=None,
+    features_only=False,
+    include_top_conv=None,
+    fused_stages=None,
+):
+    """Builds a network as a flat functional graph of stock Keras layers.
+
+    Args:
+        spec: A `keras_effnet.specs.ModelSpec` or the name of a published
+            network. `compound_scale` and `scaled_spec` make new ones.
+        include_top: Whether to add pooling, dropout and the classifier.
+        weights: `None` for random ones, or the path of a weights file.
+        input_tensor: A Keras tensor to build on.
+        input_shape: `(height, width, channels)` without the batch; height and
+            width may be `None` without the top. Any number of channels.
+        pooling: Without the top: `None`, `"avg"` or `"max"`.
+        classes: Number of classes.
+        classifier_activation: Of the last layer; `None` returns logits.
+        include_preprocessing: Whether the model takes 0-255 pixels and
+            normalises them itself.
+        name: Of the model.
+        activation: A Keras activation name, or a layer such as
+            `Swish(trainable_beta=True)`; the published one when `None`.
+        dropout_rate: Before the classifier; the published one when `None`.
+        drop_connect_rate: Of the last block, growing linearly from 0; the
+            published one when `None`.
+        bn_momentum: Of every BatchNormalization; the published one when
+            `None`. Short training runs on little data need about 0.9.
+        features_only: Return five maps at strides 2, 4, 8, 16 and 32, for
+            detection and segmentation.
+        include_top_conv: Whether the last 1x1 convolution is built; by
+            default yes, but not with `features_only`.
+        fused_stages: Numbers from 1 of the stages that use Fused-MBConv; the
+            published ones when `None` (EfficientNetV2 paper, Table 3).
+
+    Returns:
+        A `keras.Model`. Input: float, `(batch, height, width, channels)`,
+        0-255 RGB with `include_preprocessing`. Output: `(batch, classes)`
+        probabilities with the top, else a map `(batch, h, w, channels)`, a
+        vector `(batch, channels)` with `pooling`, or a list of five maps with
+        `features_only`.
+
+    Raises:
+        InputError: An argument is impossible, or the weights do not fit.
+    """
+    spec = _resolve(
+        get_spec(spec) if isinstance(spec, str) else spec,
+        dropout_rate=dropout_rate,
+        drop_connect_rate=drop_connect_rate,
+        bn_momentum=bn_momentum,
+    )
+    activation = spec.activation if activation is None else activation
+    _check_arguments(include_top, pooling, classes, features_only, include_top_conv)
+    stages = _with_fused(scaling.scaled_stages(spec), fused_stages)
+    if include_top_conv is None:
+        include_top_conv = not features_only
+
+    inputs = _inputs(spec, include_top and not features_only, input_shape, input_tensor)
+    x = inputs
+    if include_preprocessing:
+        channels = inputs.shape[blocks.channel_axis()]
+        x = preprocessing.normalize(
+            x, preprocessing.for_spec(spec).for_channels(channels)
+        )
+    x = blocks.conv_bn_act(
+        x,
+        scaling.stem_filters(spec),
+        strides=2,
+        activation=activation,
+        bn_momentum=spec.bn_momentum,
+        name="stem_",
+    )
+    x, features = _stages(x, spec, stages, activation)
+    if include_top_conv:
+        x = blocks.conv_bn_act(
+            x,
+            scaling.top_filters(spec),
+            kernel_size=1,
+            activation=activation,
+            bn_momentum=spec.bn_momentum,
+            name="top_",
+        )
+    features[-1] = x
+    if features_only:
+        outputs = features
+    elif include_top:
+        outputs = _classifier(x, spec, classes, classifier_activation)
+    else:
+        outputs = _pool(x, pooling)
+
+    if input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(inputs, outputs, name=name or spec.model_name)
+    if weights is not None:
+        weights_room.load_weights(model, weights)
+    return model
+
+
+def _resolve(spec, **overrides):
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    for key, value in overrides.items():
+        if not 0 <= value < 1:
+            raise InputError(
+                f"`{key}` must be at least 0 and below 1. Received: {key}={value!r}"
+            )
+    return dataclasses.replace(spec, **overrides)
+
+
+def _check_arguments(include_top, pooling, classes, features_only, include_top_conv):
+    if pooling not in (None, "avg", "max"):
+        raise InputError(
+            f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}"
+        )
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise InputError(
+            f"`classes` must be a positive integer. Received: classes={classes!r}"
+        )
+    if features_only and pooling is not None:
+        raise InputError(
+            "`features_only=True` returns maps, which are not pooled. "
+            f"Received: pooling={pooling!r}"
+        )
+    if include_top and not features_only and include_top_conv is False:
+        raise InputError(
+            "The classifier stands on the last 1x1 convolution. "
+            "Received: include_top=True, include_top_conv=False"
+        )
+
+
+def _with_fused(stages, fused_stages):
+    if fused_stages is None:
+        return stages
+    wrong = [n for n in fused_stages if n not in range(1, len(stages) + 1)]
+    if wrong:
+        raise InputError(
+            f"`fused_stages` counts from 1 to {len(stages)}. "
+            f"Received: fused_stages={tuple(fused_stages)!r}"
+        )
+    return tuple(
+        dataclasses.replace(
+            stage,
+            operator=("Fused-" if number in fused_stages else "")
+            + stage.operator.removeprefix("Fused-"),
+        )
+        for number, stage in enumerate(stages, start=1)
+    )
+
+
+def _inputs(spec, needs_size, input_shape, input_tensor):
+    if input_tensor is not None:
+        is_tensor = keras.utils.is_keras_tensor(input_tensor)
+        if not is_tensor or len(input_tensor.shape) != 4:
+            raise InputError(
+                "`input_tensor` must be a Keras tensor, as `keras.Input` makes, of "
+                "the shape (batch, height, width, channels). "
+                f"Received: input_tensor={input_tensor!r}"
+            )
+        return input_tensor
+    first = keras.config.image_data_format() == "channels_first"
+    if input_shape is None:
+        size = spec.image_size if needs_size else None
+        input_shape = (3, size, size) if first else (size, size, 3)
+    input_shape = tuple(input_shape)
+    spatial = input_shape[1:] if first else input_shape[:2]
+    channels = input_shape[0] if first else input_shape[-1]
+    possible = (
+        len(input_shape) == 3
+        and isinstance(channels, int)
+        and channels > 0
+        and all(side is None or isinstance(side, int) and side > 0 for side in spatial)
+    )
+    if not possible:
+        raise InputError(
+            "`input_shape` must be three positive integers, "
+            f"{'(channels, height, width)' if first else '(height, width, channels)'} "
+            "without the batch; height and width may be None. "
+            f"Received: input_shape={input_shape!r}"
+        )
+    return layers.Input(input_shape)
+
+
+def _stages(x, spec, stages, activation):
+    """Returns the last tensor and the last one at each stride, 2 to 32."""
+    features = []
+    total = sum(stage.layers for stage in stages)
+    index = 0
+    for number, stage in enumerate(stages, start=1):
+        if stage.strides == 2:
+            features.append(x)
+        for repeat in range(stage.layers):
+            options = {
+                "filters": stage.filters,
+                "kernel_size": stage.kernel_size,
+                "strides": stage.strides if repeat == 0 else 1,
+                "expand_ratio": stage.expand_ratio,
+                "se_ratio": stage.se_ratio,
+                "activation": activation,
+                "drop_rate": spec.drop_connect_rate * index / total,
+                "bn_momentum": spec.bn_momentum,
+                "skip": stage.skip,
+                "expand_from": stage.expand_from if repeat == 0 else None,
+                "name": f"block{number}{_letters(repeat)}_",
+            }
+            if stage.fused:
+                x = blocks.fused_mbconv(x, **options)
+            else:
+                dwconv_name = "dwconv2" if spec.family == "v2" else "dwconv"
+                x = blocks.mbconv(x, dwconv_name=dwconv_name, **options)
+            index += 1
+    return x, [*features, x]
+
+
+def _letters(index):
+    """a, b, ... z, aa, ab, ...: only EfficientNetV2XL has more than 26 blocks in
+    a stage, and `keras.applications` has no names for it."""
+    first, last = divmod(index, 26)
+    return (chr(ord("a") + first - 1) if first else "") + chr(ord("a") + last)
+
+
+def _classifier(x, spec, classes, activation):
+    # The classifier's own softmax in float16 loses small probabilities.
+    dtype = blocks.float32_when_mixed()
+    x = layers.GlobalAveragePooling2D(dtype=dtype, name="avg_pool")(x)
+    if spec.dropout_rate:
+        x = layers.Dropout(spec.dropout_rate, name="top_dropout")(x)
+    return layers.Dense(
+        classes,
+        activation=activation,
+        kernel_initializer=_DENSE_INITIALIZER,
+        dtype=dtype,
+        name="predictions",
+    )(x)
+
+
+def _pool(x, pooling):
+    if pooling == "avg":
+        dtype = blocks.float32_when_mixed()
+        return layers.GlobalAveragePooling2D(dtype=dtype, name="avg_pool")(x)
+    if pooling == "max":
+        return layers.GlobalMaxPooling2D(name="max_pool")(x)
+    return x
+
+
+_DOC = """{name}: {size} x {size} pixels, {family}.
+
+The arguments of `keras.applications`, in its order, then `build_model`'s.
+`weights` defaults to `None`: the network starts random and nothing is
+downloaded.
+
+Args:
+    include_top: Whether to add the classifier.
+    weights: `None` or the path of a weights file.
+    input_tensor: A Keras tensor to build on.
+    input_shape: `(height, width, channels)`; `({size}, {size}, 3)` by default.
+    pooling: Without the top: `None`, `"avg"` or `"max"`.
+    classes: Number of classes.
+    classifier_activation: Of the last layer; `None` returns logits.
+    include_preprocessing: Whether the model takes 0-255 pixels.
+    name: Of the model.
+    **options: `activation`, `dropout_rate`, `drop_connect_rate`,
+        `bn_momentum`, `features_only`, `include_top_conv` and `fused_stages`,
+        see `keras_effnet.build_model`.
+
+Returns:
+    A `keras.Model`.
+
+Raises:
+    InputError: An argument is impossible, or the weights do not fit.
+
+Source: {source}
+"""
+_SOURCES = {
+    "v1": "Tan and Le, EfficientNet, ICML 2019, Table 1 (arXiv 1905.11946).",
+    "v2": "Tan and Le, EfficientNetV2, ICML 2021, Table 4 (arXiv 2104.00298).",
+    "lite": "tensorflow/tpu, models/official/efficientnet/lite.",
+    "edgetpu": "tensorflow/tpu, models/official/efficientnet/edgetpu.",
+}
+
+
+def _v1_order(name):
+    spec = get_spec(name)
+
+    def constructor(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=1000,
+        classifier_activation="softmax",
+        name=spec.model_name,
+        *,
+        include_preprocessing=True,
+        **options,
+    ):
+        return build_model(
+            spec,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            include_preprocessing=include_preprocessing,
+            name=name,
+            **options,
+        )
+
+    return _named(constructor, spec)
+
+
+def _v2_order(name):
+    spec = get_spec(name)
+    keywords = _v1_order(name)
+
+    def constructor(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=1000,
+        classifier_activation="softmax",
+        include_preprocessing=True,
+        name=spec.model_name,
+        **options,
+    ):
+        return keywords(
+            include_top,
+            weights,
+            input_tensor,
+            input_shape,
+            pooling,
+            classes,
+            classifier_activation,
+            name,
+            include_preprocessing=include_preprocessing,
+            **options,
+        )
+
+    return _named(constructor, spec)
+
+
+def _named(constructor, spec):
+    constructor.__name__ = constructor.__qualname__ = spec.name
+    constructor.__doc__ = _DOC.format(
+        name=spec.name,
+        size=spec.image_size,
+        family=spec.family,
+        source=_SOURCES[spec.family],
+    )
+    return constructor
+
+
+EfficientNetB0 = _v1_order("EfficientNetB0")
+EfficientNetB1 = _v1_order("EfficientNetB1")
+EfficientNetB2 = _v1_order("EfficientNetB2")
+EfficientNetB3 = _v1_order("EfficientNetB3")
+EfficientNetB4 = _v1_order("EfficientNetB4")
+EfficientNetB5 = _v1_order("EfficientNetB5")
+EfficientNetB6 = _v1_order("EfficientNetB6")
+EfficientNetB7 = _v1_order("EfficientNetB7")
+EfficientNetB8 = _v1_order("EfficientNetB8")
+EfficientNetL2 = _v1_order("EfficientNetL2")
+EfficientNetV2B0 = _v2_order("EfficientNetV2B0")
+EfficientNetV2B1 = _v2_order("EfficientNetV2B1")
+EfficientNetV2B2 = _v2_order("EfficientNetV2B2")
+EfficientNetV2B3 = _v2_order("EfficientNetV2B3")
+EfficientNetV2S = _v2_order("EfficientNetV2S")
+EfficientNetV2M = _v2_order("EfficientNetV2M")
+EfficientNetV2L = _v2_order("EfficientNetV2L")
+EfficientNetV2XL = _v2_order("EfficientNetV2XL")
+EfficientNetLite0 = _v1_order("EfficientNetLite0")
+EfficientNetLite1 = _v1_order("EfficientNetLite1")
+EfficientNetLite2 = _v1_order("EfficientNetLite2")
+EfficientNetLite3 = _v1_order("EfficientNetLite3")
+EfficientNetLite4 = _v1_order("EfficientNetLite4")
+EfficientNetEdgeTPUS = _v1_order("EfficientNetEdgeTPUS")
+EfficientNetEdgeTPUM = _v1_order("EfficientNetEdgeTPUM")
+EfficientNetEdgeTPUL = _v1_order("EfficientNetEdgeTPUL")
