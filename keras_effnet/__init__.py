@@ -1,12 +1,11 @@
 """EfficientNet for phones: networks, weights, export to .tflite, measurement.
 
-The public surface. Everything but Keras itself is imported on first use.
+The public surface. Everything is imported on first use, Keras too.
 """
 
 import importlib
+import sys
 
-# Registers Swish, so that a saved model that holds one loads after this import.
-from keras_effnet.activations import Swish
 from keras_effnet.specs import SPECS
 
 __version__ = "0.1.0.dev0"
@@ -18,6 +17,7 @@ _HOME = {
     "scaled_spec": "scaling",
     "load_weights": "weights",
     "InputError": "errors",
+    "Swish": "activations",
 }
 _ROOMS = (
     "analysis",
@@ -36,7 +36,11 @@ _ROOMS = (
     "weights",
 )
 
-__all__ = ["SPECS", "Swish", *_HOME, *_ROOMS]
+__all__ = ["SPECS", *_HOME, *_ROOMS]
+
+if "keras" in sys.modules:
+    # Registers Swish, so that Keras can load a saved model that holds one.
+    importlib.import_module("keras_effnet.activations")
 
 
 def __getattr__(name):

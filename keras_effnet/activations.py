@@ -14,6 +14,9 @@ class Swish(keras.layers.Layer):
     For a fixed `beta = 1` the stock `"swish"` is the same and needs no custom
     layer.
 
+    A saved model that holds this layer loads once `keras_effnet.Swish` is
+    imported.
+
     Args:
         beta: A float, the value, or the initial value where it is trained.
         trainable_beta: Whether `beta` is one trainable scalar of this layer.

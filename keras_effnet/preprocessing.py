@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from keras_effnet.errors import InputError
+from keras_effnet.specs import get_spec
+
 # Mean and standard deviation of the pixel values, 0-255 RGB.
 NORMALIZATIONS = {
     # tensorflow/tpu `preprocessing.py`: MEAN_RGB, STDDEV_RGB.
@@ -65,6 +68,22 @@ def for_spec(spec, image_size=None):
         return Preprocessing(mean, std, "bilinear", crop_padding)
     interpolation = "bilinear" if spec.family == "lite" else "bicubic"
     return Preprocessing(mean, std, interpolation)
+
+
+def for_name(name, image_size):
+    """The preprocessing of a model that is known by its name alone.
+
+    Args:
+        name: A model's name; of an unknown one, the crop of most networks.
+        image_size: Pixels at evaluation.
+
+    Returns:
+        A `Preprocessing`.
+    """
+    try:
+        return for_spec(get_spec(name), image_size)
+    except InputError:
+        return Preprocessing(*NORMALIZATIONS["imagenet"])
 
 
 def normalize(x, preprocessing):

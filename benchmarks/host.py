@@ -1,0 +1,262 @@
+"""Measures .tflite files on this machine, each in a process of its own."""
+
+import datetime
+import hashlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+
+from keras_effnet import __version__
+from keras_effnet.benchmarks import schema
+from keras_effnet.benchmarks.summary import summarize
+from keras_effnet.errors import InputError
+
+_WORKER = pathlib.Path(__file__).with_name("_host_worker.py")
+_NOISY = 1.3
+# The runtime dies of a signal where the system refuses it a thread.
+_MAX_THREADS = 256
+
+
+def benchmark(path, **options):
+    """Measures one .tflite file in one process; see `benchmark_many`.
+
+    Args:
+        path: The .tflite file.
+        **options: `threads`, `min_runs`, `min_seconds`, `warmup_runs`,
+            `warmup_seconds`, `max_seconds`, `xnnpack` and `progress`.
+
+    Returns:
+        A `keras_effnet.benchmarks.BenchmarkResult`.
+
+    Raises:
+        InputError: The file can't be read or run, or an option is impossible.
+    """
+    return benchmark_many([path], rounds=1, **options)[0]
+
+
+def benchmark_many(
+    paths,
+    *,
+    rounds=3,
+    threads=1,
+    min_runs=50,
+    min_seconds=1.0,
+    warmup_runs=5,
+    warmup_seconds=0.5,
+    max_seconds=150.0,
+    xnnpack=True,
+    progress=None,
+):
+    """Measures .tflite files in interleaved rounds, so that they compare fairly.
+
+    A machine's speed drifts. In every round each file is run once, in a fresh
+    process, and the order is rotated from round to round, so that the drift
+    falls on all of them. The rounds share the runs and the seconds.
+
+    Args:
+        paths: The .tflite files.
+        rounds: How many processes measure each file.
+        threads: Of the interpreter.
+        min_runs: At least so many timed runs of each file, and
+        min_seconds: at least so many seconds of them.
+        warmup_runs: At least so many runs, after the first, ahead of the
+            timed ones in every round, and
+        warmup_seconds: at least so many seconds of them.
+        max_seconds: The timed runs of a file end after so many seconds, even
+            with fewer than `min_runs`; so does each warm-up.
+        xnnpack: Whether the XNNPACK delegate is used, as it is by default.
+        progress: Called with a line of text before each process starts.
+
+    Returns:
+        A list with a `BenchmarkResult` for each path, in the order given.
+
+    Raises:
+        InputError: A file can't be read or run, or an option is impossible.
+    """
+    _check_integers(rounds=rounds, threads=threads, min_runs=min_runs)
+    if threads > _MAX_THREADS:
+        raise InputError(
+            f"`threads` must be at most {_MAX_THREADS}. Received: threads={threads!r}"
+        )
+    _check_numbers(
+        min_seconds=min_seconds,
+        warmup_runs=warmup_runs,
+        warmup_seconds=warmup_seconds,
+        max_seconds=max_seconds,
+    )
+    models = [_read_model(path) for path in paths]
+    options = {
+        "threads": threads,
+        "delegate": "xnnpack" if xnnpack else None,
+        "rounds": rounds,
+        "min_runs": min_runs,
+        "min_seconds": min_seconds,
+        "warmup_runs": warmup_runs,
+        "warmup_seconds": warmup_seconds,
+        "max_seconds": max_seconds,
+    }
+    request = {
+        "threads": threads,
+        "xnnpack": bool(xnnpack),
+        "min_runs": -(-min_runs // rounds),
+        "min_seconds": min_seconds / rounds,
+        "warmup_runs": warmup_runs,
+        "warmup_seconds": warmup_seconds,
+        "max_seconds": max_seconds / rounds,
+    }
+    measured = [[] for _ in models]
+    indices = list(range(len(models)))
+    for number in range(rounds):
+        for index in np.roll(indices, -number).tolist():
+            if progress:
+                progress(f"{models[index]['path']}: round {number + 1} of {rounds}")
+            measured[index].append(_measure(models[index]["path"], request))
+    return [
+        _merge(model, options, parts)
+        for model, parts in zip(models, measured, strict=True)
+    ]
+
+
+def _check_integers(**values):
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"`{name}` must be a positive integer. Received: {name}={value!r}"
+            )
+
+
+def _check_numbers(**values):
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise InputError(
+                f"`{name}` must be a number from 0 up. Received: {name}={value!r}"
+            )
+
+
+def _read_model(path):
+    path = pathlib.Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The model can't be read: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+    # A FlatBuffer's file identifier stands at bytes 4 to 7.
+    if content[4:8] != b"TFL3":
+        raise InputError(
+            "The model is not a .tflite file: bytes 4 to 7 must be 'TFL3', not "
+            f"{content[4:8]!r}. Received: {str(path)!r}"
+        )
+    return {
+        "path": str(path),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+
+
+def _measure(path, request):
+    # -P keeps this folder off the child's import path.
+    command = [sys.executable, "-P", str(_WORKER), json.dumps(request | {"path": path})]
+    # Warm-up and runs end by themselves; this ends a process that hangs.
+    timeout = 60 + 4 * request["max_seconds"]
+    try:
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"The model did not finish within {timeout:.0f} seconds. Received: {path!r}"
+        ) from error
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        raise InputError(
+            f"The runtime crashed on the model ({name}); the file may be damaged, or "
+            f"too large for this machine's memory. Received: {path!r}"
+        )
+    if child.returncode:
+        raise RuntimeError(f"The measuring process failed:\n{child.stderr}")
+    answer = json.loads(child.stdout.splitlines()[-1])
+    if "error" in answer:
+        reason = answer["error"].rstrip(". ")
+        raise InputError(f"The model can't be run: {reason}. Received: {path!r}")
+    return answer
+
+
+def _merge(model, options, parts):
+    latency_ns = [time for part in parts for time in part["latency_ns"]]
+    warmup_ns = [time for part in parts for time in part["warmup_ns"]]
+    latency = schema.LatencyMetrics(
+        **summarize(latency_ns),
+        init_ms=_median_ms(parts, "init_ns"),
+        first_inference_ms=_median_ms(parts, "first_ns"),
+        average_warm_up_ms=float(np.mean(warmup_ns)) / 1e6 if warmup_ns else None,
+    )
+    return schema.BenchmarkResult(
+        schema_version=schema.SCHEMA_VERSION,
+        name=pathlib.Path(model["path"]).stem,
+        target="host",
+        harness={"name": "keras_effnet.benchmarks.host", "version": __version__},
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        model=model,
+        options=options,
+        runtime=parts[0]["runtime"],
+        device=parts[0]["device"],
+        latency_metrics=latency,
+        memory_metrics=schema.MemoryMetrics(
+            **{key: _largest(parts, key) for key in parts[0]["memory"]}
+        ),
+        misc_metrics=schema.MiscMetrics(
+            model_size_mb=model["bytes"] / 1e6,
+            num_runs=len(latency_ns),
+            num_warmup_runs=len(warmup_ns),
+        ),
+        operators=parts[0]["operators"],
+        inputs=parts[0]["inputs"],
+        outputs=parts[0]["outputs"],
+        output_sha256=parts[0]["output_sha256"],
+        warnings=tuple(_warnings(options, parts, latency, len(latency_ns))),
+        rounds=tuple(
+            schema.Round(
+                init_ns=part["init_ns"],
+                first_ns=part["first_ns"],
+                warmup_ns=tuple(part["warmup_ns"]),
+                latency_ns=tuple(part["latency_ns"]),
+            )
+            for part in parts
+        ),
+    )
+
+
+def _median_ms(parts, key):
+    return float(np.median([part[key] for part in parts])) / 1e6
+
+
+def _largest(parts, key):
+    values = [part["memory"][key] for part in parts]
+    return None if None in values else max(values)
+
+
+def _warnings(options, parts, latency, num_runs):
+    """What a reader should know before trusting or comparing the numbers."""
+    noise = latency.p90_ms / latency.median_ms
+    if noise > _NOISY:
+        yield (
+            f"Noisy: the 90th percentile is {noise:.2f} times the median; close other "
+            "programs and measure again"
+        )
+    if num_runs < options["min_runs"]:
+        yield (
+            f"Stopped after {options['max_seconds']:g} seconds with {num_runs} of "
+            f"{options['min_runs']} runs"
+        )
+    cores = parts[0]["device"]["cores"]
+    if options["threads"] > cores:
+        yield f"{options['threads']} threads share {cores} cores"
+    if any(-1 in tensor["shape_signature"] for tensor in parts[0]["inputs"]):
+        yield "The batch is open and measured at 1; a fixed one can be faster"
+    if len({part["output_sha256"] for part in parts}) > 1:
+        yield "The outputs differ between rounds on the same input"

@@ -1,0 +1,91 @@
+"""The one result of every measurement; docs/benchmarking.md explains each field.
+
+`LatencyMetrics`, `MemoryMetrics` and `MiscMetrics` have the names and units of
+TensorFlow's tensorflow/lite/tools/benchmark/proto/benchmark_result.proto, and a
+few fields more.
+"""
+
+import dataclasses
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyMetrics:
+    """Wall time in milliseconds, of all rounds together.
+
+    `init_ms` and `first_inference_ms` occur once a round: their median.
+    `average_warm_up_ms` leaves the first inference out.
+    """
+
+    avg_ms: float
+    min_ms: float
+    max_ms: float
+    stddev_ms: float
+    median_ms: float
+    p5_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    init_ms: float
+    first_inference_ms: float
+    average_warm_up_ms: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryMetrics:
+    """Largest of all rounds; `None` where the system does not tell.
+
+    The footprints, in KiB, are what the model added to a process that had
+    loaded the runtime; `peak_mem_mb`, in MiB, is the whole process.
+    """
+
+    init_footprint_kb: int | None
+    overall_footprint_kb: int | None
+    peak_footprint_kb: int | None
+    peak_mem_mb: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MiscMetrics:
+    model_size_mb: float
+    num_runs: int
+    num_warmup_runs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One process: raw nanoseconds, in the order they were measured."""
+
+    init_ns: int
+    first_ns: int
+    warmup_ns: tuple[int, ...]
+    latency_ns: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkResult:
+    """What was measured, of which file, on what, and how."""
+
+    schema_version: int
+    name: str
+    target: str
+    harness: dict
+    date: str
+    model: dict
+    options: dict
+    runtime: dict
+    device: dict
+    latency_metrics: LatencyMetrics
+    memory_metrics: MemoryMetrics
+    misc_metrics: MiscMetrics
+    operators: dict
+    inputs: list
+    outputs: list
+    output_sha256: str
+    warnings: tuple[str, ...]
+    rounds: tuple[Round, ...]
+
+    def to_dict(self):
+        """The result as plain values that `json` writes."""
+        return dataclasses.asdict(self)

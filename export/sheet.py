@@ -1,0 +1,59 @@
+"""The numbers that go with a file: no file leaves without them."""
+
+import collections
+import hashlib
+import importlib.metadata
+
+import numpy as np
+
+from keras_effnet.tflite import TFLiteModel
+
+_VERSIONS = ("keras-effnet", "keras", "tensorflow", "ai-edge-litert")
+
+
+def describe(path):
+    """Reads from a .tflite file what is in it.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        A JSON-ready dict: bytes, sha256, input and output (shape, dtype, scale
+        and zero point), operator counts, the operators that compute in float,
+        and the versions that wrote it.
+    """
+    model = TFLiteModel(path)
+    data = model.path.read_bytes()
+    interpreter = model.interpreter
+    dtypes = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
+    # The delegate's nodes repeat what the file's own operators say.
+    ops = [op for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
+    in_float = [
+        op["op_name"]
+        for op in ops
+        if any(dtypes.get(int(index)) == np.float32 for index in op["outputs"])
+    ]
+    return {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "input": _tensor(model.input),
+        "output": _tensor(model.output),
+        "operators": _counts(op["op_name"] for op in ops),
+        "float_operators": _counts(in_float),
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+    }
+
+
+def _counts(names):
+    return dict(sorted(collections.Counter(names).items()))
+
+
+def _tensor(details):
+    scale, zero_point = details["quantization"]
+    return {
+        "name": details["name"],
+        "shape": details["shape"].tolist(),
+        "dtype": np.dtype(details["dtype"]).name,
+        "scale": float(scale),
+        "zero_point": int(zero_point),
+    }

@@ -1,0 +1,71 @@
+"""The names of ImageNet's classes, and probabilities turned into names."""
+
+import csv
+import functools
+import importlib.resources
+import typing
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+
+
+class Prediction(typing.NamedTuple):
+    """One class of one image, as `keras.applications.decode_predictions` has it.
+
+    Attributes:
+        id: WordNet id, `"n01440764"`; of other data, the class index as text.
+        name: `"tench"`.
+        probability: 0 to 1.
+    """
+
+    id: str
+    name: str
+    probability: float
+
+
+@functools.cache
+def imagenet_classes():
+    """The 1000 classes as `(wordnet_id, name)`, in the order of the index."""
+    table = importlib.resources.files("keras_effnet.assets") / "imagenet_classes.csv"
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return tuple((row["wnid"], row["name"]) for row in rows)
+
+
+def decode_predictions(probabilities, top=5, class_names=None):
+    """The most probable classes of each image.
+
+    Args:
+        probabilities: Float array, `(batch, classes)`.
+        top: How many per image.
+        class_names: A list of names; ImageNet's for 1000 classes when `None`.
+
+    Returns:
+        A list, one per image, of lists of `Prediction`, the most probable first.
+
+    Raises:
+        InputError: The shape or the number of names does not fit.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2:
+        raise InputError(
+            "Probabilities must have the shape (batch, classes). "
+            f"Received: shape={probabilities.shape}"
+        )
+    count = probabilities.shape[1]
+    if class_names is not None:
+        classes = [(str(index), name) for index, name in enumerate(class_names)]
+    elif count == 1000:
+        classes = imagenet_classes()
+    else:
+        classes = [(str(index), f"class {index}") for index in range(count)]
+    if len(classes) != count:
+        raise InputError(
+            f"There must be a name for each of the {count} classes. "
+            f"Received: {len(classes)} names"
+        )
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        [Prediction(*classes[index], float(row[index])) for index in indices]
+        for row, indices in zip(probabilities, order, strict=True)
+    ]

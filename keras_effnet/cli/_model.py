@@ -1,0 +1,40 @@
+"""The arguments by which several commands name a model, and its loading."""
+
+import pathlib
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.quiet import import_keras
+from keras_effnet.specs import SPECS
+from keras_effnet.specs import get_spec
+
+FILE_SUFFIXES = (".keras", ".tflite")
+
+
+def add_weights(parser):
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights file of a network given by name (.weights.h5, .h5 or .pth)",
+    )
+
+
+def is_file(model):
+    path = pathlib.Path(model)
+    return path.suffix in FILE_SUFFIXES or path.is_dir()
+
+
+def build(name, weights):
+    """A network by name, with the weights of a file, or random ones."""
+    try:
+        spec = get_spec(name)
+    except InputError as error:
+        raise InputError(
+            "The model must be a file (.keras, .tflite, or a SavedModel folder) or a "
+            f"network's name. {suggest(name, SPECS)}`keras-effnet models` lists the "
+            f"names. Received: {name!r}"
+        ) from error
+    import_keras()
+    from keras_effnet import build_model
+
+    return build_model(spec, weights=weights)

@@ -1,0 +1,90 @@
+"""name what is on photographs
+
+  keras-effnet predict cat.jpg --model EfficientNetLite0 --weights lite0.pth
+  keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
+"""
+
+import json
+import sys
+
+from keras_effnet.cli import _model
+from keras_effnet.errors import InputError
+from keras_effnet.quiet import import_keras
+
+
+def add_arguments(parser):
+    parser.add_argument("photos", nargs="+", help="photographs, or folders of them")
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a network's name with --weights, or a .keras file, a .tflite file or a "
+        "SavedModel folder",
+    )
+    _model.add_weights(parser)
+    parser.add_argument("--top", type=int, default=5, help="classes shown (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args):
+    from keras_effnet.data.photos import find_photos
+
+    if args.top < 1:
+        raise InputError(f"--top must be at least 1. Received: {args.top}")
+    photos = find_photos(args.photos)
+    classifier = _classifier(args)
+    results, failed = [], False
+    for photo in photos:
+        try:
+            results.append((photo, _predict(classifier, photo, args.top)))
+        except InputError as error:
+            print(f"keras-effnet: error: {error}", file=sys.stderr)
+            failed = True
+            continue
+        if not args.json:
+            _print(*results[-1])
+    if args.json:
+        print(json.dumps([_as_json(*result) for result in results], indent=2))
+    return 1 if failed else 0
+
+
+def _classifier(args):
+    from keras_effnet.evaluation import load_classifier
+
+    if _model.is_file(args.model):
+        if args.weights:
+            raise InputError(
+                f"A model file has its weights. Received: --weights {args.weights}"
+            )
+        if not args.model.endswith(".tflite"):
+            import_keras()
+        return load_classifier(args.model)
+    if not args.weights:
+        raise InputError(
+            "A network given by name needs --weights: random ones would name anything. "
+            f"Received: --model {args.model} without --weights"
+        )
+    return load_classifier(_model.build(args.model, args.weights))
+
+
+def _predict(classifier, photo, top):
+    from keras_effnet import preprocessing
+    from keras_effnet.class_names import decode_predictions
+    from keras_effnet.data.photos import batches
+
+    shape = classifier.input_shape
+    rule = preprocessing.for_name(classifier.name, shape[0])
+    (batch,) = batches([photo], shape, rule)
+    return decode_predictions(classifier.predict(batch), top)[0]
+
+
+def _print(photo, predictions):
+    print(photo)
+    for prediction in predictions:
+        print(f"  {prediction.probability:7.2%}  {prediction.name}")
+
+
+def _as_json(photo, predictions):
+    return {
+        "photo": str(photo),
+        "predictions": [prediction._asdict() for prediction in predictions],
+    }

@@ -1,0 +1,123 @@
+"""What a network costs, from its table alone: nothing is built.
+
+`keras_effnet.analysis` counts the same from a built model.
+"""
+
+import dataclasses
+
+from keras_effnet import scaling
+from keras_effnet.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Size and work of a network.
+
+    Attributes:
+        trainable_parameters: Weights that training changes.
+        total_parameters: The same and BatchNormalization's moving statistics.
+        multiply_adds: For one image. The papers' convention ("FLOPS"): a
+            multiplication and its addition count once; convolutions,
+            squeeze-and-excitation and the classifier count; biases,
+            normalisation, activations and pooling do not.
+    """
+
+    trainable_parameters: int
+    total_parameters: int
+    multiply_adds: int
+
+
+def spec_costs(spec, image_size=None, classes=1000, channels=3):
+    """Counts parameters and multiply-adds of a network with its classifier.
+
+    Args:
+        spec: A `keras_effnet.specs.ModelSpec`.
+        image_size: Input height and width in pixels; the spec's when `None`.
+        classes: Number of classes.
+        channels: Of the input image.
+
+    Returns:
+        A `Costs`.
+
+    Raises:
+        InputError: A number is not a positive integer.
+    """
+    size = spec.image_size if image_size is None else image_size
+    for label, value in (
+        ("image_size", size),
+        ("classes", classes),
+        ("channels", channels),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"`{label}` must be a positive integer. Received: {label}={value!r}"
+            )
+    count = _Counter(size, channels)
+    count.conv(scaling.stem_filters(spec), kernel_size=3, strides=2)
+    for stage in scaling.scaled_stages(spec):
+        for repeat in range(stage.layers):
+            _block(count, stage, first=repeat == 0)
+    count.conv(scaling.top_filters(spec))
+    count.dense(classes)
+    return Costs(count.trainable, count.trainable + count.statistics, count.macs)
+
+
+class _Counter:
+    """Follows the tensor through the network: its size, its channels."""
+
+    def __init__(self, size, channels):
+        self.size = size
+        self.channels = channels
+        self.trainable = self.statistics = self.macs = 0
+
+    def _stride(self, strides):
+        # SAME padding.
+        self.size = -(-self.size // strides)
+
+    def _weights(self, number):
+        self.trainable += number
+        self.macs += number * self.size**2
+
+    def _batch_normalization(self):
+        self.trainable += 2 * self.channels
+        self.statistics += 2 * self.channels
+
+    def conv(self, filters, kernel_size=1, strides=1):
+        self._stride(strides)
+        self._weights(kernel_size**2 * self.channels * filters)
+        self.channels = filters
+        self._batch_normalization()
+
+    def depthwise(self, kernel_size, strides):
+        self._stride(strides)
+        self._weights(kernel_size**2 * self.channels)
+        self._batch_normalization()
+
+    def squeeze_excite(self, filters):
+        weights = 2 * self.channels * filters
+        self.trainable += weights + self.channels + filters
+        self.macs += weights
+
+    def dense(self, units):
+        self.trainable += (self.channels + 1) * units
+        self.macs += self.channels * units
+
+
+def _block(count, stage, first):
+    base = (stage.expand_from if first else None) or count.channels
+    strides = stage.strides if first else 1
+    expands = stage.expand_ratio != 1
+    squeezed = max(1, int(base * stage.se_ratio)) if stage.se_ratio else 0
+    if stage.fused:
+        if expands:
+            count.conv(base * stage.expand_ratio, stage.kernel_size, strides)
+    else:
+        if expands:
+            count.conv(base * stage.expand_ratio)
+        count.depthwise(stage.kernel_size, strides)
+    if squeezed:
+        count.squeeze_excite(squeezed)
+    if stage.fused and not expands:
+        count.conv(stage.filters, stage.kernel_size, strides)
+    else:
+        count.conv(stage.filters)

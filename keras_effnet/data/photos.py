@@ -1,0 +1,186 @@
+"""Photographs: found, read, cropped and resized."""
+
+import csv
+import os
+import pathlib
+import warnings
+
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from keras_effnet.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+def find_photos(paths):
+    """All photographs among files and, recursively, folders.
+
+    Args:
+        paths: Paths of photographs and folders.
+
+    Returns:
+        A list of `pathlib.Path`, folders' contents in sorted order.
+
+    Raises:
+        InputError: A path does not exist, or a folder holds no photograph.
+    """
+    found = []
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(
+                    "The folder holds no photographs "
+                    f"({', '.join(SUFFIXES)}). Received: {str(path)!r}"
+                )
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"There is no such file or folder. Received: {str(path)!r}")
+    return found
+
+
+def read_photo(path, channels=3):
+    """Reads one photograph, upright, whatever its colour mode.
+
+    Args:
+        path: Path of an image file.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        A uint8 array, `(height, width, channels)`, 0-255.
+
+    Raises:
+        InputError: There is no such file, it is no image, it is damaged, or it
+            has more pixels than Pillow takes for an honest photograph.
+    """
+    path = pathlib.Path(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns at half of what it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)
+                return _array(image, channels)
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"The photograph has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels. "
+            f"Received: {str(path)!r}"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"There is no such file. Received: {str(path)!r}") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(
+            "The photograph can't be read, it may be damaged or no image: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. "
+            f"Received: {str(path)!r}"
+        ) from error
+
+
+def _array(image, channels):
+    if image.mode.startswith("I"):
+        # Pillow clips 16-bit pixels to 255 instead of scaling them.
+        pixels = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255)
+        image = Image.fromarray(pixels.astype(np.uint8))
+    if image.mode in ("P", "LA", "PA"):
+        image = image.convert("RGBA")
+    image = image.convert("L" if channels == 1 else "RGB")
+    array = np.asarray(image)
+    return array[..., None] if channels == 1 else array
+
+
+def resize_and_crop(photo, size, preprocessing):
+    """The evaluation crop of a set of weights.
+
+    Args:
+        photo: A uint8 array, `(height, width, channels)`.
+        size: `(height, width)` in pixels.
+        preprocessing: A `keras_effnet.preprocessing.Preprocessing`, whose
+            interpolation and crop are used; tensorflow/tpu `preprocessing.py`,
+            `_decode_and_center_crop`.
+
+    Returns:
+        A uint8 array, `(*size, channels)`.
+    """
+    height, width = photo.shape[:2]
+    box = (0, 0, width, height)
+    if preprocessing.crop_padding is not None:
+        # The largest window of the output's shape, less the padding.
+        fraction = max(size) / (max(size) + preprocessing.crop_padding)
+        unit = fraction * min(height / size[0], width / size[1])
+        crop_height, crop_width = int(unit * size[0]), int(unit * size[1])
+        top = (height - crop_height + 1) // 2
+        left = (width - crop_width + 1) // 2
+        box = (left, top, left + max(1, crop_width), top + max(1, crop_height))
+    image = Image.fromarray(photo[..., 0] if photo.shape[-1] == 1 else photo)
+    image = image.resize(size[::-1], _FILTERS[preprocessing.interpolation], box)
+    return np.asarray(image).reshape(*size, photo.shape[-1])
+
+
+def batches(paths, input_shape, preprocessing, batch_size=32):
+    """Reads photographs in batches.
+
+    Args:
+        paths: Paths of photographs.
+        input_shape: `(height, width, channels)`, 1 or 3 channels.
+        preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
+        batch_size: Photographs in a batch; the last may have fewer.
+
+    Yields:
+        uint8 arrays, `(batch, height, width, channels)`, 0-255.
+    """
+    height, width, channels = input_shape
+    if channels not in (1, 3):
+        raise InputError(
+            f"Photographs have 1 or 3 channels. Received: input_shape={input_shape}"
+        )
+    for start in range(0, len(paths), batch_size):
+        yield np.stack(
+            [
+                resize_and_crop(
+                    read_photo(path, channels), (height, width), preprocessing
+                )
+                for path in paths[start : start + batch_size]
+            ]
+        )
+
+
+def read_labels(path):
+    """Reads which class each photograph belongs to.
+
+    Args:
+        path: A CSV file with the columns `file`, relative to the CSV's folder,
+            and `class_index`.
+
+    Returns:
+        `(paths, labels)`: a list of `pathlib.Path` and an int array.
+
+    Raises:
+        InputError: The file can't be read or a column is missing.
+    """
+    path = pathlib.Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        paths = [path.parent / row["file"] for row in rows]
+        labels = np.array([int(row["class_index"]) for row in rows])
+    except OSError as error:
+        raise InputError(
+            f"The labels can't be read: {os.strerror(error.errno)}. "
+            f"Received: {str(path)!r}"
+        ) from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            "Labels are a CSV file with the columns 'file' and 'class_index', an "
+            f"integer. Received: {str(path)!r}"
+        ) from error
+    if not paths:
+        raise InputError(f"The labels name no photograph. Received: {str(path)!r}")
+    return paths, labels

@@ -1,0 +1,190 @@
+"""Accuracy of a Keras model, a SavedModel or a .tflite file, in one way."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.tflite import TFLiteModel
+
+
+class KerasClassifier:
+    """A Keras model, as `predict` and `input_shape`."""
+
+    def __init__(self, model):
+        self.model = model
+        self.name = model.name
+
+    @property
+    def input_shape(self):
+        """`(height, width, channels)`; height and width may be `None`."""
+        return tuple(self.model.input_shape[1:])
+
+    def predict(self, images):
+        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
+        images = np.asarray(images, "float32")
+        return np.asarray(self.model.predict_on_batch(images), "float32")
+
+
+class SavedModelClassifier:
+    """A SavedModel's `serving_default` signature, as `predict` and `input_shape`."""
+
+    def __init__(self, path):
+        import tensorflow as tf
+
+        self.name = pathlib.Path(path).name
+        try:
+            # The signature lives as long as the object it was loaded with.
+            self._loaded = tf.saved_model.load(str(path))
+            self._serve = self._loaded.signatures["serving_default"]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                "The folder holds no SavedModel with a 'serving_default' signature. "
+                f"Received: {str(path)!r}"
+            ) from error
+        ((self._name, self._spec),) = self._serve.structured_input_signature[1].items()
+
+    @property
+    def input_shape(self):
+        """`(height, width, channels)`; height and width may be `None`."""
+        return tuple(self._spec.shape[1:])
+
+    def predict(self, images):
+        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
+        import tensorflow as tf
+
+        images = tf.cast(np.asarray(images), self._spec.dtype)
+        size = self._spec.shape[0] or len(images)
+        rows = [
+            next(iter(self._serve(**{self._name: images[i : i + size]}).values()))
+            for i in range(0, len(images), size)
+        ]
+        return np.concatenate(rows)
+
+
+def load_classifier(source):
+    """Anything that classifies images, behind one door.
+
+    Args:
+        source: A `keras.Model`, or the path of a `.keras` file, a `.tflite`
+            file or a SavedModel folder; or the result of this function.
+
+    Returns:
+        An object with `name`, `input_shape`, `(height, width, channels)`, and
+        `predict(images)`, `(batch, height, width, channels)` to
+        `(batch, classes)` float32.
+
+    Raises:
+        InputError: There is no such file, or it can't be read.
+    """
+    if isinstance(source, (KerasClassifier, SavedModelClassifier, TFLiteModel)):
+        return source
+    if hasattr(source, "predict_on_batch"):
+        return KerasClassifier(source)
+    path = pathlib.Path(source)
+    if path.suffix == ".tflite":
+        return TFLiteModel(path)
+    if path.is_dir():
+        return SavedModelClassifier(path)
+    if path.suffix == ".keras" and path.is_file():
+        return KerasClassifier(load_keras(path))
+    raise InputError(
+        "A model is a .keras file, a .tflite file or a SavedModel folder that "
+        f"exists. Received: {str(source)!r}"
+    )
+
+
+def load_keras(path):
+    """Loads a `.keras` file, without its training state.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        InputError: The file can't be read, or is no Keras model.
+    """
+    import zipfile
+
+    import keras
+
+    import keras_effnet.activations  # noqa: F401 - registers Swish
+
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"This is no .keras file. Received: {str(path)!r}")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"Keras can't load the model: {str(error).splitlines()[0]} "
+            f"Received: {str(path)!r}"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a classifier made of labelled images.
+
+    Attributes:
+        probabilities: Float array, `(images, classes)`.
+        labels: Int array, `(images,)`.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def predictions(self):
+        """The most probable class of each image, `(images,)`."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def top1(self):
+        """The fraction of images whose most probable class is right."""
+        return float(np.mean(self.predictions == self.labels))
+
+    @property
+    def top5(self):
+        """The fraction whose right class is among the five most probable."""
+        best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :5]
+        return float(np.mean((best == self.labels[:, None]).any(axis=1)))
+
+    def agreement(self, other):
+        """The fraction of images on which two evaluations name the same class."""
+        return float(np.mean(self.predictions == other.predictions))
+
+
+def evaluate(source, batches, labels):
+    """Runs a classifier over labelled images.
+
+    Args:
+        source: As for `load_classifier`.
+        batches: An iterable of arrays, `(batch, height, width, channels)`.
+        labels: Class indices of all images, in the same order.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        InputError: The numbers of images and labels differ, there are none, or
+            a label is no class of the model.
+    """
+    classifier = load_classifier(source)
+    rows = [classifier.predict(batch) for batch in batches]
+    labels = np.asarray(labels)
+    count = sum(map(len, rows))
+    if not rows or count != len(labels):
+        raise InputError(
+            "There must be as many labels as images, and at least one. "
+            f"Received: {count} images, {len(labels)} labels"
+        )
+    probabilities = np.concatenate(rows)
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise InputError(
+            f"The model has the classes 0 to {probabilities.shape[1] - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
+        )
+    return Evaluation(probabilities, labels)

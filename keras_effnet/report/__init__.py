@@ -1,0 +1,1 @@
+"""Pages that people read: HTML in one file, no server, no network."""
