@@ -4,4 +4,5 @@ import sys
 
 from keras_effnet.cli import main
 
-sys.exit(main(["benchmark", *sys.argv[1:]]))
+if __name__ == "__main__":
+    sys.exit(main(["benchmark", *sys.argv[1:]]))

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from keras_effnet import __version__
 from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks.summary import summarize
 from keras_effnet.errors import InputError
+from keras_effnet.tflite import check_file
 
 _WORKER = pathlib.Path(__file__).with_name("_host_worker.py")
 _NOISY = 1.3
@@ -60,14 +62,15 @@ def benchmark_many(
     Args:
         paths: The .tflite files.
         rounds: How many processes measure each file.
-        threads: Of the interpreter.
+        threads: Of the interpreter; at most 256.
         min_runs: At least so many timed runs of each file, and
         min_seconds: at least so many seconds of them.
         warmup_runs: At least so many runs, after the first, ahead of the
             timed ones in every round, and
         warmup_seconds: at least so many seconds of them.
         max_seconds: The timed runs of a file end after so many seconds, even
-            with fewer than `min_runs`; so does each warm-up.
+            with fewer than `min_runs`; its warm-ups end likewise. At least
+            `min_seconds`.
         xnnpack: Whether the XNNPACK delegate is used, as it is by default.
         progress: Called with a line of text before each process starts.
 
@@ -77,17 +80,22 @@ def benchmark_many(
     Raises:
         InputError: A file can't be read or run, or an option is impossible.
     """
-    _check_integers(rounds=rounds, threads=threads, min_runs=min_runs)
+    if isinstance(paths, str | os.PathLike):
+        raise InputError(f"`paths` must be a list of paths. Received: paths={paths!r}")
+    _check_integers(1, rounds=rounds, threads=threads, min_runs=min_runs)
+    _check_integers(0, warmup_runs=warmup_runs)
     if threads > _MAX_THREADS:
         raise InputError(
             f"`threads` must be at most {_MAX_THREADS}. Received: threads={threads!r}"
         )
-    _check_numbers(
-        min_seconds=min_seconds,
-        warmup_runs=warmup_runs,
-        warmup_seconds=warmup_seconds,
-        max_seconds=max_seconds,
+    _check_seconds(
+        min_seconds=min_seconds, warmup_seconds=warmup_seconds, max_seconds=max_seconds
     )
+    if max_seconds < min_seconds:
+        raise InputError(
+            "`max_seconds` must be at least `min_seconds`. Received: "
+            f"max_seconds={max_seconds!r}, min_seconds={min_seconds!r}"
+        )
     models = [_read_model(path) for path in paths]
     options = {
         "threads": threads,
@@ -121,41 +129,34 @@ def benchmark_many(
     ]
 
 
-def _check_integers(**values):
+def _check_integers(lowest, **values):
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
             raise InputError(
-                f"`{name}` must be a positive integer. Received: {name}={value!r}"
+                f"`{name}` must be an integer from {lowest} up. "
+                f"Received: {name}={value!r}"
             )
 
 
-def _check_numbers(**values):
+def _check_seconds(**values):
     for name, value in values.items():
-        if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < float("inf"):
             raise InputError(
                 f"`{name}` must be a number from 0 up. Received: {name}={value!r}"
             )
 
 
 def _read_model(path):
-    path = pathlib.Path(path)
     try:
-        content = path.read_bytes()
+        path = check_file(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
             f"The model can't be read: {error.strerror}. Received: {str(path)!r}"
         ) from error
-    # A FlatBuffer's file identifier stands at bytes 4 to 7.
-    if content[4:8] != b"TFL3":
-        raise InputError(
-            "The model is not a .tflite file: bytes 4 to 7 must be 'TFL3', not "
-            f"{content[4:8]!r}. Received: {str(path)!r}"
-        )
-    return {
-        "path": str(path),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-    }
+    return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
 
 
 def _measure(path, request):
@@ -165,11 +166,17 @@ def _measure(path, request):
     timeout = 60 + 4 * request["max_seconds"]
     try:
         child = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",  # the runtime quotes a damaged file's bytes
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise InputError(
-            f"The model did not finish within {timeout:.0f} seconds. Received: {path!r}"
+            f"The model did not finish within {timeout:.0f} seconds; a larger "
+            f"`max_seconds` gives it longer. Received: {path!r}"
         ) from error
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name

@@ -437,7 +437,7 @@ def _activation_elements(calls):
     last_use = {}
     for step, call in enumerate(calls):
         for x in call.inputs:
-            last_use[id(x)] = step
+            last_use[id(x)] = max(last_use[id(x)], step)
         for x in call.outputs:
             # An output of the model is never freed, one nobody reads at once.
             last_use[id(x)] = math.inf if call.is_output else step

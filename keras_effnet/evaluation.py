@@ -1,6 +1,7 @@
 """Accuracy of a Keras model, a SavedModel or a .tflite file, in one way."""
 
 import dataclasses
+import math
 import pathlib
 
 import numpy as np
@@ -151,6 +152,15 @@ class Evaluation:
         """The fraction whose right class is among the five most probable."""
         best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :5]
         return float(np.mean((best == self.labels[:, None]).any(axis=1)))
+
+    @property
+    def interval(self):
+        """The 95 % interval of `top1` (Wilson 1927), two fractions."""
+        z, count, share = 1.96, len(self.labels), self.top1
+        centre = share + z**2 / (2 * count)
+        spread = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+        scale = 1 + z**2 / count
+        return (centre - spread) / scale, (centre + spread) / scale
 
     def agreement(self, other):
         """The fraction of images on which two evaluations name the same class."""

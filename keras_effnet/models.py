@@ -1,6 +1,8 @@
 """The networks: one builder, and a constructor for each published network."""
 
 import dataclasses
+from collections.abc import Collection
+from collections.abc import Iterable
 
 import keras
 from keras import layers
@@ -66,8 +68,9 @@ def build_model(
             detection and segmentation.
         include_top_conv: Whether the last 1x1 convolution is built; by
             default yes, but not with `features_only`.
-        fused_stages: Numbers from 1 of the stages that use Fused-MBConv; the
-            published ones when `None` (EfficientNetV2 paper, Table 3).
+        fused_stages: Numbers from 1 of the stages that use Fused-MBConv,
+            without squeeze-and-excitation; the published ones when `None`
+            (EfficientNetV2 paper, Table 3).
 
     Returns:
         A `keras.Model`. Input: float, `(batch, height, width, channels)`,
@@ -166,53 +169,59 @@ def _check_arguments(include_top, pooling, classes, features_only, include_top_c
 def _with_fused(stages, fused_stages):
     if fused_stages is None:
         return stages
-    wrong = [n for n in fused_stages if n not in range(1, len(stages) + 1)]
-    if wrong:
+    numbers = range(1, len(stages) + 1)
+    if not isinstance(fused_stages, Collection) or any(
+        number not in numbers for number in fused_stages
+    ):
         raise InputError(
-            f"`fused_stages` counts from 1 to {len(stages)}. "
-            f"Received: fused_stages={tuple(fused_stages)!r}"
+            f"`fused_stages` must hold stage numbers, 1 to {len(stages)}. "
+            f"Received: fused_stages={fused_stages!r}"
         )
-    return tuple(
-        dataclasses.replace(
-            stage,
-            operator=("Fused-" if number in fused_stages else "")
-            + stage.operator.removeprefix("Fused-"),
-        )
-        for number, stage in enumerate(stages, start=1)
-    )
+    # V2's tables have squeeze-and-excitation in every MBConv and in no
+    # Fused-MBConv, and the sizes of the fused B4 in Table 3 need the same.
+    se_ratio = max(stage.se_ratio for stage in stages)
+    changed = {}
+    for number, stage in enumerate(stages, start=1):
+        operator = stage.operator.removeprefix("Fused-")
+        if number in fused_stages and not stage.fused:
+            changed[number] = dataclasses.replace(
+                stage, operator=f"Fused-{operator}", se_ratio=0.0
+            )
+        elif number not in fused_stages and stage.fused:
+            changed[number] = dataclasses.replace(
+                stage, operator=operator, se_ratio=se_ratio
+            )
+    return tuple(changed.get(number, stages[number - 1]) for number in numbers)
 
 
 def _inputs(spec, needs_size, input_shape, input_tensor):
     if input_tensor is not None:
         is_tensor = keras.utils.is_keras_tensor(input_tensor)
-        if not is_tensor or len(input_tensor.shape) != 4:
+        shape = getattr(input_tensor, "shape", None)
+        if not is_tensor or len(shape) != 4 or shape[blocks.channel_axis()] is None:
             raise InputError(
                 "`input_tensor` must be a Keras tensor, as `keras.Input` makes, of "
-                "the shape (batch, height, width, channels). "
-                f"Received: input_tensor={input_tensor!r}"
+                "the shape (batch, height, width, channels) with known channels. "
+                f"Received: {type(input_tensor).__name__} of shape {shape}"
             )
         return input_tensor
     first = keras.config.image_data_format() == "channels_first"
     if input_shape is None:
         size = spec.image_size if needs_size else None
         input_shape = (3, size, size) if first else (size, size, 3)
-    input_shape = tuple(input_shape)
-    spatial = input_shape[1:] if first else input_shape[:2]
-    channels = input_shape[0] if first else input_shape[-1]
-    possible = (
-        len(input_shape) == 3
-        and isinstance(channels, int)
-        and channels > 0
-        and all(side is None or isinstance(side, int) and side > 0 for side in spatial)
-    )
-    if not possible:
+    sides = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+    channel = 0 if first else 2
+    if len(sides) != 3 or not all(
+        (side is None and axis != channel) or (isinstance(side, int) and side > 0)
+        for axis, side in enumerate(sides)
+    ):
         raise InputError(
             "`input_shape` must be three positive integers, "
             f"{'(channels, height, width)' if first else '(height, width, channels)'} "
             "without the batch; height and width may be None. "
             f"Received: input_shape={input_shape!r}"
         )
-    return layers.Input(input_shape)
+    return layers.Input(sides)
 
 
 def _stages(x, spec, stages, activation):

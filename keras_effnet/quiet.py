@@ -38,4 +38,10 @@ def import_keras():
     """Imports Keras and its backend without the chatter."""
     if "keras" not in sys.modules:
         with native_stderr_held_back():
-            import keras  # noqa: F401
+            import keras
+
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+
+                # TensorFlow looks for a GPU once and reports that there is none.
+                tf.config.list_physical_devices()

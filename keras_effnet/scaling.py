@@ -31,7 +31,7 @@ def round_filters(filters, width, divisor=8, never_shrink=True):
 
 def round_repeats(layers, depth):
     """Scaled number of blocks in a stage, rounded up."""
-    return int(math.ceil(layers * depth))
+    return math.ceil(layers * depth)
 
 
 def stem_filters(spec):
@@ -145,9 +145,7 @@ def scaled_spec(base, width=None, depth=None, image_size=None, name=None):
     changes = {label: value for label, value in changes.items() if value is not None}
     for label, value in changes.items():
         if value <= 0:
-            raise InputError(
-                f"`{label}` must be positive. Received: {label}={value!r}"
-            )
+            raise InputError(f"`{label}` must be positive. Received: {label}={value!r}")
     suffix = "-".join(f"{label[0]}{value:g}" for label, value in changes.items())
     name = name or (f"{spec.model_name}-{suffix}" if suffix else spec.model_name)
     return dataclasses.replace(spec, name=name, model_name=name, **changes)

@@ -1,7 +1,7 @@
-"""Measure the latency and memory of .tflite files on this machine.
+"""measure the latency and memory of .tflite files on this machine
 
-    keras-effnet benchmark model.tflite
-    keras-effnet benchmark float.tflite int8.tflite --threads 2 --output latency.json
+  keras-effnet benchmark model.tflite
+  keras-effnet benchmark float.tflite int8.tflite --threads 2 --output latency.json
 
 Times are milliseconds of one run. docs/benchmarking.md explains the method and
 every field of the JSON result.
@@ -26,17 +26,25 @@ _TIMES = {
 def add_arguments(parser):
     parser.add_argument("files", nargs="+", metavar="FILE.tflite")
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="of the interpreter (1)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the interpreter (default: 1)",
     )
     parser.add_argument(
-        "--runs", type=int, default=50, metavar="N", help="at least so many runs (50)"
+        "--runs",
+        type=int,
+        default=50,
+        metavar="N",
+        help="at least so many runs of a file (default: 50)",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=1.0,
         metavar="S",
-        help="at least so many seconds of runs (1)",
+        help="at least so many seconds of runs of a file (default: 1)",
     )
     parser.add_argument(
         "--rounds",
@@ -44,7 +52,7 @@ def add_arguments(parser):
         default=3,
         metavar="N",
         help="processes that share the runs of a file, interleaved with those of "
-        "the other files (3)",
+        "the other files (default: 3)",
     )
     parser.add_argument(
         "--no-xnnpack", action="store_true", help="run without the XNNPACK delegate"
@@ -104,7 +112,8 @@ def _report(results):
     first = results[0]
     lines += [
         "",
-        f"Milliseconds of one run on this host: {first.device['cpu']}, "
+        f"Milliseconds of one run on this host: "
+        f"{first.device['cpu'] or first.device['machine']}, "
         f"{first.device['cores']} cores, {first.runtime['name']} "
         f"{first.runtime['version']}, {first.options['delegate'] or 'no delegate'}.",
     ]

@@ -1,0 +1,1 @@
+"""Training: so far the recipe of the built-in digits."""

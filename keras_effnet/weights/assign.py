@@ -3,8 +3,9 @@
 from keras_effnet.errors import InputError
 
 # Present in files of models whose normalisation was a layer with variables, or
-# that had a classifier; the model decides whether it wants them.
-_OPTIONAL = ("normalization/", "predictions/")
+# that had a last 1x1 convolution and a classifier; the model decides whether it
+# wants them.
+_OPTIONAL = ("normalization/", "top_conv/", "top_bn/", "predictions/")
 
 
 def variables_by_name(model):

@@ -15,6 +15,11 @@ _SNAKE = {
     "Normalization": "normalization",
     "Swish": "swish",
 }
+_ENDS = {
+    "conv2d": "top_conv",
+    "batch_normalization": "top_bn",
+    "dense": "predictions",
+}
 
 
 def read(path, model):
@@ -32,7 +37,7 @@ def read(path, model):
         with h5py.File(path, "r") as file:
             if "layers" in file:
                 return _read_keras3(file["layers"], model)
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 return _read_legacy(root, model)
     except (OSError, KeyError, RuntimeError) as error:
@@ -60,10 +65,15 @@ def _read_keras3(layers, model):
             continue
         used.add(key)
         values.update(_named(layer, _by_position(layers[key]["vars"])))
+    # A model without the top, or `features_only`, reads a file that has one: the
+    # layers after the model's own.
+    ends = {
+        f"{kind}_{counts[kind]}" if counts[kind] else kind: name
+        for kind, name in _ENDS.items()
+    }
     for key in layers:
         if key not in used:
-            # A model without the top reads a file that has one.
-            name = "predictions" if key == "dense" else key
+            name = ends.get(key, key)
             for position, array in enumerate(_by_position(layers[key].get("vars", {}))):
                 values[f"{name}/{position}"] = array
     return values

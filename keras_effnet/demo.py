@@ -1,0 +1,212 @@
+"""The whole road on digits that need no download: train, export, evaluate,
+measure, report."""
+
+import json
+import pathlib
+import time
+
+import numpy as np
+
+from keras_effnet import benchmarks
+from keras_effnet import files
+from keras_effnet.data.digits import load_digits
+from keras_effnet.evaluation import evaluate
+from keras_effnet.export import export
+from keras_effnet.report import figures
+from keras_effnet.report import page
+from keras_effnet.training import digits as recipe
+
+_CALIBRATION_IMAGES = 300
+_GRID_IMAGES = 48
+
+
+def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
+    """Trains, exports, evaluates and measures a small EfficientNet.
+
+    Args:
+        folder: Receives `digits.keras`, `digits_float32.tflite` and
+            `digits_int8.tflite` with their numbers, `results.json` and
+            `report.html`.
+        epochs: Of the training.
+        seed: Of everything random.
+        progress: Called with a line of text before each step.
+
+    Returns:
+        The dict that `results.json` holds.
+
+    Raises:
+        InputError: The folder can't be written to, or scikit-learn is missing.
+    """
+    import keras
+
+    folder = pathlib.Path(folder)
+    started = time.perf_counter()
+    keras.utils.set_random_seed(seed)
+    train_digits, test_digits = load_digits(recipe.IMAGE_SIZE)
+    with files.replacing(folder / "digits.keras") as model_path:
+        progress(
+            f"Training on {len(train_digits.labels)} digits, {epochs} epochs; "
+            f"{len(test_digits.labels)} are held out"
+        )
+        model, history = recipe.train(train_digits, test_digits, epochs)
+        model.save(model_path)
+    training_seconds = time.perf_counter() - started
+
+    progress(
+        f"Exporting to .tflite, int8 calibrated on {_CALIBRATION_IMAGES} training digits"
+    )
+    exported = export(
+        model,
+        folder,
+        ("float32", "int8"),
+        calibration=lambda: _calibration(train_digits.images),
+    )
+
+    progress(f"Evaluating on the {len(test_digits.labels)} held-out digits")
+    keras_evaluation = evaluate(model, [test_digits.images], test_digits.labels)
+    evaluations = [
+        evaluate(file.path, [test_digits.images], test_digits.labels)
+        for file in exported
+    ]
+
+    progress("Measuring the latency of both files on this host")
+    latencies = benchmarks.benchmark_many([file.path for file in exported])
+
+    results = {
+        "training": {
+            "images": len(train_digits.labels),
+            "epochs": epochs,
+            "seconds": round(training_seconds, 1),
+            "history": history,
+        },
+        "held_out_images": len(test_digits.labels),
+        "parameters": model.count_params(),
+        "keras": _accuracy(keras_evaluation),
+        "files": [
+            {
+                "name": file.path.name,
+                "precision": file.precision,
+                "bytes": file.numbers["bytes"],
+                **_accuracy(evaluation),
+                "agreement_with_keras": evaluation.agreement(keras_evaluation),
+                **_latency(latency),
+            }
+            for file, evaluation, latency in zip(
+                exported, evaluations, latencies, strict=True
+            )
+        ],
+        "host": latencies[0].device,
+        "versions": exported[0].numbers["versions"],
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    files.write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    report = _report(results, history, test_digits, evaluations[-1].predictions)
+    files.write_text(folder / "report.html", report)
+    return results
+
+
+def _calibration(images):
+    step = len(images) / _CALIBRATION_IMAGES
+    for index in range(_CALIBRATION_IMAGES):
+        start = int(index * step)
+        yield images[start : start + 1]
+
+
+def _accuracy(evaluation):
+    return {"accuracy": evaluation.top1, "interval": evaluation.interval}
+
+
+def _latency(result):
+    times = result.latency_metrics
+    return {
+        "median_ms": times.median_ms,
+        "p90_ms": times.p90_ms,
+        "p95_ms": times.p95_ms,
+        "min_ms": times.min_ms,
+        "mean_ms": times.avg_ms,
+        "first_ms": times.first_inference_ms,
+        "init_ms": times.init_ms,
+        "peak_memory_kb": result.memory_metrics.peak_footprint_kb,
+        "threads": result.options["threads"],
+        "warnings": result.warnings,
+    }
+
+
+def _report(results, history, digits, predictions):
+    # Wrong ones first, they are what people look for.
+    order = np.argsort(predictions == digits.labels, kind="stable")[:_GRID_IMAGES]
+    wrong = int(np.sum(predictions != digits.labels))
+    count = results["held_out_images"]
+    host = results["host"]
+    training = results["training"]
+    return page.render(
+        "EfficientNet on handwritten digits, from training to a .tflite file",
+        [
+            page.paragraph(
+                f"A small EfficientNet-Lite ({results['parameters']:,} parameters), "
+                f"trained on {training['images']} digits for {training['epochs']} "
+                f"epochs in {training['seconds']:.0f} seconds, exported, and evaluated "
+                f"on {count} digits it has never seen."
+            ),
+            page.table(*_table(results)),
+            page.heading("Accuracy and latency of each file"),
+            page.image(
+                figures.accuracy_against_latency(results["files"]),
+                "Accuracy with its 95 % interval against latency, a point for each file",
+            ),
+            page.paragraph(
+                f"Latency on this host: {host['cpu']}, {host['cores']} cores; "
+                "one image at a time, one thread."
+            ),
+            page.heading("Training"),
+            page.image(
+                figures.training_curves(history), "Loss and accuracy over the epochs"
+            ),
+            page.heading("What the int8 file says"),
+            page.paragraph(
+                f"{len(order)} of the held-out digits, the {wrong} wrong ones first."
+            ),
+            page.image(
+                figures.prediction_grid(
+                    digits.images[order], digits.labels[order], predictions[order]
+                ),
+                "Held-out digits, each with the class that the int8 file predicts",
+            ),
+        ],
+        footer=", ".join(f"{k} {v}" for k, v in results["versions"].items()),
+    )
+
+
+def _table(results):
+    header = (
+        "model",
+        "accuracy",
+        "95 % interval",
+        "agrees with Keras",
+        "size",
+        "median",
+        "p90",
+        "first run",
+        "peak memory",
+    )
+    rows = [("Keras", *_percentages(results["keras"]), "", "", "", "", "", "")]
+    for file in results["files"]:
+        peak = file["peak_memory_kb"]
+        rows.append(
+            (
+                file["name"],
+                *_percentages(file),
+                f"{file['agreement_with_keras']:.1%}",
+                f"{file['bytes'] / 1e6:.2f} MB",
+                f"{file['median_ms']:.3f} ms",
+                f"{file['p90_ms']:.3f} ms",
+                f"{file['first_ms']:.3f} ms",
+                "unknown" if peak is None else f"{peak / 1024:.1f} MiB",
+            )
+        )
+    return header, rows
+
+
+def _percentages(file):
+    low, high = file["interval"]
+    return f"{file['accuracy']:.1%}", f"{low:.1%} to {high:.1%}"

@@ -1,0 +1,325 @@
+"""Step one of compound scaling: the grid search of α, β and γ.
+
+Tan and Le 2019, Section 3.3: with φ = 1, twice the resources of the base
+network, find the best α (depth), β (width) and γ (image size) under
+α · β² · γ² ≈ 2; for B0 they found 1.2, 1.1 and 1.15. What "best" means is a
+function of yours, most often accuracy after a training.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import pathlib
+import reprlib
+from typing import NamedTuple
+
+from keras_effnet import files
+from keras_effnet import scaling
+from keras_effnet.costs import spec_costs
+from keras_effnet.errors import InputError
+from keras_effnet.specs import SPECS
+
+_TARGET = 2.0
+
+
+class Coefficients(NamedTuple):
+    """Bases of depth, width and image size, for `scaling.compound_scale`."""
+
+    alpha: float
+    beta: float
+    gamma: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One point of the grid and what became of it.
+
+    Attributes:
+        coefficients: Its α, β and γ.
+        score: What the score function returned.
+        multiply_adds: Of the real network, for one image and 1000 classes.
+            Blocks come in whole numbers, rounded up, and channels in eights:
+            it can be far from twice the base's.
+    """
+
+    coefficients: Coefficients
+    score: float
+    multiply_adds: int
+
+
+def grid(step=0.05, tolerance=0.1):
+    """All α, β, γ of at least 1 with |α · β² · γ² - 2| ≤ `tolerance`.
+
+    Args:
+        step: Between neighbours, 0.01 to 1. The paper's result is on the grid
+            of the defaults, which has 111 points.
+        tolerance: At least 0 and below 1.
+
+    Returns:
+        A tuple of `Coefficients`, in rising order.
+
+    Raises:
+        InputError: An argument is impossible, or the grid is empty.
+    """
+    if not 0.01 <= step <= 1:
+        raise InputError(f"`step` must be from 0.01 to 1. Received: step={step!r}")
+    if not 0 <= tolerance < 1:
+        raise InputError(
+            f"`tolerance` must be at least 0 and below 1. "
+            f"Received: tolerance={tolerance!r}"
+        )
+    largest = _TARGET + tolerance
+    alphas = _from_one(largest, step)
+    others = _from_one(math.sqrt(largest), step)
+    found = tuple(
+        Coefficients(*point)
+        for point in itertools.product(alphas, others, others)
+        if abs(_product(*point) - _TARGET) <= tolerance + 1e-9
+    )
+    if not found:
+        raise InputError(
+            "No α, β, γ of this grid fulfil α · β² · γ² ≈ 2: take a smaller step or "
+            f"a larger tolerance. Received: step={step!r}, tolerance={tolerance!r}"
+        )
+    return found
+
+
+def _from_one(largest, step):
+    count = math.floor((largest - 1) / step + 1e-9) + 1
+    # 1.15, not 1.1500000000000001: people read these, and JSON keeps them.
+    return [round(1 + index * step, 10) for index in range(count)]
+
+
+def _product(alpha, beta, gamma):
+    return alpha * beta**2 * gamma**2
+
+
+def search(
+    score,
+    base=SPECS["EfficientNetB0"],
+    *,
+    step=0.05,
+    tolerance=0.1,
+    state=None,
+    progress=None,
+):
+    """Scores every network of the grid.
+
+    Points of the grid that round to the same network share one evaluation.
+
+    Args:
+        score: A function from a `ModelSpec`, the base scaled with φ = 1, to a
+            finite number, the higher the better.
+        base: The `ModelSpec` to scale.
+        step: As for `grid`.
+        tolerance: As for `grid`.
+        state: Path of a JSON file that keeps the scores. It is written after
+            each evaluation, whole or not at all; a search that finds it goes on
+            where the last one stopped.
+        progress: A function that is called as `progress(done, networks, last)`,
+            once at the start with `last=None` and then after each evaluation
+            with its `Candidate`; `done` counts those of the state file too.
+
+    Returns:
+        A list of `Candidate`, best first, and equal ones in rising order.
+
+    Raises:
+        InputError: The state file is of another search or can't be read or
+            written, a score is no finite number, or the grid is impossible.
+    """
+    candidates = grid(step, tolerance)
+    specs = {point: scaling.compound_scale(1, *point, base) for point in candidates}
+    memory = _State(state, _settings(score, base, step, tolerance))
+    scores = {
+        _network(specs[point]): number
+        for point, number in memory.scores.items()
+        if point in specs
+    }
+    networks = len({_network(spec) for spec in specs.values()})
+    report = progress or (lambda *_: None)
+    report(len(scores), networks, None)
+    results = []
+    for point, spec in specs.items():
+        network = _network(spec)
+        is_new = network not in scores
+        if is_new:
+            scores[network] = _finite(score(spec), point)
+            memory.add(point, scores[network])
+        result = Candidate(point, scores[network], spec_costs(spec).multiply_adds)
+        results.append(result)
+        if is_new:
+            report(len(scores), networks, result)
+    return sorted(results, key=lambda result: -result.score)
+
+
+def _network(spec):
+    """What is built of a spec: equal for coefficients that round to the same."""
+    return (
+        spec.image_size,
+        scaling.stem_filters(spec),
+        scaling.scaled_stages(spec),
+        scaling.top_filters(spec),
+    )
+
+
+def _finite(value, point):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(
+            "The score function must return a finite number, the higher the better. "
+            f"Received: {value!r} for α={point.alpha}, β={point.beta}, γ={point.gamma}"
+        )
+    return number
+
+
+def _settings(score, base, step, tolerance):
+    # A callable object, `functools.partial` for one, has no name of its own.
+    name = getattr(score, "__qualname__", type(score).__qualname__)
+    settings = {
+        "score": f"{score.__module__}:{name}",
+        "step": step,
+        "tolerance": tolerance,
+        **{f"base.{key}": x for key, x in dataclasses.asdict(base).items()},
+    }
+    # As it will come back from the file: tuples are lists there.
+    return json.loads(json.dumps(settings))
+
+
+def plot(results):
+    """Scores over depth and width, and over the work of the real networks.
+
+    Args:
+        results: What `search` returned.
+
+    Returns:
+        A `matplotlib.figure.Figure`; its `savefig` writes a PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    plane, work = figure.subplots(1, 2, width_ratios=(3, 2))
+    best = results[0]
+    # The best are drawn last: where points touch, they stay visible.
+    ascending = results[::-1]
+    scores = [result.score for result in ascending]
+
+    _gamma_lines(plane)
+    points = plane.scatter(
+        *zip(*_places(ascending), strict=True), c=scores, s=70, edgecolors="white"
+    )
+    plane.scatter(*_places(ascending)[-1], **_RING)
+    alpha, beta, gamma = best.coefficients
+    plane.set(
+        xlabel="α, depth",
+        ylabel="β, width",
+        title=f"Best: α = {alpha:g}, β = {beta:g}, γ = {gamma:g}, "
+        f"score {best.score:.4g}",
+    )
+
+    giga = [result.multiply_adds / 1e9 for result in ascending]
+    work.scatter(giga, scores, c=scores, s=50, edgecolors="white")
+    work.scatter(giga[-1], best.score, **_RING)
+    work.set(
+        xlabel="multiply-adds of the real network (10⁹)",
+        ylabel="score",
+        title="Whole blocks and channels are not exactly twice the work",
+    )
+    work.grid(alpha=0.3)
+    figure.colorbar(points, ax=plane, label="score")
+    return figure
+
+
+_RING = {"s": 260, "facecolors": "none", "edgecolors": "#cf222e", "linewidths": 2.5}
+
+
+def _places(results):
+    """Points in the α-β plane; γ, which the two leave little choice, only moves
+    those aside that would hide each other."""
+    gammas = {}
+    for point in sorted(result.coefficients for result in results):
+        gammas.setdefault(point[:2], []).append(point.gamma)
+    betas = sorted({result.coefficients.beta for result in results})
+    row = min((b - a for a, b in itertools.pairwise(betas)), default=0.1)
+    places = []
+    for result in results:
+        alpha, beta, gamma = result.coefficients
+        here = gammas[alpha, beta]
+        aside = (here.index(gamma) + 0.5) / len(here) - 0.5
+        places.append((alpha, beta + 0.7 * row * aside))
+    return places
+
+
+def _gamma_lines(axis):
+    for gamma in (1.0, 1.1, 1.2, 1.3, 1.4):
+        # From β = 1 to α = 1.
+        widest = math.sqrt(_TARGET) / gamma
+        betas = [1 + (widest - 1) * part / 50 for part in range(51)]
+        alphas = [_TARGET / (beta * gamma) ** 2 for beta in betas]
+        axis.plot(alphas, betas, color="0.8", linewidth=1, zorder=0)
+        axis.annotate(
+            f"γ = {gamma:g}",
+            (alphas[0], 1),
+            (0, -14),
+            textcoords="offset points",
+            ha="center",
+            color="0.4",
+            fontsize=9,
+        )
+
+
+class _State:
+    """The scores so far, in memory and, where a path is given, in a file."""
+
+    def __init__(self, path, settings):
+        self._path = None if path is None else pathlib.Path(path)
+        self._settings = settings
+        self.scores = {}
+        if self._path is None:
+            return
+        if self._path.exists():
+            self._read()
+        # Before the first training: that it can't be written should show now.
+        self._write()
+
+    def add(self, point, score):
+        self.scores[point] = score
+        if self._path is not None:
+            self._write()
+
+    def _read(self):
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            settings = dict(content["settings"])
+            self.scores = {
+                Coefficients(row["alpha"], row["beta"], row["gamma"]): float(
+                    row["score"]
+                )
+                for row in content["evaluations"]
+            }
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                "This is no state file of a search, or it can't be read. "
+                f"Received: {str(self._path)!r}"
+            ) from error
+        for label in self._settings | settings:
+            old, new = settings.get(label), self._settings.get(label)
+            if old != new:
+                raise InputError(
+                    f"The state file is of another search: its `{label}` is "
+                    f"{reprlib.repr(old)}, not {reprlib.repr(new)}. Name another file. "
+                    f"Received: {str(self._path)!r}"
+                )
+
+    def _write(self):
+        content = {
+            "settings": self._settings,
+            "evaluations": [
+                {**point._asdict(), "score": score}
+                for point, score in self.scores.items()
+            ],
+        }
+        files.write_text(self._path, json.dumps(content, indent=1) + "\n")
