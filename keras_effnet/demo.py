@@ -52,9 +52,7 @@ def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
         model.save(model_path)
     training_seconds = time.perf_counter() - started
 
-    progress(
-        f"Exporting to .tflite, int8 calibrated on {_CALIBRATION_IMAGES} training digits"
-    )
+    progress(f"Exporting; int8 is calibrated on {_CALIBRATION_IMAGES} training digits")
     exported = export(
         model,
         folder,
@@ -152,7 +150,7 @@ def _report(results, history, digits, predictions):
             page.heading("Accuracy and latency of each file"),
             page.image(
                 figures.accuracy_against_latency(results["files"]),
-                "Accuracy with its 95 % interval against latency, a point for each file",
+                "Accuracy with its 95 % interval against latency, for each file",
             ),
             page.paragraph(
                 f"Latency on this host: {host['cpu']}, {host['cores']} cores; "

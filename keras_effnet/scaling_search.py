@@ -208,25 +208,26 @@ def plot(results):
     scores = [result.score for result in ascending]
 
     _gamma_lines(plane)
-    points = plane.scatter(
-        *zip(*_places(ascending), strict=True), c=scores, s=70, edgecolors="white"
-    )
-    plane.scatter(*_places(ascending)[-1], **_RING)
+    places = _places(ascending)
+    dots = {"c": scores, "s": 60 if len(results) < 300 else 15}
+    points = plane.scatter(*zip(*places, strict=True), **dots)
+    plane.scatter(*places[-1], **_RING)
     alpha, beta, gamma = best.coefficients
     plane.set(
         xlabel="α, depth",
         ylabel="β, width",
+        ylim=(0.93, None),
         title=f"Best: α = {alpha:g}, β = {beta:g}, γ = {gamma:g}, "
         f"score {best.score:.4g}",
     )
 
     giga = [result.multiply_adds / 1e9 for result in ascending]
-    work.scatter(giga, scores, c=scores, s=50, edgecolors="white")
+    work.scatter(giga, scores, **dots)
     work.scatter(giga[-1], best.score, **_RING)
     work.set(
         xlabel="multiply-adds of the real network (10⁹)",
         ylabel="score",
-        title="Whole blocks and channels are not exactly twice the work",
+        title="Work after rounding to whole blocks",
     )
     work.grid(alpha=0.3)
     figure.colorbar(points, ax=plane, label="score")
@@ -259,11 +260,11 @@ def _gamma_lines(axis):
         widest = math.sqrt(_TARGET) / gamma
         betas = [1 + (widest - 1) * part / 50 for part in range(51)]
         alphas = [_TARGET / (beta * gamma) ** 2 for beta in betas]
-        axis.plot(alphas, betas, color="0.8", linewidth=1, zorder=0)
+        axis.plot(alphas, betas, color="0.85", linewidth=1, zorder=0)
         axis.annotate(
             f"γ = {gamma:g}",
             (alphas[0], 1),
-            (0, -14),
+            (0, -18),
             textcoords="offset points",
             ha="center",
             color="0.4",

@@ -23,8 +23,13 @@ def check_file(path):
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"There is no such .tflite file. Received: {str(path)!r}")
-    with open(path, "rb") as file:
-        header = file.read(8)
+    try:
+        with open(path, "rb") as file:
+            header = file.read(8)
+    except OSError as error:
+        raise InputError(
+            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
+        ) from error
     if header[4:] != b"TFL3":
         raise InputError(
             "This is no .tflite file: its identifier is not 'TFL3'. "

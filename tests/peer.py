@@ -33,9 +33,11 @@ def randomize(model, pixels):
     """Random BatchNormalization variables and biases; kernels are so already.
 
     Fresh BatchNormalizations are the identity and hide a wrong epsilon or axis.
-    Moving statistics far from those of the activations make a deep network
-    either constant or chaotic, and then nothing can be compared; so they are
-    taken from the activations before they are shaken.
+    But moving statistics far from those of the activations make a deep network
+    constant, and activations that bend much make it chaotic: the last bit of a
+    pixel then decides the output, and nothing can be compared. So the statistics
+    are taken from the activations before they are shaken, and most activations
+    lie where swish bends little.
     """
     random = np.random.default_rng(0)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -46,8 +48,8 @@ def randomize(model, pixels):
         if getattr(layer, "bias", None) is not None:
             layer.bias.assign(random.uniform(-0.4, 0.4, layer.bias.shape))
     for layer in norms:
-        layer.gamma.assign(random.uniform(0.6, 1.4, layer.gamma.shape))
-        layer.beta.assign(random.uniform(-0.4, 0.4, layer.beta.shape))
+        layer.gamma.assign(random.uniform(0.4, 0.8, layer.gamma.shape))
+        layer.beta.assign(random.uniform(0.5, 1.5, layer.beta.shape))
     for layer, key, _, value in settings:
         setattr(layer, key, value)
     model(pixels, training=True)

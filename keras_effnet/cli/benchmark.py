@@ -12,6 +12,8 @@ import json
 import math
 import sys
 
+from keras_effnet.cli._table import format_table
+
 _TIMES = {
     "median": "median_ms",
     "p90": "p90_ms",
@@ -101,16 +103,9 @@ def _report(results):
                 str(result.options["threads"]),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
     first = results[0]
-    lines += [
+    lines = [
+        format_table(rows, left=(0,)),
         "",
         f"Milliseconds of one run on this host: "
         f"{first.device['cpu'] or first.device['machine']}, "

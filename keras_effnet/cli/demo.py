@@ -1,6 +1,6 @@
 """train, quantise and measure a small EfficientNet on built-in digits
 
-  keras-effnet demo
+keras-effnet demo
 """
 
 import pathlib

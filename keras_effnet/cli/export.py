@@ -1,7 +1,7 @@
 """write a model as .tflite files, with their numbers beside them
 
-  keras-effnet export EfficientNetLite0 --weights lite0.pth --output out
-  keras-effnet export model.keras --precision float32,int8 --calibrate photos/
+keras-effnet export EfficientNetLite0 --weights lite0.pth --output out
+keras-effnet export model.keras --precision float32,int8 --calibrate photos/
 """
 
 import pathlib
@@ -101,9 +101,7 @@ def _load(args):
             )
         return _model.build(args.model, args.weights)
     if pathlib.Path(args.model).suffix != ".keras":
-        raise InputError(
-            f"Export starts from a .keras file. Received: {args.model!r}"
-        )
+        raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
     if args.weights:
         raise InputError(
             f"A model file has its weights. Received: --weights {args.weights}"

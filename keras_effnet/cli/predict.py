@@ -1,7 +1,7 @@
 """name what is on photographs
 
-  keras-effnet predict cat.jpg --model EfficientNetLite0 --weights lite0.pth
-  keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
+keras-effnet predict cat.jpg --model EfficientNetLite0 --weights lite0.pth
+keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
 """
 
 import json

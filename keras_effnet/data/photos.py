@@ -43,7 +43,9 @@ def find_photos(paths):
         elif path.is_file():
             found.append(path)
         else:
-            raise InputError(f"There is no such file or folder. Received: {str(path)!r}")
+            raise InputError(
+                f"There is no such file or folder. Received: {str(path)!r}"
+            )
     return found
 
 

@@ -1,6 +1,7 @@
 """The pictures of the reports, as matplotlib figures without global state."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.ticker import PercentFormatter
 
 _BLUE, _ORANGE, _GREEN, _RED = "#0969da", "#bc4c00", "#1a7f37", "#cf222e"
@@ -28,6 +29,7 @@ def training_curves(history):
                 epochs = range(1, len(values) + 1)
                 axis.plot(epochs, values, color=color, label=label, marker=".")
         axis.set(xlabel="epoch", title=key.capitalize())
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     axes[0].set_yscale("log")
     axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -51,7 +53,7 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
     names = class_names or {index: str(index) for index in range(labels.max() + 1)}
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(9, 1.02 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, pixels, label, guess in zip(

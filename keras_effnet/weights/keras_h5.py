@@ -40,7 +40,15 @@ def read(path, model):
             root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 return _read_legacy(root, model)
-    except (OSError, KeyError, RuntimeError) as error:
+    # h5py's own of a damaged file, then ours of one that is laid out otherwise.
+    except (
+        OSError,
+        KeyError,
+        RuntimeError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"The weights file can't be read, it may be cut off or damaged: {error}. "
             f"Received: {str(path)!r}"
