@@ -1,7 +1,11 @@
 """From a frozen SavedModel to the bytes of a .tflite file."""
 
+import re
+import warnings
+
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -33,6 +37,9 @@ def convert(folder, precision, calibration=None):
 
     Returns:
         The file's bytes.
+
+    Raises:
+        InputError: The model holds operations that .tflite does not have.
     """
     check_precision(precision)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
@@ -47,4 +54,21 @@ def convert(folder, precision, calibration=None):
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-    return converter.convert()
+    with warnings.catch_warnings():
+        # Its own calibrator still uses what it deprecates.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is")
+        try:
+            return converter.convert()
+        except ConverterError as error:
+            raise InputError(_reason(str(error))) from error
+
+
+def _reason(message):
+    """The converter says it at the end of a hundred lines of its own graph."""
+    operators = re.findall(r"(?:TF Select|Custom) ops: (.+)", message)
+    if operators:
+        return (
+            "The model holds operations that .tflite does not have. "
+            f"Received: {', '.join(operators)}"
+        )
+    return f"TensorFlow can't convert the model. Received: {message.splitlines()[0]}"

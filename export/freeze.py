@@ -45,13 +45,12 @@ def freeze(model, folder, batch_size=1):
             "The model's input must have the shape (batch, height, width, channels) "
             f"with fixed sizes. Received: input shape {tuple(shape)}"
         )
+    model = _in_float32(model)
     spec = tf.TensorSpec((batch_size, *shape[1:]), tf.float32, name=INPUT_NAME)
 
     @tf.function(input_signature=[spec])
     def trace(images):
-        outputs = model(images, training=False)
-        # The interpreter hands out float32, also of a model in mixed precision.
-        return tf.cast(keras.tree.flatten(outputs)[0], tf.float32)
+        return keras.tree.flatten(model(images, training=False))[0]
 
     frozen = convert_variables_to_constants_v2(trace.get_concrete_function())
 
@@ -68,3 +67,20 @@ def freeze(model, folder, batch_size=1):
         signatures=serve.get_concrete_function(),
         options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )
+
+
+def _in_float32(model):
+    """A model trained in mixed precision has float32 weights, and .tflite has no
+    convolution in bfloat16."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def clone(layer):
+        config = layer.get_config()
+        if not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = "float32"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy

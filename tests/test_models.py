@@ -29,6 +29,8 @@ SMALLEST = (
     "EfficientNetLite0",
     "EfficientNetEdgeTPUS",
 )
+# Between them they have every kind of block, normalisation and activation.
+ON_OTHER_BACKENDS = ("EfficientNetV2B0", "EfficientNetLite0")
 MINUTES_LONG = (
     "EfficientNetB6",
     "EfficientNetB7",
@@ -132,7 +134,7 @@ def test_structure(name):
 
 
 @_networks(peer.NAMES)
-def test_outputs_are_those_of_keras_applications(network):
+def test_outputs_are_those_of_keras_applications(network, monkeypatch):
     expected = _map_and_logits(network.theirs)
     for actual, wanted in zip(network.outputs, expected, strict=True):
         assert peer.relative_error(actual, wanted) <= 1e-5
@@ -141,6 +143,7 @@ def test_outputs_are_those_of_keras_applications(network):
         name for name in names if name != "normalization"
     ]
     # `include_top=False` is the same network, cut where the map was taken.
+    monkeypatch.setattr(blocks, "CONV_INITIALIZER", "zeros")
     backbone = build_without_weights(network.name, include_top=False, input_shape=SHAPE)
     layers = network.ours.layers[: len(backbone.layers)]
     assert layers[-1].name == "top_activation"
@@ -150,10 +153,9 @@ def test_outputs_are_those_of_keras_applications(network):
 
 @_networks(SPECS)
 def test_saved_it_needs_keras_alone(network, process, tmp_path):
-    pixels = peer.images(*SHAPE)
-    expected = np.asarray(network.ours(pixels, training=False))
+    _, logits = network.outputs
     path = tmp_path / "model.keras"
-    battery.check_saved(network.ours, pixels, expected, process, path)
+    battery.check_saved(network.ours, peer.images(*SHAPE), logits, process, path)
 
 
 def test_the_process_lacks_this_package(process, tmp_path):
@@ -262,11 +264,11 @@ for name in names:
 
 @pytest.fixture(scope="module")
 def folder_of_weights(tmp_path_factory):
-    """Small networks' weights, an input and the outputs that belong to it."""
+    """Two networks' weights, an input and the outputs that belong to it."""
     folder = tmp_path_factory.mktemp("weights")
     pixels = peer.images(*SHAPE)
     np.save(folder / "pixels.npy", pixels)
-    for name in SMALLEST:
+    for name in ON_OTHER_BACKENDS:
         model = _build(name, input_shape=SHAPE, classifier_activation=None)
         peer.randomize(model, pixels)
         model.save_weights(folder / f"{name}.weights.h5")
@@ -277,9 +279,9 @@ def folder_of_weights(tmp_path_factory):
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_the_same(backend, folder_of_weights):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
-    names = " ".join([str(folder_of_weights), *SMALLEST])
+    names = " ".join([str(folder_of_weights), *ON_OTHER_BACKENDS])
     _run(_ON_A_BACKEND, input=names, env={**os.environ, "KERAS_BACKEND": backend})
-    for name in SMALLEST:
+    for name in ON_OTHER_BACKENDS:
         actual = np.load(folder_of_weights / f"{name}.npy")
         expected = np.load(folder_of_weights / f"{name}.expected.npy")
         (folder_of_weights / f"{name}.npy").unlink()

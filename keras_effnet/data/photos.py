@@ -117,10 +117,11 @@ def resize_and_crop(photo, size, preprocessing):
         # The largest window of the output's shape, less the padding.
         fraction = max(size) / (max(size) + preprocessing.crop_padding)
         unit = fraction * min(height / size[0], width / size[1])
-        crop_height, crop_width = int(unit * size[0]), int(unit * size[1])
+        crop_height = max(1, int(unit * size[0]))
+        crop_width = max(1, int(unit * size[1]))
         top = (height - crop_height + 1) // 2
         left = (width - crop_width + 1) // 2
-        box = (left, top, left + max(1, crop_width), top + max(1, crop_height))
+        box = (left, top, left + crop_width, top + crop_height)
     image = Image.fromarray(photo[..., 0] if photo.shape[-1] == 1 else photo)
     image = image.resize(size[::-1], _FILTERS[preprocessing.interpolation], box)
     return np.asarray(image).reshape(*size, photo.shape[-1])

@@ -1,0 +1,365 @@
+"""Weights files: all of one goes into the model that it belongs to, or nothing."""
+
+import os
+import pickle
+import sys
+
+import conftest
+import h5py
+import keras
+import numpy as np
+import peer
+import pytest
+
+import keras_effnet
+from keras_effnet.errors import InputError
+from keras_effnet.weights import load_weights
+
+SHAPE = (32, 33, 3)
+
+
+def _lite(**options):
+    options = {"input_shape": SHAPE, "classifier_activation": None, **options}
+    return keras_effnet.EfficientNetLite0(**options)
+
+
+def _values(model):
+    return {weight.path: np.asarray(weight) for weight in model.weights}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A Lite0 with weights of its own, and its `.weights.h5`."""
+    model = _lite()
+    peer.randomize(model, peer.images(*SHAPE))
+    path = tmp_path_factory.mktemp("weights") / "trained.weights.h5"
+    model.save_weights(path)
+    return model, path
+
+
+def _refused(model, path, match):
+    """The one line of the error; nothing in the model may have changed."""
+    before = _values(model)
+    with pytest.raises(InputError, match=match) as caught:
+        load_weights(model, path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(f"{path.name}'")
+    for name, value in _values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+    return message
+
+
+# Files that fit.
+
+
+def test_a_round_trip_gives_the_same_bits(trained):
+    model, path = trained
+    pixels = peer.images(*SHAPE)
+    np.testing.assert_array_equal(_lite(weights=path)(pixels), model(pixels))
+    np.testing.assert_array_equal(_lite(weights=str(path))(pixels), model(pixels))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"include_top": False}, {"features_only": True}, {"include_preprocessing": False}],
+)
+def test_a_file_fits_every_part_of_its_network(trained, options):
+    model, path = trained
+    part = _lite(weights=path, **options)
+    for layer in part.layers:
+        for mine, whole in zip(
+            layer.weights, model.get_layer(layer.name).weights, strict=True
+        ):
+            np.testing.assert_array_equal(mine, whole)
+
+
+def test_keras_own_loader_agrees(trained):
+    model, path = trained
+    other = _lite()
+    other.load_weights(path)
+    for mine, whole in zip(_lite(weights=path).weights, other.weights, strict=True):
+        np.testing.assert_array_equal(mine, whole)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0"])
+@pytest.mark.parametrize("include_top", [True, False])
+def test_keras_applications_legacy_files(name, include_top, tmp_path):
+    """Both layouts that Keras 2 wrote, with and without the classifier."""
+    theirs = peer.build(name, SHAPE)
+    if not include_top:
+        cut = theirs.get_layer("top_activation").output
+        theirs = keras.Model(theirs.input, cut)
+    theirs.save(tmp_path / "whole_model.h5")
+    with (
+        h5py.File(tmp_path / "whole_model.h5") as whole,
+        h5py.File(tmp_path / "weights.h5", "w") as weights,
+    ):
+        for key, value in whole["model_weights"].attrs.items():
+            weights.attrs[key] = value
+        for key in whole["model_weights"]:
+            whole.copy(f"model_weights/{key}", weights)
+    for path in (tmp_path / "whole_model.h5", tmp_path / "weights.h5"):
+        ours = getattr(keras_effnet, name)(
+            input_shape=SHAPE,
+            include_top=include_top,
+            weights=path,
+            classifier_activation=None,
+        )
+        pixels = peer.images(*SHAPE)
+        assert peer.relative_error(ours(pixels), theirs(pixels)) <= 1e-5
+
+
+def test_a_file_without_the_top_cannot_give_one(trained, tmp_path):
+    _, path = trained
+    _lite(include_top=False, weights=path).save_weights(tmp_path / "notop.weights.h5")
+    message = _refused(_lite(), tmp_path / "notop.weights.h5", "are not those of")
+    assert "predictions/kernel (1280, 1000) is not in the file" in message
+
+
+@pytest.mark.parametrize("include_top", [True, False])
+def test_published_v2_b0(include_top):
+    """`keras.applications` reads the same file by its own way."""
+    path = conftest.shared_file("data/weights/efficientnetv2-b0_imagenet.weights.h5")
+    options = {"input_shape": (64, 65, 3), "classifier_activation": None}
+    theirs = keras.applications.EfficientNetV2B0(weights=None, **options)
+    theirs.load_weights(path)
+    ours = keras_effnet.EfficientNetV2B0(
+        weights=path, include_top=include_top, **options
+    )
+    pixels = peer.images(64, 65)
+    if not include_top:
+        cut = theirs.get_layer("top_activation").output
+        theirs = keras.Model(theirs.input, cut)
+    assert peer.relative_error(ours(pixels), theirs(pixels)) <= 1e-4
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_lite_from_pytorch(number):
+    """Every tensor of the file must arrive, whole and in the right layout."""
+    path = conftest.lite_weights(number)
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    name = f"EfficientNetLite{number}"
+    model = getattr(keras_effnet, name)(input_shape=SHAPE, weights=path)
+    arrays = [
+        tensor.numpy()
+        for name, tensor in state.items()
+        if not name.endswith("num_batches_tracked")
+    ]
+    assert len(arrays) == len(model.weights)
+    given = sorted(float(np.abs(array, dtype="float64").sum()) for array in arrays)
+    taken = sorted(
+        float(np.abs(np.asarray(weight), dtype="float64").sum())
+        for weight in model.weights
+    )
+    np.testing.assert_allclose(taken, given, rtol=1e-9)
+    kernel = np.asarray(model.get_layer("stem_conv").kernel)
+    stem = state["_conv_stem.weight"].numpy()
+    np.testing.assert_array_equal(kernel[2, 1, 0, 7], stem[7, 0, 2, 1])
+    kernel = np.asarray(model.get_layer("block2a_dwconv").kernel)
+    index = [k for k in state if "_depthwise_conv" in k].index
+    depthwise = state["_blocks.1._depthwise_conv.weight"].numpy()
+    assert index("_blocks.1._depthwise_conv.weight") == 1
+    np.testing.assert_array_equal(kernel[2, 1, 5, 0], depthwise[5, 0, 2, 1])
+
+
+# Files of another network.
+
+
+def test_weights_of_another_network_name_the_first_layers(trained):
+    _, path = trained
+    model = keras_effnet.EfficientNetLite2(input_shape=SHAPE)
+    message = _refused(model, path, "are not those of efficientnet-lite2")
+    assert "block2a_project_conv/kernel is (1, 1, 96, 24) in the model" not in message
+    first = "block1a_project_conv"
+    assert first not in message or "in the file" in message
+    assert message.count(" in the model and ") >= 1
+    assert "more. Received" in message
+
+
+def test_both_shapes_are_named(trained):
+    _, path = trained
+    message = _refused(_lite(classes=7), path, "are not those of")
+    assert (
+        "predictions/kernel is (1280, 7) in the model and (1280, 1000) in the file; "
+        "predictions/bias is (7,) in the model and (1000,) in the file."
+    ) in message
+    message = _refused(_lite(input_shape=(32, 33, 4)), path, "are not those of")
+    assert (
+        "stem_conv/kernel is (3, 3, 4, 32) in the model and (3, 3, 3, 32) in the file."
+    ) in message
+
+
+def test_weights_of_a_deeper_network_have_no_place(tmp_path):
+    deep = keras_effnet.EfficientNetLite1(input_shape=SHAPE)
+    deep.save_weights(tmp_path / "deep.weights.h5")
+    _refused(
+        _lite(), tmp_path / "deep.weights.h5", "are not those of efficientnet-lite0"
+    )
+    _refused(
+        _lite(features_only=True),
+        tmp_path / "deep.weights.h5",
+        "are not those of efficientnet-lite0",
+    )
+
+
+def test_pytorch_weights_of_another_network():
+    path = conftest.lite_weights(0)
+    model = keras_effnet.EfficientNetLite1(input_shape=SHAPE)
+    message = _refused(model, path, "are not those of efficientnet-lite1")
+    assert "block2c_expand_conv/kernel" in message
+
+
+# Files that are none.
+
+
+def test_a_missing_file_offers_its_neighbours(tmp_path):
+    (tmp_path / "lite0.weights.h5").touch()
+    message = _refused(_lite(), tmp_path / "lite1.weights.h5", "no such file")
+    assert "Did you mean 'lite0.weights.h5'?" in message
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "/nowhere/at/all.h5", ""])
+def test_a_name_is_no_file(weights):
+    with pytest.raises(InputError, match="path of a weights file"):
+        _lite(weights=weights)
+
+
+def test_another_suffix_is_refused(tmp_path):
+    (tmp_path / "weights.onnx").touch()
+    _refused(_lite(), tmp_path / "weights.onnx", r"ends in .*\.weights\.h5.*\.pth")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 5000, 0.5, -10])
+def test_a_cut_off_file(trained, keep, tmp_path):
+    _, path = trained
+    whole = path.read_bytes()
+    keep = int(keep * len(whole)) if isinstance(keep, float) else keep
+    damaged = tmp_path / "cut.weights.h5"
+    damaged.write_bytes(whole[:keep])
+    _refused(_lite(), damaged, "can't be read, it may be cut off or damaged")
+
+
+def _text(path):
+    path.write_text("these are not the weights that you look for\n" * 50)
+
+
+def _noise(path):
+    path.write_bytes(np.random.default_rng(0).bytes(10_000))
+
+
+def _empty(path):
+    h5py.File(path, "w").close()
+
+
+def _photos(path):
+    with h5py.File(path, "w") as file:
+        file["photos"] = np.zeros((2, 3))
+
+
+def _no_group(path):
+    with h5py.File(path, "w") as file:
+        file["layers"] = np.zeros(3)
+
+
+def _no_variables(path):
+    with h5py.File(path, "w") as file:
+        file["layers/conv2d"] = np.zeros(3)
+
+
+def _names_of_another_kind(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = 3
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        _text,
+        _noise,
+        _empty,
+        _photos,
+        _no_group,
+        _no_variables,
+        _names_of_another_kind,
+    ],
+)
+def test_a_file_of_something_else(write, tmp_path):
+    path = tmp_path / "other.h5"
+    write(path)
+    _refused(_lite(), path, "can't be read|holds no Keras weights")
+
+
+def test_pytorch_must_be_installed(tmp_path, monkeypatch):
+    path = tmp_path / "lite0.pth"
+    path.touch()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    _refused(_lite(), path, r"pip install 'keras-effnet\[torch\]'")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 100, 10_000, 0.5, -10])
+def test_a_cut_off_pytorch_file(keep, tmp_path):
+    whole = conftest.lite_weights(0).read_bytes()
+    keep = int(keep * len(whole)) if isinstance(keep, float) else keep
+    path = tmp_path / "cut.pth"
+    path.write_bytes(whole[:keep])
+    _refused(_lite(), path, "can't be read: it is damaged")
+
+
+@pytest.mark.parametrize("write", [_text, _noise, _photos])
+def test_a_pytorch_file_of_something_else(write, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    write(tmp_path / "other.pt")
+    _refused(_lite(), tmp_path / "other.pt", "can't be read")
+
+
+class _Code:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("writer", ["pickle", "torch"])
+def test_code_in_a_pytorch_file_is_refused_and_not_run(writer, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    state = {"_conv_stem.weight": _Code(tmp_path / "run")}
+    path = tmp_path / "code.pth"
+    if writer == "pickle":
+        path.write_bytes(pickle.dumps(state, protocol=2))
+    else:
+        torch.save(state, path)
+    _refused(_lite(), path, "holds more than tensors, which is refused")
+    assert not (tmp_path / "run").exists()
+    if writer == "pickle":
+        pickle.loads(path.read_bytes())
+        assert (tmp_path / "run").exists(), "the file does hold code"
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["weight"], "the file's weight|stem_conv/kernel .* is not in the file"),
+        (["blocks.x.conv.weight"], "is not in the file"),
+        (["_blocks.99._bn1.weight"], "is not in the file"),
+        (["_blocks.0._depthwise_conv.weight"], "block1a_dwconv|is not in the file"),
+        ([1], "no state dict"),
+    ],
+)
+def test_other_names_in_a_pytorch_file(names, match, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    torch.save(dict.fromkeys(names, torch.zeros(3, 3)), tmp_path / "other.pth")
+    _refused(_lite(), tmp_path / "other.pth", match)
+
+
+@pytest.mark.parametrize("content", ["tensor", "list", "nested"])
+def test_a_pytorch_file_without_a_state_dict(content, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    zeros = torch.zeros(3)
+    contents = {"tensor": zeros, "list": [zeros], "nested": {"state": {"a": zeros}}}
+    torch.save(contents[content], tmp_path / "other.pth")
+    _refused(_lite(), tmp_path / "other.pth", "no state dict")
