@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import types
-import warnings
 
 import numpy as np
 import pytest

@@ -101,7 +101,9 @@ def test_a_model_in_mixed_precision_is_exported_in_float32(policy, tmp_path):
 def test_operations_that_tflite_lacks_are_named(tmp_path):
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Lambda(lambda x: keras.ops.erfinv(x / 256))(inputs)
-    with pytest.raises(InputError, match=r"does not have. Received: .*Erfinv") as caught:
+    with pytest.raises(
+        InputError, match=r"does not have. Received: .*Erfinv"
+    ) as caught:
         export(keras.Model(inputs, x, name="odd"), tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -59,7 +59,3 @@ def main(argv=None):
         print("keras-effnet: stopped", file=sys.stderr)
         return 130
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,16 +24,20 @@ def is_file(model):
     return path.suffix in FILE_SUFFIXES or path.is_dir()
 
 
-def build(name, weights):
-    """A network by name, with the weights of a file, or random ones."""
+def find_spec(name):
+    """The network that has this name, for a model that is no file."""
     try:
-        spec = get_spec(name)
+        return get_spec(name)
     except InputError as error:
         raise InputError(
             "The model must be a file (.keras, .tflite, or a SavedModel folder) or a "
             f"network's name. {suggest(name, SPECS)}`keras-effnet models` lists the "
             f"names. Received: {name!r}"
         ) from error
+
+
+def build(spec, weights):
+    """A network with the weights of a file, or random ones."""
     import_keras()
     from keras_effnet import build_model
 

@@ -94,12 +94,13 @@ def _calibration(model, photos):
 
 def _load(args):
     if not _model.is_file(args.model):
+        spec = _model.find_spec(args.model)
         if not args.weights:
             print(
                 "keras-effnet: note: no --weights, the network is random",
                 file=sys.stderr,
             )
-        return _model.build(args.model, args.weights)
+        return _model.build(spec, args.weights)
     if pathlib.Path(args.model).suffix != ".keras":
         raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
     if args.weights:

@@ -58,12 +58,13 @@ def _classifier(args):
         if not args.model.endswith(".tflite"):
             import_keras()
         return load_classifier(args.model)
+    spec = _model.find_spec(args.model)
     if not args.weights:
         raise InputError(
             "A network given by name needs --weights: random ones would name anything. "
             f"Received: --model {args.model} without --weights"
         )
-    return load_classifier(_model.build(args.model, args.weights))
+    return load_classifier(_model.build(spec, args.weights))
 
 
 def _predict(classifier, photo, top):

@@ -44,13 +44,13 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
         images: `(count, height, width, channels)`, 0-255, 1 or 3 channels.
         labels: Int array, `(count,)`.
         predictions: Int array, `(count,)`.
-        class_names: Names; the indices when `None`.
+        class_names: A list of names; the indices when `None`.
         columns: Images in a row.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    names = class_names or {index: str(index) for index in range(labels.max() + 1)}
+    names = class_names or range(1 + max(labels.max(), predictions.max()))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(9, 1.02 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -61,7 +61,7 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
     ):
         axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
         right = label == guess
-        text = names[guess] if right else f"{names[guess]}, is {names[label]}"
+        text = f"{names[guess]}" if right else f"{names[guess]}, is {names[label]}"
         axis.set_title(text, fontsize=9, color=_GREEN if right else _RED, pad=2)
     return figure
 

@@ -1,0 +1,72 @@
+import os
+import stat
+
+import pytest
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.quiet import native_stderr_held_back
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "result.json"
+    with files.replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert temporary.suffix == ".json"
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+
+    def fail():
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_others_may_read_it(tmp_path):
+    files.write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"}
+    assert len(modes) == 1
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "file" / "inside", tmp_path):
+        with pytest.raises(InputError, match=r"can't be written.*Received"):
+            files.write_text(path, "x")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_suggestions():
+    names = ("EfficientNetB0", "EfficientNetB1")
+    assert "'EfficientNetB0'" in suggest("eficientnetb0", names)
+    assert suggest("resnet", names) == ""
+
+
+def test_native_chatter_is_held_back(capfd):
+    with native_stderr_held_back():
+        os.write(2, b"chatter")
+    assert capfd.readouterr().err == ""
+
+
+def test_native_chatter_explains_an_error(capfd):
+    def fail():
+        with native_stderr_held_back():
+            os.write(2, b"the reason")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert capfd.readouterr().err == "the reason"

@@ -1,0 +1,97 @@
+"""Real weights on real photographs, before and after the export.
+
+The photographs are training images of ImageNet: the accuracies are held against
+what these weights reached on them elsewhere, not against published ones.
+"""
+
+import pathlib
+import typing
+
+import conftest
+import keras
+import numpy as np
+import pytest
+
+import keras_effnet
+from keras_effnet import preprocessing
+from keras_effnet.data.photos import batches
+from keras_effnet.data.photos import find_photos
+from keras_effnet.data.photos import read_labels
+from keras_effnet.evaluation import Evaluation
+from keras_effnet.evaluation import evaluate
+from keras_effnet.export import export
+from keras_effnet.specs import get_spec
+
+WEIGHTS = {
+    "EfficientNetLite0": lambda: conftest.lite_weights(0),
+    "EfficientNetV2B0": lambda: conftest.shared_file(
+        "data/weights/efficientnetv2-b0_imagenet.weights.h5"
+    ),
+}
+TOP1 = {"EfficientNetLite0": 0.885, "EfficientNetV2B0": 0.895}
+CALIBRATION_IMAGES = 100
+
+
+class Network(typing.NamedTuple):
+    name: str
+    weights: pathlib.Path
+    model: keras.Model
+    batches: list
+    labels: np.ndarray
+    evaluation: Evaluation
+
+
+@pytest.fixture(scope="module", params=WEIGHTS)
+def network(request):
+    paths, labels = read_labels(conftest.shared_file("data/imagenet_sample/labels.csv"))
+    weights = WEIGHTS[request.param]()
+    spec = get_spec(request.param)
+    shape = (spec.image_size, spec.image_size, 3)
+    images = list(batches(paths, shape, preprocessing.for_spec(spec), batch_size=50))
+    model = keras_effnet.build_model(spec, weights=weights)
+    evaluation = evaluate(model, images, labels)
+    return Network(request.param, weights, model, images, labels, evaluation)
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory):
+    """The .tflite files, int8 calibrated on photographs of flowers."""
+    photos = find_photos([conftest.shared_file("data/flowers")])
+    photos = photos[:: len(photos) // CALIBRATION_IMAGES]
+    rule = preprocessing.for_name(network.model.name, 224)
+    files = export(
+        network.model,
+        tmp_path_factory.mktemp("exported"),
+        ("float32", "int8"),
+        calibration=lambda: batches(photos, (224, 224, 3), rule, batch_size=1),
+    )
+    return {file.precision: file for file in files}
+
+
+def test_accuracy(network):
+    assert len(network.labels) == 500
+    assert network.evaluation.top1 >= TOP1[network.name]
+    assert network.evaluation.top5 >= 0.96
+
+
+def test_the_float_file_is_as_accurate(network, exported):
+    found = evaluate(exported["float32"].path, network.batches, network.labels)
+    assert found.top1 == pytest.approx(network.evaluation.top1, abs=0.006)
+    assert found.agreement(network.evaluation) >= 0.998
+
+
+def test_the_int8_file_keeps_the_accuracy(network, exported):
+    """Both families are known to survive plain post-training quantisation."""
+    found = evaluate(exported["int8"].path, network.batches, network.labels)
+    assert exported["int8"].numbers["float_operators"] == {}
+    assert found.top1 >= network.evaluation.top1 - 0.02
+    assert found.agreement(network.evaluation) >= 0.93
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_agrees(network, policy):
+    keras.config.set_dtype_policy(policy)
+    model = keras_effnet.build_model(get_spec(network.name), weights=network.weights)
+    assert model.get_layer("stem_conv").compute_dtype == policy.removeprefix("mixed_")
+    found = evaluate(model, network.batches, network.labels)
+    assert found.agreement(network.evaluation) >= 0.98
