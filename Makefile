@@ -3,23 +3,26 @@ BIN := .venv/bin
 
 .PHONY: demo test test-slow lint bench docs
 
-demo: .venv/demo
+demo: .venv/demo.installed
 	$(BIN)/keras-effnet demo
 
-test: .venv/test lint
+test: lint
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: .venv/test
+test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow
 
-lint: .venv/test
+lint: .venv/test.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: .venv/test
-	for script in benchmarks/import_time.py benchmarks/peers/build_time.py benchmarks/accuracy.py; do $(BIN)/python $$script || exit 1; done
+bench: .venv/test.installed
+	$(BIN)/python benchmarks/import_time.py && $(BIN)/python benchmarks/peers/build_time.py && $(BIN)/python benchmarks/accuracy.py
 
-# An environment per set of extras is not worth its gigabyte: they share one.
-.venv/%: setup.cfg pyproject.toml
+docs: .venv/test.installed
+	$(BIN)/python docs/tables.py
+
+# One environment for all extras: each of its own would cost gigabytes.
+.venv/%.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@

@@ -64,6 +64,25 @@ def write_result(name, target, load_before, comparisons):
         load_before: The load averages when the run began.
         comparisons: A dict of names and what `interleaved` returned.
     """
+    for label, result in comparisons.items():
+        medians = ", ".join(
+            f"{side} {median:.3f} s"
+            for side, median in result["median_seconds"].items()
+        )
+        verdict = "within" if result["ratio"] <= target else "MISSES"
+        print(f"{label}: {medians}, ratio {result['ratio']:.4f}, {verdict} {target}")
+    write_report(
+        name,
+        {
+            "load_average_before": load_before,
+            "target_ratio": target,
+            "comparisons": comparisons,
+        },
+    )
+
+
+def write_report(name, content):
+    """Writes `results/NAME.json`: where and with what it was made, and `content`."""
     report = {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
@@ -73,20 +92,11 @@ def write_result(name, target, load_before, comparisons):
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "machine": platform.platform(),
         "cores": os.cpu_count(),
-        "load_average_before": load_before,
         "load_average_after": os.getloadavg(),
-        "target_ratio": target,
-        "comparisons": comparisons,
+        **content,
     }
     path = RESULTS / f"{name}.json"
     files.write_text(path, json.dumps(report, indent=1) + "\n")
-    for label, result in comparisons.items():
-        medians = ", ".join(
-            f"{side} {median:.3f} s"
-            for side, median in result["median_seconds"].items()
-        )
-        verdict = "within" if result["ratio"] <= target else "MISSES"
-        print(f"{label}: {medians}, ratio {result['ratio']:.4f}, {verdict} {target}")
     print(f"written: {os.path.relpath(path)}")
 
 

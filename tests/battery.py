@@ -34,17 +34,20 @@ class StockKeras:
         self._process = process
         self._folder = folder
 
-    def run(self, model_path, pixels):
-        """Outputs of a saved model; `RuntimeError` where Keras refuses it."""
-        inputs, outputs = self._folder / "inputs.npy", self._folder / "outputs.npy"
-        np.save(inputs, pixels)
-        paths = [str(model_path), str(inputs), str(outputs)]
-        print(json.dumps(paths), file=self._process.stdin, flush=True)
+    def start(self, model_path, pixels):
+        """Begins a run, whose `outputs` must be fetched before the next."""
+        np.save(self._folder / "inputs.npy", pixels)
+        paths = (model_path, self._folder / "inputs.npy", self._folder / "outputs.npy")
+        request = json.dumps([str(path) for path in paths])
+        print(request, file=self._process.stdin, flush=True)
+
+    def outputs(self):
+        """Of the run that was started; `RuntimeError` where Keras refuses it."""
         answer = self._process.stdout.readline().strip()
         if answer != "done":
             stderr = (self._folder / "stderr.txt").read_text()[-3000:]
             raise RuntimeError(answer or stderr)
-        return np.load(outputs)
+        return np.load(self._folder / "outputs.npy")
 
 
 @contextlib.contextmanager
@@ -113,8 +116,7 @@ def _blocks(model):
     return sorted(found, key=lambda block: (block[0], len(block[1]), block[1]))
 
 
-def check_saved(model, pixels, expected, process, path):
-    """Saved to `.keras`, it must predict the same bits without this package."""
+def check_saved(process, expected):
+    """A model saved to `.keras` must predict the same bits without this package."""
     assert np.ptp(expected, axis=0).max() > 1e-3 * np.abs(expected).max()
-    model.save(path)
-    np.testing.assert_array_equal(process.run(path, pixels), expected)
+    np.testing.assert_array_equal(process.outputs(), expected)

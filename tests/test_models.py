@@ -64,7 +64,6 @@ class _Network:
     """Ours without its softmax, and theirs with the same random weights, or
     `None` where `keras.applications` lacks it."""
 
-    name: str
     ours: keras.Model
     theirs: keras.Model | None
 
@@ -75,16 +74,23 @@ class _Network:
 
 
 @pytest.fixture(scope="module")
-def network(request):
+def network(request, process, tmp_path_factory):
     name = request.param
     keras.utils.set_random_seed(0)
+    pixels = peer.images(*SHAPE)
     if name in peer.NAMES:
         theirs = peer.build(name, SHAPE)
-        yield _Network(name, _with_weights_of(theirs, name), theirs)
+        ours = _with_weights_of(theirs, name)
     else:
+        theirs = None
         ours = _build(name, input_shape=SHAPE, classifier_activation=None)
-        peer.randomize(ours, peer.images(*SHAPE))
-        yield _Network(name, ours, None)
+        peer.randomize(ours, pixels)
+    path = tmp_path_factory.mktemp("saved") / f"{name}.keras"
+    ours.save(path)
+    # Loads it while this process runs the other tests of the network.
+    process.start(path, pixels)
+    yield _Network(ours, theirs)
+    path.unlink()
     keras.backend.clear_session()
 
 
@@ -134,7 +140,7 @@ def test_structure(name):
 
 
 @_networks(peer.NAMES)
-def test_outputs_are_those_of_keras_applications(network, monkeypatch):
+def test_outputs_are_those_of_keras_applications(network):
     expected = _map_and_logits(network.theirs)
     for actual, wanted in zip(network.outputs, expected, strict=True):
         assert peer.relative_error(actual, wanted) <= 1e-5
@@ -142,50 +148,67 @@ def test_outputs_are_those_of_keras_applications(network, monkeypatch):
     assert [layer.name for layer in network.ours.layers if layer.weights] == [
         name for name in names if name != "normalization"
     ]
-    # `include_top=False` is the same network, cut where the map was taken.
-    monkeypatch.setattr(blocks, "CONV_INITIALIZER", "zeros")
-    backbone = build_without_weights(network.name, include_top=False, input_shape=SHAPE)
-    layers = network.ours.layers[: len(backbone.layers)]
-    assert layers[-1].name == "top_activation"
-    for ours, cut in zip(layers[1:], backbone.layers[1:], strict=True):
-        assert ours.get_config() == cut.get_config()
 
 
 @_networks(SPECS)
-def test_saved_it_needs_keras_alone(network, process, tmp_path):
+def test_saved_it_needs_keras_alone(network, process):
     _, logits = network.outputs
-    path = tmp_path / "model.keras"
-    battery.check_saved(network.ours, peer.images(*SHAPE), logits, process, path)
+    battery.check_saved(process, logits)
 
 
 def test_the_process_lacks_this_package(process, tmp_path):
     inputs = keras.Input((2,))
     outputs = keras_effnet.Swish(trainable_beta=True)(inputs)
     keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    process.start(tmp_path / "model.keras", np.zeros((1, 2)))
     with pytest.raises(RuntimeError, match="Swish"):
-        process.run(tmp_path / "model.keras", np.zeros((1, 2)))
+        process.outputs()
 
 
 # Two small ones, in every combination, at another size.
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0"])
-def test_every_head_with_and_without_preprocessing(name):
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("EfficientNetB0", ("logits", "maps", "avg", "max")),
+        ("EfficientNetV2B0", ("logits",)),
+    ],
+)
+def test_every_head_with_and_without_preprocessing(name, heads):
     theirs = peer.build(name, (48, 43, 3))
     maps, logits = _map_and_logits(theirs)
+    expected = {
+        "logits": logits,
+        "maps": maps,
+        "avg": maps.mean(axis=(1, 2)),
+        "max": maps.max(axis=(1, 2)),
+    }
+    options = {
+        "logits": {},
+        "maps": {"include_top": False},
+        "avg": {"include_top": False, "pooling": "avg"},
+        "max": {"include_top": False, "pooling": "max"},
+    }
     pixels = peer.images(48, 43)
     prepared = peer.normalized(name, pixels)
-    for pooling, expected in (
-        ("no", logits),
-        (None, maps),
-        ("avg", maps.mean(axis=(1, 2))),
-        ("max", maps.max(axis=(1, 2))),
-    ):
-        head = {} if pooling == "no" else {"include_top": False, "pooling": pooling}
-        ours = _with_weights_of(theirs, name, **head)
-        assert peer.relative_error(ours(pixels), expected) <= 1e-5
-        ours = _with_weights_of(theirs, name, include_preprocessing=False, **head)
-        assert peer.relative_error(ours(prepared), expected) <= 1e-5
+    for head in heads:
+        ours = _with_weights_of(theirs, name, **options[head])
+        assert peer.relative_error(ours(pixels), expected[head]) <= 1e-5
+        ours = _with_weights_of(
+            theirs, name, include_preprocessing=False, **options[head]
+        )
+        assert peer.relative_error(ours(prepared), expected[head]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", [*SMALLEST, "EfficientNetV2S"])
+def test_without_the_top_it_is_the_same_network_cut(name):
+    whole = build_without_weights(name, input_shape=SHAPE)
+    backbone = build_without_weights(name, input_shape=SHAPE, include_top=False)
+    layers = whole.layers[: len(backbone.layers)]
+    assert layers[-1].name == "top_activation"
+    for ours, cut in zip(layers[1:], backbone.layers[1:], strict=True):
+        assert ours.get_config() == cut.get_config()
 
 
 def test_a_wrong_mean_or_deviation_is_noticed(monkeypatch):

@@ -3,13 +3,16 @@ searches whose outcome is known beforehand."""
 
 import dataclasses
 import json
+import re
 
 import keras
 import matplotlib.image
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from keras_effnet import scaling_search
+from keras_effnet.analysis import build_without_weights
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.scaling import compound_scale
@@ -102,30 +105,20 @@ def test_every_base_can_be_scaled():
 
 
 def test_equal_networks_are_scored_once():
-    """Told apart here by what Keras would build, layer by layer."""
-    score = Counting()
-    results = scaling_search.search(score, step=0.1, tolerance=0.1)
-    by_score = {}
+    """Told apart here by the layers that Keras builds. One stage, to be quick."""
+    base = dataclasses.replace(B0, stages=B0.stages[:1])
+    count = iter(range(100))
+    results = scaling_search.search(lambda spec: next(count), base, step=0.1)
+    built = {result.score: set() for result in results}
     for result in results:
-        network = keras_text(compound_scale(1, *result.coefficients))
-        by_score.setdefault(result.score, set()).add(network)
-    networks = {keras_text(spec) for spec in score.specs}
-    assert len(score.specs) == len(networks) == len(by_score) < len(results)
-    assert all(len(group) == 1 for group in by_score.values())
-
-
-def keras_text(spec):
-    from keras_effnet.analysis import build_without_weights
-
-    shape = (spec.image_size, spec.image_size, 3)
-    model = build_without_weights(spec, input_shape=shape, name="same")
-    return json.dumps(
-        [
-            (layer.name, type(layer).__name__, str(layer.output.shape))
-            for layer in model.layers
-            if not isinstance(layer, keras.layers.InputLayer)
-        ]
-    )
+        spec = compound_scale(1, *result.coefficients, base)
+        model = build_without_weights(spec)
+        built[result.score].add(
+            tuple((layer.name, layer.output.shape) for layer in model.layers[1:])
+        )
+    assert all(len(networks) == 1 for networks in built.values())
+    assert len(set().union(*built.values())) == len(built) < len(results)
+    assert next(count) == len(built)
 
 
 def test_a_stopped_search_goes_on(tmp_path):
@@ -231,9 +224,10 @@ def test_the_plot_shows_every_candidate_and_marks_the_best(tmp_path):
     places = [tuple(place) for place in points.get_offsets()]
     assert len(set(places)) == len(places) == len(results)
     assert sorted(points.get_array()) == sorted(x.score for x in results)
-    best = places[int(np.argmax(points.get_array()))]
-    assert tuple(ring.get_offsets()[0]) == best
-    assert best == pytest.approx((1.2, 1.1), abs=0.025)
+    # The last is drawn above the others.
+    assert points.get_array()[-1] == results[0].score
+    assert tuple(ring.get_offsets()[0]) == places[-1]
+    assert places[-1] == pytest.approx((1.2, 1.1), abs=0.025)
     assert "α = 1.2, β = 1.1, γ = 1.15" in plane.get_title()
     assert tuple(work.collections[1].get_offsets()[0]) == (
         results[0].multiply_adds / 1e9,
@@ -252,3 +246,29 @@ def test_one_candidate_can_be_drawn(tmp_path):
     results = scaling_search.search(distance, step=1, tolerance=0)
     scaling_search.plot(results).savefig(tmp_path / "search.png")
     assert (tmp_path / "search.png").stat().st_size > 10_000
+
+
+def documented_python():
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_documented_snippets_run(capsys):
+    formula, numbers, _ = documented_python()
+    found = {}
+    exec(formula, found)
+    assert found["model"].count_params() < 9_177_562  # of 1000 classes
+    exec(numbers, found)
+    assert (
+        f"total_parameters={found['model'].count_params()}," in capsys.readouterr().out
+    )
+
+
+@pytest.mark.slow
+def test_the_documented_score_function_learns():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    found = {}
+    exec(documented_python()[-1], found)
+    assert (
+        found["accuracy"](compound_scale(1, *PAPER, SPECS["EfficientNetLite0"])) > 0.5
+    )

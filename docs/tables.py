@@ -1,0 +1,88 @@
+"""Writes the tables of README.md and docs/ from the networks and the results.
+
+    python docs/tables.py
+
+Between `<!-- table: NAME -->` and `<!-- end -->` everything is written by this
+script; `make docs` runs it, and a test holds the pages against it.
+"""
+
+import json
+import pathlib
+import re
+
+from keras_effnet.costs import spec_costs
+from keras_effnet.specs import SPECS
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RESULTS = ROOT / "benchmarks" / "results"
+_MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def models():
+    """Every network, counted from its table."""
+    yield "network", "image", "parameters", "multiply-adds"
+    for spec in SPECS.values():
+        costs = spec_costs(spec)
+        yield (
+            f"`{spec.name}`",
+            f"{spec.image_size}",
+            f"{costs.trainable_parameters / 1e6:.1f} M",
+            f"{costs.multiply_adds / 1e9:.3f} G",
+        )
+
+
+def accuracy():
+    """Measured: `benchmarks/results/accuracy.json`."""
+    yield "network", "form", "top-1", "agrees with Keras", "size", "median latency"
+    for row in json.loads((RESULTS / "accuracy.json").read_text())["rows"]:
+        in_keras = row["form"] == "keras"
+        yield (
+            f"`{row['network']}`",
+            "Keras" if in_keras else f"{row['form']} .tflite",
+            f"{row['top1']:.1%}",
+            "" if in_keras else f"{row['agreement']:.1%}",
+            "" if in_keras else f"{row['bytes'] / 1e6:.1f} MB",
+            "" if in_keras else f"{row['median_ms']:.1f} ms",
+        )
+
+
+def ratios():
+    """Measured: `benchmarks/results/import_time.json` and `build_time.json`."""
+    yield "what", "keras_effnet", "the other", "ratio"
+    for name in ("import_time", "build_time"):
+        report = json.loads((RESULTS / f"{name}.json").read_text())
+        for label, result in report["comparisons"].items():
+            (_, ours), (other, theirs) = result["median_seconds"].items()
+            yield (
+                f"{name.removesuffix('_time')}: {label}",
+                f"{ours:.2f} s",
+                f"{theirs:.2f} s ({other})",
+                f"{result['ratio']:.3f}",
+            )
+
+
+TABLES = {"models": models, "accuracy": accuracy, "ratios": ratios}
+
+
+def filled(text):
+    """A page's text with its tables as they should read."""
+    return _MARKED.sub(
+        lambda match: match[1] + _markdown(TABLES[match[2]]()) + match[3], text
+    )
+
+
+def _markdown(rows):
+    header, *rows = rows
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main():
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(filled(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
