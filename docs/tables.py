@@ -1,4 +1,5 @@
-"""Writes the tables of README.md and docs/ from the networks and the results.
+"""Writes the tables of README.md and docs/ from the networks and the results,
+and draws README.md's picture.
 
     python docs/tables.py
 
@@ -11,6 +12,7 @@ import pathlib
 import re
 
 from keras_effnet.costs import spec_costs
+from keras_effnet.report.figures import accuracy_against_latency
 from keras_effnet.specs import SPECS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -35,7 +37,7 @@ def models():
 def accuracy():
     """Measured: `benchmarks/results/accuracy.json`."""
     yield "network", "form", "top-1", "agrees with Keras", "size", "median latency"
-    for row in json.loads((RESULTS / "accuracy.json").read_text())["rows"]:
+    for row in _accuracy_rows():
         in_keras = row["form"] == "keras"
         yield (
             f"`{row['network']}`",
@@ -45,6 +47,10 @@ def accuracy():
             "" if in_keras else f"{row['bytes'] / 1e6:.1f} MB",
             "" if in_keras else f"{row['median_ms']:.1f} ms",
         )
+
+
+def _accuracy_rows():
+    return json.loads((RESULTS / "accuracy.json").read_text())["rows"]
 
 
 def ratios():
@@ -78,7 +84,18 @@ def _markdown(rows):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def picture():
+    """Accuracy against latency of every measured file."""
+    files = [
+        {**row, "name": f"{row['network']} {row['form']}", "accuracy": row["top1"]}
+        for row in _accuracy_rows()
+        if row["form"] != "keras"
+    ]
+    return accuracy_against_latency(files)
+
+
 def main():
+    picture().savefig(ROOT / "docs" / "accuracy.png", dpi=110)
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text), encoding="utf-8")

@@ -298,7 +298,8 @@ def _multiply_adds(call):
         if width != rows:
             raise InputError(
                 f"The layer {layer.name!r} takes {rows} features and would get {width} "
-                f"at this input size. Received: a tensor of shape {call.inputs[0].shape}"
+                "at this input size. Received: a tensor of shape "
+                f"{call.inputs[0].shape}"
             )
         return math.prod(positions) * rows * columns
     kernels = getattr(layer, "trainable_weights", ())

@@ -90,32 +90,38 @@ def test_keras_own_loader_agrees(trained):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0"])
-@pytest.mark.parametrize("include_top", [True, False])
-def test_keras_applications_legacy_files(name, include_top, tmp_path):
-    """Both layouts that Keras 2 wrote, with and without the classifier."""
-    theirs = peer.build(name, SHAPE)
-    if not include_top:
-        cut = theirs.get_layer("top_activation").output
-        theirs = keras.Model(theirs.input, cut)
-    theirs.save(tmp_path / "whole_model.h5")
-    with (
-        h5py.File(tmp_path / "whole_model.h5") as whole,
-        h5py.File(tmp_path / "weights.h5", "w") as weights,
+@pytest.mark.parametrize(
+    ("name", "layout_with_top"),
+    [("EfficientNetB0", "whole_model.h5"), ("EfficientNetV2B0", "weights.h5")],
+)
+def test_keras_applications_legacy_files(name, layout_with_top, tmp_path):
+    """Both layouts that Keras 2 wrote, one with and one without the classifier."""
+    whole = peer.build(name, SHAPE)
+    cut = keras.Model(whole.input, whole.get_layer("top_activation").output)
+    for theirs, layout in zip(
+        (whole, cut),
+        sorted(("weights.h5", "whole_model.h5"), key=layout_with_top.__ne__),
+        strict=True,
     ):
-        for key, value in whole["model_weights"].attrs.items():
-            weights.attrs[key] = value
-        for key in whole["model_weights"]:
-            whole.copy(f"model_weights/{key}", weights)
-    for path in (tmp_path / "whole_model.h5", tmp_path / "weights.h5"):
+        theirs.save(tmp_path / "whole_model.h5")
+        _copy_weights(tmp_path / "whole_model.h5", tmp_path / "weights.h5")
         ours = getattr(keras_effnet, name)(
             input_shape=SHAPE,
-            include_top=include_top,
-            weights=path,
+            include_top=theirs is whole,
+            weights=tmp_path / layout,
             classifier_activation=None,
         )
         pixels = peer.images(*SHAPE)
         assert peer.relative_error(ours(pixels), theirs(pixels)) <= 1e-5
+
+
+def _copy_weights(whole_model, weights):
+    """What `save_weights` of Keras 2 wrote is a part of what `save` wrote."""
+    with h5py.File(whole_model) as source, h5py.File(weights, "w") as target:
+        for key, value in source["model_weights"].attrs.items():
+            target.attrs[key] = value
+        for key in source["model_weights"]:
+            source.copy(f"model_weights/{key}", target)
 
 
 def test_a_file_without_the_top_cannot_give_one(lite, trained, tmp_path):

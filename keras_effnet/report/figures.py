@@ -5,7 +5,6 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.ticker import PercentFormatter
 
 _BLUE, _ORANGE, _GREEN, _RED = "#0969da", "#bc4c00", "#1a7f37", "#cf222e"
-COLORS = (_BLUE, _ORANGE, _GREEN, _RED)
 
 
 def training_curves(history):
@@ -78,7 +77,7 @@ def accuracy_against_latency(files):
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axis = figure.subplots()
-    for color, file in zip(COLORS, files, strict=False):
+    for number, file in enumerate(files):
         low, high = file["interval"]
         spread = [[file["accuracy"] - low], [high - file["accuracy"]]]
         label = f"{file['name']}, {file['bytes'] / 1e6:.2f} MB"
@@ -89,7 +88,7 @@ def accuracy_against_latency(files):
             fmt="o",
             markersize=9,
             capsize=4,
-            color=color,
+            color=f"C{number % 10}",
             label=label,
         )
     axis.set(
