@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -266,7 +267,7 @@ def test_scale_says_where_the_published_networks_come_from(capsys):
         (("--phi", "1", "--gamma", "inf"), "--gamma must be finite. Received: inf"),
         (("--phi", "50"), "too large to build.*Received: phi=50, alpha=1.2"),
         (("--phi", "1", "--gamma", "1e9"), "too large to build.*gamma=1e[+]09"),
-        (("--phi", "9999"), "too large for any number. Received: phi=9999"),
+        (("--phi", "9999"), "too large to count. Received: phi=9999"),
         (("--phi", "1", "--base", "EfficientNetB"), "Did you mean 'EfficientNetB8'"),
         (("--phi", "1", "--plot", "x.png"), "go with --search. Received: --plot"),
         (("--phi", "1", "--step", "0.1"), "go with --search. Received: --step"),
@@ -325,6 +326,7 @@ def test_a_failed_score_keeps_the_earlier_ones_and_leaves_no_plot(run, folder):
     (folder / "my_score.py").write_text(
         "left = [0.1, 0.2, 0.3]\n\ndef depth(spec):\n    return left.pop()\n"
     )
+    (folder / "search.png").write_text("the last one")
     command = search("--state", "search.json", "--plot", "search.png")
     assert_one_line(
         run(*command),
@@ -332,6 +334,24 @@ def test_a_failed_score_keeps_the_earlier_ones_and_leaves_no_plot(run, folder):
     )
     kept = json.loads((folder / "search.json").read_text())["evaluations"]
     assert len(kept) == 3
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    assert names == ["my_score.py", "search.json", "search.png"]
+    assert (folder / "search.png").read_text() == "the last one"
+
+
+def test_a_killed_search_leaves_its_state_alone(folder):
+    (folder / "my_score.py").write_text(
+        "import os, signal\n\n"
+        "def depth(spec):\n"
+        "    if spec.depth > 1:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return 0.5\n"
+    )
+    command = search("--state", "search.json", "--plot", "search.png")
+    code = f"from keras_effnet import cli; cli.main({[*map(str, command)]})"
+    killed = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(json.loads((folder / "search.json").read_text())["evaluations"]) == 5
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     assert names == ["my_score.py", "search.json"]
 

@@ -112,7 +112,7 @@ def _scaled(args, base):
         blocks = sum(stage.layers for stage in scaling.scaled_stages(spec))
     except OverflowError as error:
         raise InputError(
-            f"The network is too large for any number. Received: {received}"
+            f"The network is too large to count. Received: {received}"
         ) from error
     if blocks > _MOST_BLOCKS or spec_costs(spec).multiply_adds > _MOST_MULTIPLY_ADDS:
         raise InputError(
@@ -131,19 +131,29 @@ def _search(args, base):
     if args.plot and not args.plot.lower().endswith(".png"):
         raise InputError(f"The plot is a .png file. Received: --plot {args.plot}")
     score = load_function(args.search)
-    with contextlib.ExitStack() as stack:
-        if args.plot:
-            # Opened first: that it can't be written should show before the wait.
-            temporary = stack.enter_context(files.replacing(args.plot))
-        results = scaling_search.search(
-            score, base, state=args.state, progress=_Progress(), **options
-        )
-        if args.plot:
+    if args.plot:
+        _check_writable(args.plot)
+    results = scaling_search.search(
+        score, base, state=args.state, progress=_Progress(), **options
+    )
+    if args.plot:
+        with files.replacing(args.plot) as temporary:
             scaling_search.plot(results).savefig(temporary)
     if args.json:
         print(json.dumps([_as_json(result) for result in results], indent=2))
     else:
         print(_report(results, args))
+
+
+class _Untouched(Exception):
+    pass
+
+
+def _check_writable(path):
+    """Raises now what writing would raise after days of training. A temporary
+    file kept open for so long would stay behind if the process were killed."""
+    with contextlib.suppress(_Untouched), files.replacing(path):
+        raise _Untouched
 
 
 class _Progress:
