@@ -68,7 +68,7 @@ def rows_of(name, folder):
         ("float32", "int8"),
         calibration=lambda: photos.batches(flowers, shape, rule, batch_size=1),
     )
-    comparison.wait_until_idle()
+    comparison.wait_until_idle(timeout_seconds=30)
     latencies = benchmarks.benchmark_many([file.path for file in exported])
     for file, latency in zip(exported, latencies, strict=True):
         found = evaluated(file.path)

@@ -104,10 +104,10 @@ def compound_scale(
     Raises:
         InputError: `phi` is negative or a base is below 1.
     """
-    if phi < 0:
-        raise InputError(f"`phi` must not be negative. Received: phi={phi!r}")
+    if not 0 <= phi < math.inf:
+        raise InputError(f"`phi` must be a number from 0 up. Received: phi={phi!r}")
     for label, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-        if value < 1:
+        if not 1 <= value < math.inf:
             raise InputError(
                 f"`{label}` must be at least 1. Received: {label}={value!r}"
             )
@@ -144,7 +144,7 @@ def scaled_spec(base, width=None, depth=None, image_size=None, name=None):
     changes = {"width": width, "depth": depth, "image_size": image_size}
     changes = {label: value for label, value in changes.items() if value is not None}
     for label, value in changes.items():
-        if value <= 0:
+        if not 0 < value < math.inf:
             raise InputError(f"`{label}` must be positive. Received: {label}={value!r}")
     suffix = "-".join(f"{label[0]}{value:g}" for label, value in changes.items())
     name = name or (f"{spec.model_name}-{suffix}" if suffix else spec.model_name)
