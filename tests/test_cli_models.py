@@ -261,7 +261,7 @@ def test_scale_says_where_the_published_networks_come_from(capsys):
     ("arguments", "message"),
     [
         ((), "Give --phi or --search"),
-        (("--phi", "-1"), "must not be negative. Received: phi=-1.0"),
+        (("--phi", "-1"), "must be a number from 0 up. Received: phi=-1.0"),
         (("--phi", "nan"), "--phi must be finite. Received: nan"),
         (("--phi", "1", "--alpha", "0.9"), "`alpha` must be at least 1.*alpha=0.9"),
         (("--phi", "1", "--gamma", "inf"), "--gamma must be finite. Received: inf"),
