@@ -98,5 +98,5 @@ def accuracy_against_latency(files):
     )
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     axis.grid(alpha=0.3)
-    axis.legend()
+    figure.legend(loc="outside right upper")
     return figure
