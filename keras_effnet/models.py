@@ -1,6 +1,7 @@
 """The networks: one builder, and a constructor for each published network."""
 
 import dataclasses
+import numbers
 from collections.abc import Collection
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from keras_effnet import preprocessing
 from keras_effnet import scaling
 from keras_effnet import weights as weights_room
 from keras_effnet.errors import InputError
+from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import get_spec
 
 # tensorflow/tpu `dense_kernel_initializer`.
@@ -83,7 +85,7 @@ def build_model(
         InputError: An argument is impossible, or the weights do not fit.
     """
     spec = _resolve(
-        get_spec(spec) if isinstance(spec, str) else spec,
+        spec if isinstance(spec, ModelSpec) else get_spec(spec),
         dropout_rate=dropout_rate,
         drop_connect_rate=drop_connect_rate,
         bn_momentum=bn_momentum,
@@ -138,9 +140,10 @@ def build_model(
 def _resolve(spec, **overrides):
     overrides = {key: value for key, value in overrides.items() if value is not None}
     for key, value in overrides.items():
-        if not 0 <= value < 1:
+        if not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(
-                f"`{key}` must be at least 0 and below 1. Received: {key}={value!r}"
+                f"`{key}` must be a number, at least 0 and below 1. "
+                f"Received: {key}={value!r}"
             )
     return dataclasses.replace(spec, **overrides)
 

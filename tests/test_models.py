@@ -523,6 +523,8 @@ def test_softmax_is_the_default():
         ({"classes": 0}, "positive integer.*Received: classes=0"),
         ({"classes": 10.0}, r"positive integer.*Received: classes=10\.0"),
         ({"dropout_rate": 1.0}, r"below 1\. Received: dropout_rate=1\.0"),
+        ({"dropout_rate": "a"}, r"a number.* Received: dropout_rate='a'"),
+        ({"weights": 3}, r"path of a weights file\. Received: 3"),
         ({"drop_connect_rate": -0.1}, r"Received: drop_connect_rate=-0\.1"),
         ({"bn_momentum": 1.5}, r"Received: bn_momentum=1\.5"),
         ({"fused_stages": (1, 8)}, r"1 to 7\. Received: fused_stages=\(1, 8\)"),
@@ -546,3 +548,5 @@ def test_a_tensor_of_an_impossible_shape_is_refused(shape):
 def test_an_unknown_network_is_refused():
     with pytest.raises(InputError, match="Did you mean 'EfficientNetV2S'"):
         keras_effnet.build_model("EfficientNetVS2")
+    with pytest.raises(InputError, match="Received: 5"):
+        keras_effnet.build_model(5)

@@ -1,5 +1,6 @@
 """Weights: read from files of several formats, checked, put into a model."""
 
+import os
 import pathlib
 
 from keras_effnet.errors import InputError
@@ -21,6 +22,10 @@ def load_weights(model, path):
         InputError: There is no such file, it can't be read, or it belongs to
             another network; the model is unchanged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(
+            f"`weights` must be None or the path of a weights file. Received: {path!r}"
+        )
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(_not_found(path))
