@@ -172,9 +172,9 @@ def _check_arguments(include_top, pooling, classes, features_only, include_top_c
 def _with_fused(stages, fused_stages):
     if fused_stages is None:
         return stages
-    numbers = range(1, len(stages) + 1)
+    valid = range(1, len(stages) + 1)
     if not isinstance(fused_stages, Collection) or any(
-        number not in numbers for number in fused_stages
+        number not in valid for number in fused_stages
     ):
         raise InputError(
             f"`fused_stages` must hold stage numbers, 1 to {len(stages)}. "
@@ -194,7 +194,7 @@ def _with_fused(stages, fused_stages):
             changed[number] = dataclasses.replace(
                 stage, operator=operator, se_ratio=se_ratio
             )
-    return tuple(changed.get(number, stages[number - 1]) for number in numbers)
+    return tuple(changed.get(number, stages[number - 1]) for number in valid)
 
 
 def _inputs(spec, needs_size, input_shape, input_tensor):
