@@ -14,6 +14,7 @@ import re
 from keras_effnet.costs import spec_costs
 from keras_effnet.report.figures import accuracy_against_latency
 from keras_effnet.specs import SPECS
+from keras_effnet.weights.table import published
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -53,6 +54,23 @@ def _accuracy_rows():
     return json.loads((RESULTS / "accuracy.json").read_text())["rows"]
 
 
+def weight_sets():
+    """Published figures: `keras_effnet/weights/published.csv`."""
+    yield "network", "set", "top-1", "classes", "sources"
+    groups = {}
+    for row in published():
+        groups.setdefault((row.model, row.name), []).append(row)
+    for (model, name), rows in groups.items():
+        top1 = next((row.top1 for row in rows if row.top1), None)
+        yield (
+            f"`{model}`",
+            f"`{name}`",
+            f"{top1:.1f}" if top1 else "",
+            " / ".join(dict.fromkeys(str(row.classes) for row in rows if row.classes)),
+            ", ".join(dict.fromkeys(row.source for row in rows)),
+        )
+
+
 def ratios():
     """Measured: `benchmarks/results/import_time.json` and `build_time.json`."""
     yield "what", "keras_effnet", "the other", "ratio"
@@ -68,7 +86,12 @@ def ratios():
             )
 
 
-TABLES = {"models": models, "accuracy": accuracy, "ratios": ratios}
+TABLES = {
+    "models": models,
+    "accuracy": accuracy,
+    "ratios": ratios,
+    "weight_sets": weight_sets,
+}
 
 
 def filled(text):

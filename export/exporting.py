@@ -7,6 +7,7 @@ import tempfile
 import time
 
 from keras_effnet import files
+from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import sheet
 from keras_effnet.export.convert import check_precision
@@ -58,6 +59,7 @@ def export(model, folder, precisions=("float32",), calibration=None, name=None):
             "Received: calibration=None"
         )
     folder = pathlib.Path(folder)
+    rule = saving.attached(model)
     exported = []
     with tempfile.TemporaryDirectory() as saved_model:
         started = time.perf_counter()
@@ -75,6 +77,7 @@ def export(model, folder, precisions=("float32",), calibration=None, name=None):
                 numbers = {
                     "model": model.name,
                     "precision": precision,
+                    "preprocessing": rule and saving.as_json(rule),
                     "trace_seconds": trace_seconds,
                     "convert_seconds": time.perf_counter() - started,
                     **sheet.describe(temporary),

@@ -6,6 +6,8 @@ import pathlib
 
 import numpy as np
 
+from keras_effnet import preprocessing
+from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.tflite import TFLiteModel
 
@@ -21,6 +23,12 @@ class KerasClassifier:
     def input_shape(self):
         """`(height, width, channels)`; height and width may be `None`."""
         return tuple(self.model.input_shape[1:])
+
+    @property
+    def preprocessing(self):
+        """What the model carries, else what its name tells."""
+        found = saving.attached(self.model)
+        return found or preprocessing.for_name(self.name, self.input_shape[0])
 
     def predict(self, images):
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
@@ -51,6 +59,11 @@ class SavedModelClassifier:
         """`(height, width, channels)`; height and width may be `None`."""
         return tuple(self._spec.shape[1:])
 
+    @property
+    def preprocessing(self):
+        """What its name tells."""
+        return preprocessing.for_name(self.name, self.input_shape[0])
+
     def predict(self, images):
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         import tensorflow as tf
@@ -72,7 +85,8 @@ def load_classifier(source):
             file or a SavedModel folder; or the result of this function.
 
     Returns:
-        An object with `name`, `input_shape`, `(height, width, channels)`, and
+        An object with `name`, `input_shape`, `(height, width, channels)`,
+        `preprocessing`, the `Preprocessing` that it was made with, and
         `predict(images)`, `(batch, height, width, channels)` to
         `(batch, classes)` float32.
 
@@ -89,40 +103,11 @@ def load_classifier(source):
     if path.is_dir():
         return SavedModelClassifier(path)
     if path.suffix == ".keras" and path.is_file():
-        return KerasClassifier(load_keras(path))
+        return KerasClassifier(saving.load_model(path))
     raise InputError(
         "A model is a .keras file, a .tflite file or a SavedModel folder that "
         f"exists. Received: {str(source)!r}"
     )
-
-
-def load_keras(path):
-    """Loads a `.keras` file, without its training state.
-
-    Args:
-        path: Path of the file.
-
-    Returns:
-        A `keras.Model`.
-
-    Raises:
-        InputError: The file can't be read, or is no Keras model.
-    """
-    import zipfile
-
-    import keras
-
-    import keras_effnet.activations  # noqa: F401 - registers Swish
-
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"This is no .keras file. Received: {str(path)!r}")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"Keras can't load the model: {str(error).splitlines()[0]} "
-            f"Received: {str(path)!r}"
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,14 @@ import keras
 from keras import layers
 
 from keras_effnet import blocks
-from keras_effnet import preprocessing
+from keras_effnet import preprocessing as preprocessing_room
+from keras_effnet import saving
 from keras_effnet import scaling
 from keras_effnet import weights as weights_room
 from keras_effnet.errors import InputError
 from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import get_spec
+from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
 # tensorflow/tpu `dense_kernel_initializer`.
 _DENSE_INITIALIZER = {
@@ -34,6 +36,7 @@ def build_model(
     classes=1000,
     classifier_activation="softmax",
     include_preprocessing=True,
+    preprocessing=None,
     name=None,
     activation=None,
     dropout_rate=None,
@@ -49,7 +52,10 @@ def build_model(
         spec: A `keras_effnet.specs.ModelSpec` or the name of a published
             network. `compound_scale` and `scaled_spec` make new ones.
         include_top: Whether to add pooling, dropout and the classifier.
-        weights: `None` for random ones, or the path of a weights file.
+        weights: `None` for random ones; the name of a published set, such as
+            `"imagenet"`, which is downloaded and verified (`"imagenet@timm"`
+            names the source too); or the path of a weights file, see
+            `load_weights`.
         input_tensor: A Keras tensor to build on.
         input_shape: `(height, width, channels)` without the batch; height and
             width may be `None` without the top. Any number of channels.
@@ -58,6 +64,9 @@ def build_model(
         classifier_activation: Of the last layer; `None` returns logits.
         include_preprocessing: Whether the model takes 0-255 pixels and
             normalises them itself.
+        preprocessing: A `Preprocessing`, or the name of the published set whose
+            preprocessing it is; by default that of the weights, or of the
+            network's ImageNet weights. `model.save` writes it into the file.
         name: Of the model.
         activation: A Keras activation name, or a layer such as
             `Swish(trainable_beta=True)`; the published one when `None`.
@@ -95,14 +104,16 @@ def build_model(
     stages = _with_fused(scaling.scaled_stages(spec), fused_stages)
     if include_top_conv is None:
         include_top_conv = not features_only
+    include_top = include_top and not features_only
+    located = None
+    if weights is not None:
+        wants_head = include_top and classes in PUBLISHED_CLASSES
+        located = weights_room.locate(weights, spec.name, wants_head)
 
-    inputs = _inputs(spec, include_top and not features_only, input_shape, input_tensor)
-    x = inputs
-    if include_preprocessing:
-        channels = inputs.shape[blocks.channel_axis()]
-        x = preprocessing.normalize(
-            x, preprocessing.for_spec(spec).for_channels(channels)
-        )
+    inputs = _inputs(spec, include_top, input_shape, input_tensor, located)
+    rule = _preprocessing(preprocessing, spec, inputs, located)
+    rule = dataclasses.replace(rule, included=bool(include_preprocessing))
+    x = preprocessing_room.normalize(inputs, rule) if rule.included else inputs
     x = blocks.conv_bn_act(
         x,
         scaling.stem_filters(spec),
@@ -132,8 +143,9 @@ def build_model(
     if input_tensor is not None:
         inputs = keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(inputs, outputs, name=name or spec.model_name)
-    if weights is not None:
-        weights_room.load_weights(model, weights)
+    if located is not None:
+        weights_room.load_file(model, located.path)
+    saving.attach(model, rule)
     return model
 
 
@@ -197,7 +209,27 @@ def _with_fused(stages, fused_stages):
     return tuple(changed.get(number, stages[number - 1]) for number in valid)
 
 
-def _inputs(spec, needs_size, input_shape, input_tensor):
+def _preprocessing(wanted, spec, inputs, located):
+    """What the caller wants, else the weights', else the ImageNet weights'."""
+    axis = blocks.channel_axis()
+    channels = inputs.shape[axis]
+    height = inputs.shape[2 if axis == 1 else 1]
+    if isinstance(wanted, preprocessing_room.Preprocessing):
+        rule = wanted
+    elif isinstance(wanted, str):
+        rule = preprocessing_room.for_weights(spec.name, wanted, height)
+    elif wanted is not None:
+        raise InputError(
+            "`preprocessing` must be None, a Preprocessing or the name of a published "
+            f"set. Received: preprocessing={wanted!r}"
+        )
+    else:
+        rule = located and located.preprocessing(height)
+    rule = rule or preprocessing_room.for_spec(spec, height)
+    return rule.for_channels(channels)
+
+
+def _inputs(spec, needs_size, input_shape, input_tensor, located):
     if input_tensor is not None:
         is_tensor = keras.utils.is_keras_tensor(input_tensor)
         shape = getattr(input_tensor, "shape", None)
@@ -210,7 +242,8 @@ def _inputs(spec, needs_size, input_shape, input_tensor):
         return input_tensor
     first = keras.config.image_data_format() == "channels_first"
     if input_shape is None:
-        size = spec.image_size if needs_size else None
+        published = located and located.published
+        size = (published or spec).image_size if needs_size else None
         input_shape = (3, size, size) if first else (size, size, 3)
     sides = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
     channel = 0 if first else 2
@@ -293,11 +326,12 @@ _DOC = """{name}: {size} x {size} pixels, {family}.
 
 The arguments of `keras.applications`, in its order, then `build_model`'s.
 `weights` defaults to `None`: the network starts random and nothing is
-downloaded.
+downloaded; `weights="imagenet"` downloads and verifies.
 
 Args:
     include_top: Whether to add the classifier.
-    weights: `None` or the path of a weights file.
+    weights: `None`, the name of a published set (`keras-effnet weights list
+        --model {name}`), or the path of a weights file.
     input_tensor: A Keras tensor to build on.
     input_shape: `(height, width, channels)`; `({size}, {size}, 3)` by default.
     pooling: Without the top: `None`, `"avg"` or `"max"`.
@@ -305,9 +339,9 @@ Args:
     classifier_activation: Of the last layer; `None` returns logits.
     include_preprocessing: Whether the model takes 0-255 pixels.
     name: Of the model.
-    **options: `activation`, `dropout_rate`, `drop_connect_rate`,
-        `bn_momentum`, `features_only`, `include_top_conv` and `fused_stages`,
-        see `keras_effnet.build_model`.
+    **options: `preprocessing`, `activation`, `dropout_rate`,
+        `drop_connect_rate`, `bn_momentum`, `features_only`, `include_top_conv`
+        and `fused_stages`, see `keras_effnet.build_model`.
 
 Returns:
     A `keras.Model`.

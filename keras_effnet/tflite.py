@@ -1,9 +1,12 @@
 """A .tflite file as a classifier: pixels in, probabilities out."""
 
+import json
 import pathlib
 
 import numpy as np
 
+from keras_effnet import preprocessing
+from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import native_stderr_held_back
 
@@ -83,6 +86,15 @@ class TFLiteModel:
     def name(self):
         """The model's name, if the file is named as `export` names it."""
         return self.path.stem.rpartition("_")[0] or self.path.stem
+
+    @property
+    def preprocessing(self):
+        """What the .json file beside it says, else what its name tells."""
+        try:
+            text = self.path.with_suffix(".json").read_text(encoding="utf-8")
+            return saving.from_json(json.loads(text)["preprocessing"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return preprocessing.for_name(self.name, self.input_shape[0])
 
     @property
     def input_shape(self):

@@ -4,11 +4,11 @@ import numpy as np
 import peer
 import pytest
 
+from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
 from keras_effnet.evaluation import load_classifier
-from keras_effnet.evaluation import load_keras
 
 IMAGES = peer.images(32, 32, batch=6)
 LABELS = np.array([0, 1, 2, 3, 4, 0])
@@ -89,4 +89,4 @@ def test_a_damaged_keras_file(tiny_model, tmp_path):
     ):
         less.writestr("config.json", whole.read("config.json"))
     with pytest.raises(InputError, match=r"can't load.*less\.keras"):
-        load_keras(tmp_path / "less.keras")
+        saving.load_model(tmp_path / "less.keras")

@@ -50,7 +50,8 @@ def network(request):
     weights = WEIGHTS[request.param]()
     spec = get_spec(request.param)
     shape = (spec.image_size, spec.image_size, 3)
-    images = list(batches(paths, shape, preprocessing.for_spec(spec), batch_size=50))
+    rule = preprocessing.for_weights(request.param, "imagenet")
+    images = list(batches(paths, shape, rule, batch_size=50))
     model = keras_effnet.build_model(spec, weights=weights)
     evaluation = evaluate(model, images, labels)
     return Network(request.param, weights, model, images, labels, evaluation)
@@ -61,7 +62,7 @@ def exported(network, tmp_path_factory):
     """The .tflite files, int8 calibrated on photographs of flowers."""
     photos = find_photos([conftest.shared_file("data/flowers")])
     photos = photos[:: len(photos) // CALIBRATION_IMAGES]
-    rule = preprocessing.for_name(network.model.name, 224)
+    rule = preprocessing.for_weights(network.model)
     files = export(
         network.model,
         tmp_path_factory.mktemp("exported"),
@@ -75,6 +76,18 @@ def test_accuracy(network):
     assert len(network.labels) == 500
     assert network.evaluation.top1 >= TOP1[network.name]
     assert network.evaluation.top5 >= 0.96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "top1"), [(1, 0.876), (2, 0.892)])
+def test_accuracy_of_the_larger_lites(number, top1):
+    name = f"EfficientNetLite{number}"
+    paths, labels = read_labels(conftest.shared_file("data/imagenet_sample/labels.csv"))
+    model = getattr(keras_effnet, name)(weights=conftest.lite_weights(number))
+    rule = preprocessing.for_weights(model)
+    assert rule == preprocessing.for_weights(name, "imagenet")
+    images = batches(paths, model.input_shape[1:], rule)
+    assert evaluate(model, images, labels).top1 >= top1
 
 
 def test_the_float_file_is_as_accurate(network, exported):

@@ -10,7 +10,16 @@ from keras_effnet.errors import InputError
 
 # In the order of a user's road. Each module has a docstring, `add_arguments`
 # and `run`.
-COMMANDS = ("models", "show", "predict", "export", "benchmark", "scale", "demo")
+COMMANDS = (
+    "models",
+    "show",
+    "weights",
+    "predict",
+    "export",
+    "benchmark",
+    "scale",
+    "demo",
+)
 
 
 def build_parser():

@@ -14,8 +14,15 @@ FILE_SUFFIXES = (".keras", ".tflite")
 def add_weights(parser):
     parser.add_argument(
         "--weights",
-        metavar="FILE",
-        help="weights file of a network given by name (.weights.h5, .h5 or .pth)",
+        metavar="SET",
+        help="of a network given by name: a published set, see `keras-effnet weights "
+        "list`, or a file",
+    )
+    parser.add_argument(
+        "--preprocessing",
+        metavar="SET",
+        help="the published set whose preprocessing a weights file needs (default: "
+        "the network's ImageNet weights', or what the file says)",
     )
 
 
@@ -36,9 +43,19 @@ def find_spec(name):
         ) from error
 
 
-def build(spec, weights):
-    """A network with the weights of a file, or random ones."""
+def build(spec, args):
+    """A network with the weights that the arguments name, or random ones."""
     import_keras()
     from keras_effnet import build_model
 
-    return build_model(spec, weights=weights)
+    return build_model(spec, weights=args.weights, preprocessing=args.preprocessing)
+
+
+def refuse_weights(args):
+    """A model that is a file brings its own."""
+    for option in ("weights", "preprocessing"):
+        value = getattr(args, option)
+        if value:
+            raise InputError(
+                f"A model file has its {option}. Received: --{option} {value}"
+            )

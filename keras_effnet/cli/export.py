@@ -1,6 +1,6 @@
 """write a model as .tflite files, with their numbers beside them
 
-keras-effnet export EfficientNetLite0 --weights lite0.pth --output out
+keras-effnet export EfficientNetLite0 --weights imagenet --output out
 keras-effnet export model.keras --precision float32,int8 --calibrate photos/
 """
 
@@ -82,13 +82,13 @@ def _calibration_photos(args, precisions):
 
 
 def _calibration(model, photos):
-    from keras_effnet import preprocessing
     from keras_effnet.data.photos import batches
+    from keras_effnet.evaluation import load_classifier
 
     if photos is None:
         return None
-    shape = tuple(model.input_shape[1:])
-    rule = preprocessing.for_name(model.name, shape[0])
+    classifier = load_classifier(model)
+    shape, rule = classifier.input_shape, classifier.preprocessing
     return lambda: batches(photos, shape, rule, batch_size=1)
 
 
@@ -100,14 +100,11 @@ def _load(args):
                 "keras-effnet: note: no --weights, the network is random",
                 file=sys.stderr,
             )
-        return _model.build(spec, args.weights)
+        return _model.build(spec, args)
     if pathlib.Path(args.model).suffix != ".keras":
         raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
-    if args.weights:
-        raise InputError(
-            f"A model file has its weights. Received: --weights {args.weights}"
-        )
+    _model.refuse_weights(args)
     import_keras()
-    from keras_effnet.evaluation import load_keras
+    from keras_effnet.saving import load_model
 
-    return load_keras(args.model)
+    return load_model(args.model)

@@ -1,6 +1,6 @@
 """name what is on photographs
 
-keras-effnet predict cat.jpg --model EfficientNetLite0 --weights lite0.pth
+keras-effnet predict cat.jpg --model EfficientNetV2S --weights imagenet
 keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
 """
 
@@ -51,10 +51,7 @@ def _classifier(args):
     from keras_effnet.evaluation import load_classifier
 
     if _model.is_file(args.model):
-        if args.weights:
-            raise InputError(
-                f"A model file has its weights. Received: --weights {args.weights}"
-            )
+        _model.refuse_weights(args)
         if not args.model.endswith(".tflite"):
             import_keras()
         return load_classifier(args.model)
@@ -64,17 +61,14 @@ def _classifier(args):
             "A network given by name needs --weights: random ones would name anything. "
             f"Received: --model {args.model} without --weights"
         )
-    return load_classifier(_model.build(spec, args.weights))
+    return load_classifier(_model.build(spec, args))
 
 
 def _predict(classifier, photo, top):
-    from keras_effnet import preprocessing
     from keras_effnet.class_names import decode_predictions
     from keras_effnet.data.photos import batches
 
-    shape = classifier.input_shape
-    rule = preprocessing.for_name(classifier.name, shape[0])
-    (batch,) = batches([photo], shape, rule)
+    (batch,) = batches([photo], classifier.input_shape, classifier.preprocessing)
     return decode_predictions(classifier.predict(batch), top)[0]
 
 

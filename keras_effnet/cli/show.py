@@ -49,9 +49,9 @@ def run(args):
             raise InputError(f"There is no such file. Received: {args.model!r}")
         import_keras()
         from keras_effnet.analysis import analyze
-        from keras_effnet.evaluation import load_keras
+        from keras_effnet.saving import load_model
 
-        found = analyze(load_keras(path), size)
+        found = analyze(load_model(path), size)
     elif _model.is_file(path):
         raise InputError(
             "`show` reads a .keras file or builds a network by name. "

@@ -137,7 +137,8 @@ def batches(paths, input_shape, preprocessing, batch_size=32):
         batch_size: Photographs in a batch; the last may have fewer.
 
     Yields:
-        uint8 arrays, `(batch, height, width, channels)`, 0-255.
+        Arrays, `(batch, height, width, channels)`: uint8, 0-255, or normalised
+        float32 for a model that doesn't do that itself.
     """
     height, width, channels = input_shape
     if channels not in (1, 3):
@@ -145,7 +146,7 @@ def batches(paths, input_shape, preprocessing, batch_size=32):
             f"Photographs have 1 or 3 channels. Received: input_shape={input_shape}"
         )
     for start in range(0, len(paths), batch_size):
-        yield np.stack(
+        images = np.stack(
             [
                 resize_and_crop(
                     read_photo(path, channels), (height, width), preprocessing
@@ -153,6 +154,7 @@ def batches(paths, input_shape, preprocessing, batch_size=32):
                 for path in paths[start : start + batch_size]
             ]
         )
+        yield images if preprocessing.included else preprocessing.normalized(images)
 
 
 def read_labels(path):

@@ -1,51 +1,127 @@
-"""Weights: read from files of several formats, checked, put into a model."""
+"""Weights: published sets and files of several formats, put into a model."""
 
+import dataclasses
+import logging
 import os
 import pathlib
 
+from keras_effnet import preprocessing
+from keras_effnet import saving
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
+from keras_effnet.weights import store
+from keras_effnet.weights import table
 from keras_effnet.weights.assign import assign
+from keras_effnet.weights.assign import variables_by_name
+from keras_effnet.weights.fit import fit
+from keras_effnet.weights.importing import importer_of
+from keras_effnet.weights.importing import is_path
+from keras_effnet.weights.importing import read
 
-FORMATS = (".weights.h5", ".h5", ".hdf5", ".pth", ".pt")
+_logger = logging.getLogger("keras_effnet")
 
 
-def load_weights(model, path):
-    """Loads a weights file into a model; all of it or nothing.
+@dataclasses.dataclass(frozen=True)
+class Located:
+    """A weights file on this machine, and what is known of it.
+
+    Attributes:
+        path: Of the file.
+        published: The `table.WeightSet` that it is, or `None` for a file that
+            is in no table.
+    """
+
+    path: pathlib.Path
+    published: table.WeightSet | None
+
+    def preprocessing(self, size):
+        """The weights' own, at `size` pixels, or `None` where nothing is known."""
+        if self.published is not None:
+            name = f"{self.published.name}@{self.published.source}"
+            return preprocessing.for_weights(self.published.model, name, size)
+        if self.path.suffix == ".keras" and self.path.is_file():
+            return saving.read(self.path)
+        return None
+
+
+def locate(weights, model_name, include_top=True, progress=True):
+    """Finds weights; a published set is downloaded if it is not there yet.
+
+    Args:
+        weights: A path, or a set's name, `"noisy-student"`, which may name its
+            source, `"noisy-student@timm"`. Without one, a source whose file is
+            already there is preferred.
+        model_name: The network's name, `"EfficientNetB0"`.
+        include_top: Whether the classifier is wanted.
+        progress: Whether a bar is shown.
+
+    Returns:
+        A `Located`.
+
+    Raises:
+        InputError: The network has no such set, or it can't be downloaded.
+    """
+    if not isinstance(weights, str | os.PathLike) or not str(weights):
+        raise InputError(
+            "`weights` must be None, the name of a published set such as 'imagenet', "
+            f"or the path of a weights file. Received: {weights!r}"
+        )
+    if is_path(weights):
+        path = pathlib.Path(weights)
+        importer_of(path)
+        return Located(path, _recognised(path, model_name))
+    found = table.find(model_name, weights, include_top)
+    chosen = next(filter(store.is_cached, found), found[0])
+    return Located(store.fetch(chosen, progress), chosen)
+
+
+def _recognised(path, model_name):
+    """The published set that a file is, by its name and its hash."""
+    rows = (row for row in table.published() if row.model == model_name)
+    return next((row for row in rows if store.is_published(path, row)), None)
+
+
+def load_weights(model, weights):
+    """Loads weights into a model; all of a file or nothing.
+
+    The input channels and the number of classes may differ from the file's:
+    the first convolution is fitted, and a classifier of another number of
+    classes starts random, which the log says.
 
     Args:
         model: A `keras.Model` with the layer names of `keras.applications`.
-        path: A Keras `.weights.h5`, a legacy Keras `.h5`, or a PyTorch `.pth`
-            of EfficientNet-Lite (needs `keras-effnet[torch]`).
+        weights: The name of a published set, see `keras-effnet weights list`
+            (the model has its network's name then), or the path of a file: a
+            Keras `.h5`, `.weights.h5` or `.keras`; a PyTorch `.safetensors`, or
+            `.pth` (needs `keras-effnet[torch]`); a TensorFlow checkpoint,
+            `.tar.gz`, `.index` or its folder.
 
     Raises:
-        InputError: There is no such file, it can't be read, or it belongs to
-            another network; the model is unchanged.
+        InputError: The set is unknown, the file can't be read, or it belongs
+            to another network; the model is unchanged.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(
-            f"`weights` must be None or the path of a weights file. Received: {path!r}"
-        )
+    load_file(model, locate(weights, model.name).path)
+
+
+def load_file(model, path):
+    """`load_weights` of a file."""
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(_not_found(path))
-    if not path.name.endswith(FORMATS):
-        raise InputError(
-            f"A weights file ends in {', '.join(FORMATS)}. Received: {str(path)!r}"
-        )
-    if path.suffix in (".pth", ".pt"):
-        from keras_effnet.weights import torch_pickle as importer
-    else:
-        from keras_effnet.weights import keras_h5 as importer
-    assign(model, importer.read(path, model), source=path.name)
+    put(model, read(path, model), path.name)
 
 
-def _not_found(path):
-    try:
-        siblings = [p.name for p in path.parent.iterdir() if p.name.endswith(FORMATS)]
-    except OSError:
-        siblings = []
-    return (
-        "`weights` must be None or the path of a weights file, and there is no "
-        f"such file. {suggest(path.name, siblings)}Received: {str(path)!r}"
-    )
+def put(model, values, source):
+    """Puts what `read` gave into a model; all of it or nothing.
+
+    Args:
+        model: A `keras.Model` with the layer names of `keras.applications`.
+        values: `{"layer/variable": array}`.
+        source: What messages call the file.
+
+    Raises:
+        InputError: The values belong to another network.
+    """
+    variables = variables_by_name(model)
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    values, note = fit(values, shapes, source)
+    assign(model, values, source)
+    if note:
+        _logger.warning(note)

@@ -2,10 +2,9 @@
 
 from keras_effnet.errors import InputError
 
-# Present in files of models whose normalisation was a layer with variables, or
-# that had a last 1x1 convolution and a classifier; the model decides whether it
-# wants them.
-_OPTIONAL = ("normalization/", "top_conv/", "top_bn/", "predictions/")
+# A file may have a last 1x1 convolution and a classifier; the model decides
+# whether it wants them.
+_OPTIONAL = ("top_conv/", "top_bn/", "predictions/")
 
 
 def variables_by_name(model):
@@ -22,7 +21,8 @@ def assign(model, values, source):
 
     Args:
         model: A `keras.Model`.
-        values: `{"stem_conv/kernel": array, ...}`.
+        values: `{"stem_conv/kernel": array, ...}`; a variable whose value is
+            `None` stays as it is.
         source: What the error message calls the arrays' origin.
 
     Raises:
@@ -32,16 +32,18 @@ def assign(model, values, source):
     variables = variables_by_name(model)
     problems = []
     for name, variable in variables.items():
+        wanted = tuple(variable.shape)
         if name not in values:
-            problems.append(f"{name} {tuple(variable.shape)} is not in the file")
-        elif tuple(values[name].shape) != tuple(variable.shape):
+            problems.append(f"{name} {wanted} is not in the file")
+        elif values[name] is not None and values[name].shape != wanted:
             problems.append(
-                f"{name} is {tuple(variable.shape)} in the model and "
-                f"{tuple(values[name].shape)} in the file"
+                f"{name} is {wanted} in the model and {values[name].shape} in the file"
             )
     for name, value in values.items():
         if name not in variables and not name.startswith(_OPTIONAL):
-            problems.append(f"the file's {name} {tuple(value.shape)} has no place")
+            # A name may hold anything, a line break too.
+            name = " ".join(name.split())
+            problems.append(f"the file's {name} {value.shape} has no place")
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise InputError(
@@ -49,4 +51,5 @@ def assign(model, values, source):
             f"{more}. Received: {source!r}"
         )
     for name, variable in variables.items():
-        variable.assign(values[name])
+        if values[name] is not None:
+            variable.assign(values[name])

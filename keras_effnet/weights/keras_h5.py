@@ -1,20 +1,17 @@
 """Keras HDF5 files: `.weights.h5` of Keras 3 and the legacy `.h5`."""
 
+import collections
+import re
+
 import h5py
+import ml_dtypes
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.weights import keras_names
 
-# Keras 3 keys a layer by its class in snake case and its position among the
-# layers of that class: layers/conv2d_17/vars/0.
-_SNAKE = {
-    "BatchNormalization": "batch_normalization",
-    "Conv2D": "conv2d",
-    "Dense": "dense",
-    "DepthwiseConv2D": "depthwise_conv2d",
-    "Normalization": "normalization",
-    "Swish": "swish",
-}
+# The last layers of a network by their kind: a model without the top reads a
+# file that has one.
 _ENDS = {
     "conv2d": "top_conv",
     "batch_normalization": "top_bn",
@@ -23,97 +20,226 @@ _ENDS = {
 
 
 def read(path, model):
-    """Reads a file into `{"layer/variable": array}` with the model's names.
+    """Reads a file into `{"layer/variable": array}` with our names.
+
+    A legacy file has the names of its layers, and so has one of Keras 3.8 or
+    newer; in an older one of Keras 3 they have the order of the model's.
 
     Args:
         path: A `pathlib.Path`.
-        model: The `keras.Model` whose layer order gives a Keras 3 file, which
-            has no names, its names.
+        model: The `keras.Model` that it is meant for, see
+            `keras_names.our_layers`.
+
+    Returns:
+        `{"stem_conv/kernel": array, ...}`, float32.
 
     Raises:
         InputError: It is no HDF5 file, or no Keras weights file.
     """
+    return read_file(path, model, source=path)
+
+
+def read_file(file, model, source, names=None):
+    """As `read`, of a path or of a binary file object.
+
+    Args:
+        file: A path or a binary file object.
+        model: As for `read`.
+        source: The path that messages name.
+        names: Where they are known from elsewhere, the layer names of a Keras 3
+            file by their keys: `{"conv2d_17": "top_conv", ...}`.
+
+    Returns:
+        As `read`.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            if "layers" in file:
-                return _read_keras3(file["layers"], model)
-            root = file.get("model_weights", file)
-            if "layer_names" in root.attrs:
-                return _read_legacy(root, model)
-    # h5py's own of a damaged file, then ours of one that is laid out otherwise.
-    except (
-        OSError,
-        KeyError,
-        RuntimeError,
-        AttributeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        with h5py.File(file, "r") as root:
+            layers = _layers(root, model, names)
+    except InputError as error:
+        raise InputError(f"{error} Received: {str(source)!r}") from error
+    # Of damaged bytes h5py makes OSError, KeyError, RuntimeError, ValueError,
+    # TypeError, AttributeError, MemoryError, UnicodeDecodeError...
+    except Exception as error:
         raise InputError(
-            f"The weights file can't be read, it may be cut off or damaged: {error}. "
-            f"Received: {str(path)!r}"
+            "The weights file can't be read, it may be cut off or damaged: "
+            f"{' '.join(str(error).split())}. Received: {str(source)!r}"
         ) from error
-    raise InputError(
-        "This HDF5 file holds no Keras weights: neither 'layers' (Keras 3) nor "
-        f"'layer_names' (legacy) is in it. Received: {str(path)!r}"
-    )
+    return _named(layers, model, source)
 
 
-def _read_keras3(layers, model):
-    values = {}
-    used = set()
-    counts = dict.fromkeys(_SNAKE.values(), 0)
-    for layer in model.layers:
-        kind = _SNAKE.get(type(layer).__name__)
-        if kind is None:
-            continue
-        key = f"{kind}_{counts[kind]}" if counts[kind] else kind
+def size_limit(model):
+    """The most bytes that a file for this model may unpack to.
+
+    Four copies of every parameter in float32 (the weights, their moving
+    average, the two moments of Adam) and 1 GiB: a classifier of 21,843 classes
+    or the rest of a network of which the model is a part. A few kilobytes that
+    claim to hold more would fill the memory before anything is compared.
+    """
+    return 2**30 + 4 * 4 * model.count_params()
+
+
+def layer_keys(classes):
+    """What Keras 3 calls the layers in a file, which is by class and position:
+    `["conv2d", "batch_normalization", "conv2d_1", ...]`.
+
+    Args:
+        classes: The layers' class names, in the order of the model.
+    """
+    counts = collections.Counter()
+    keys = []
+    for name in classes:
+        kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
+        keys.append(f"{kind}_{counts[kind]}" if counts[kind] else kind)
         counts[kind] += 1
-        if key not in layers:
-            continue
-        used.add(key)
-        values.update(_named(layer, _by_position(layers[key]["vars"])))
-    # A model without the top, or `features_only`, reads a file that has one: the
-    # layers after the model's own.
-    ends = {
-        f"{kind}_{counts[kind]}" if counts[kind] else kind: name
-        for kind, name in _ENDS.items()
-    }
-    for key in layers:
-        if key not in used:
-            name = ends.get(key, key)
-            for position, array in enumerate(_by_position(layers[key].get("vars", {}))):
-                values[f"{name}/{position}"] = array
-    return values
+    return keys
 
 
-def _by_position(group):
-    return [np.asarray(group[key]) for key in sorted(group, key=int)]
+def _layers(root, model, names):
+    """`{layer: {variable: array}}` with the names of the file."""
+    read_array = _Reader(size_limit(model))
+    if "layers" in root:
+        return _keras3(root, model, names, read_array)
+    if "model_weights" in root:
+        root = _child(root, "model_weights")
+    layers = list(_attribute(root, "layer_names"))
+    if not layers:
+        raise InputError(
+            "This HDF5 file holds no Keras weights: neither 'layers' (Keras 3) nor "
+            "'layer_names' (legacy) is in it."
+        )
+    if "top_level_model_weights" in root:
+        layers.append("top_level_model_weights")
+    found = {}
+    for layer in layers:
+        group = _child(root, layer)
+        variables = _attribute(group, "weight_names")
+        found[layer] = {name: read_array(_child(group, name)) for name in variables}
+    return found
 
 
-def _read_legacy(root, model):
-    layers = {layer.name: layer for layer in model.layers}
+def _attribute(group, name):
+    """A list of names; Keras cuts one of more than 64 kB into `name0`, `name1`..."""
+    parts = [group.attrs[name]] if name in group.attrs else []
+    while f"{name}{len(parts)}" in group.attrs:
+        parts.append(group.attrs[f"{name}{len(parts)}"])
+    return [
+        value.decode() if isinstance(value, bytes) else value
+        for part in parts
+        for value in part
+    ]
+
+
+def _keras3(root, model, names, read_array):
+    found = {}
+    stored = {}
+    for key, group in _groups_of_variables(_child(root, "layers")):
+        found[key] = {n: read_array(_child(group, n)) for n in sorted(group, key=int)}
+        # A model inside the model keeps its path: its names are not the model's.
+        if "name" in group.attrs and "/" not in key:
+            stored[key] = group.attrs["name"]
+    if "vars" in root:
+        own = _child(root, "vars")
+        found["the model's own"] = {n: read_array(_child(own, n)) for n in own}
+    if names is None:
+        names = stored or _names_by_position(found, model)
+    return {names.get(key, key): variables for key, variables in found.items()}
+
+
+def _groups_of_variables(layers):
+    groups = []
+
+    def collect(path, item):
+        key, _, last = path.rpartition("/")
+        # The random state of a Dropout is no weight.
+        if last == "vars" and not key.endswith("seed_generator"):
+            groups.append((key, item))
+
+    # Follows no links to other places, and enters each group once.
+    layers.visititems(collect)
+    return groups
+
+
+def _names_by_position(found, model):
+    keys = layer_keys(type(layer).__name__ for layer in model.layers)
+    names = dict(zip(keys, (layer.name for layer in model.layers), strict=True))
+    for kind, end in _ENDS.items():
+        beyond = [
+            key
+            for key in found
+            if re.fullmatch(rf"{kind}(_\d+)?", key) and key not in names
+        ]
+        if len(beyond) == 1 and end not in names.values():
+            names[beyond[0]] = end
+    return names
+
+
+def _child(group, path):
+    """A member of a group, by hard links only: others lead to other files."""
+    for name in path.split("/"):
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(
+                "The weights file refers to another place or another file, which "
+                f"is refused: {path!r}."
+            )
+        group = group[name]
+    return group
+
+
+class _Reader:
+    """Reads arrays until they are more than a limit in all, in bytes."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.bytes = 0
+
+    def __call__(self, dataset):
+        if dataset.external or dataset.is_virtual:
+            raise InputError(
+                "The weights file takes an array from another file, which is "
+                f"refused: {dataset.name!r}."
+            )
+        self.bytes += dataset.nbytes
+        if self.bytes > self.limit:
+            raise InputError(
+                f"The weights file unpacks to more than {self.limit} bytes, the most "
+                "that this network could need."
+            )
+        array = dataset[()]
+        # HDF5 knows no bfloat16; Keras writes the bytes and an attribute.
+        if dataset.attrs.get("dtype") == "bfloat16":
+            array = np.asarray(array).view(ml_dtypes.bfloat16)
+        return np.asarray(array, "float32")
+
+
+def _named(layers, model, source):
+    layers = {name: variables for name, variables in layers.items() if variables}
+    if not layers:
+        raise InputError(
+            "This HDF5 file holds no Keras weights: no layer in it has variables. "
+            f"Received: {str(source)!r}"
+        )
+    ours = keras_names.our_layers(layers, model)
+    if not ours:
+        more = ", ..." if len(layers) > 3 else ""
+        raise InputError(
+            "No layer of the file has a known name, such as 'stem_conv': of a model "
+            "inside another, save the inner one. The file's layers: "
+            f"{', '.join(list(layers)[:3])}{more}. Received: {str(source)!r}"
+        )
+    own = {layer.name: [v.name for v in layer.weights] for layer in model.layers}
     values = {}
-    for raw in root.attrs["layer_names"]:
-        name = _text(raw)
-        group = root[name]
-        arrays = [np.asarray(group[_text(key)]) for key in group.attrs["weight_names"]]
-        if name in layers:
-            values.update(_named(layers[name], arrays))
-        else:
-            values.update({f"{name}/{i}": array for i, array in enumerate(arrays)})
+    for layer, variables in layers.items():
+        names = list(variables)
+        if layer in ours:
+            layer = ours[layer]
+            known = own.get(layer) or keras_names.variables(layer)
+            names[: len(known)] = known[: len(names)]
+        values.update(
+            {
+                f"{layer}/{name}": array
+                for name, array in zip(names, variables.values(), strict=True)
+            }
+        )
     return values
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _named(layer, arrays):
-    """Every Keras version writes a layer's variables in the same order."""
-    names = [variable.name for variable in layer.weights]
-    names += [str(extra) for extra in range(len(names), len(arrays))]
-    return {
-        f"{layer.name}/{name}": array
-        for name, array in zip(names, arrays, strict=False)
-    }

@@ -1,0 +1,134 @@
+"""The preprocessing that travels with a model and inside its `.keras` file."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import types
+import zipfile
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+from keras_effnet.preprocessing import Preprocessing
+
+# Stock `keras.saving.load_model` ignores entries that it doesn't know.
+ENTRY = "preprocessing.json"
+_ATTRIBUTE = "_keras_effnet_preprocessing"
+
+
+def attach(model, preprocessing):
+    """Makes a preprocessing a part of a model: `model.save` writes it too.
+
+    A model that is built on another, a new classifier on an old trunk, needs
+    this once: `attach(new, attached(old))`.
+
+    Args:
+        model: A `keras.Model`.
+        preprocessing: A `Preprocessing`.
+    """
+    setattr(model, _ATTRIBUTE, preprocessing)
+    model.save = types.MethodType(_save, model)
+
+
+def attached(model):
+    """The `Preprocessing` that was attached to a model, or `None`."""
+    return getattr(model, _ATTRIBUTE, None)
+
+
+def _save(self, filepath, *args, **kwargs):
+    """Saves as `keras.Model.save` does, with the preprocessing in the archive."""
+    local = isinstance(filepath, str | os.PathLike) and "://" not in str(filepath)
+    if not (local and str(filepath).endswith(".keras")) or args or kwargs:
+        type(self).save(self, filepath, *args, **kwargs)
+        if local and zipfile.is_zipfile(filepath):
+            write(filepath, attached(self))
+        return
+    with files.replacing(filepath) as temporary:
+        type(self).save(self, temporary)
+        write(temporary, attached(self))
+
+
+def write(path, preprocessing):
+    """Adds a preprocessing to a `.keras` archive.
+
+    Args:
+        path: Of the archive.
+        preprocessing: A `Preprocessing`.
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(ENTRY, json.dumps(as_json(preprocessing), indent=2))
+
+
+def read(path):
+    """The preprocessing that a `.keras` archive carries.
+
+    Args:
+        path: Of the archive.
+
+    Returns:
+        A `Preprocessing`, or `None` where the archive has none.
+
+    Raises:
+        InputError: The archive or its entry is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if ENTRY not in archive.namelist():
+                return None
+            return from_json(json.loads(archive.read(ENTRY)))
+    except (OSError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"The archive's {ENTRY} can't be read: {error}. Received: {str(path)!r}"
+        ) from error
+
+
+def as_json(preprocessing):
+    """A `Preprocessing` as a dict of plain values."""
+    return dataclasses.asdict(preprocessing)
+
+
+def from_json(values):
+    """The reverse of `as_json`; fields that this version doesn't know are left.
+
+    Raises:
+        KeyError, TypeError, ValueError: The values are no preprocessing.
+    """
+    return Preprocessing(
+        mean=tuple(map(float, values["mean"])),
+        std=tuple(map(float, values["std"])),
+        interpolation=values["interpolation"],
+        crop_padding=values["crop_padding"],
+        included=bool(values["included"]),
+    )
+
+
+def load_model(path):
+    """Loads a `.keras` file with its preprocessing, without its training state.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        InputError: The file can't be read, or is no Keras model.
+    """
+    import keras
+
+    import keras_effnet.activations  # noqa: F401 - registers Swish
+
+    path = pathlib.Path(path)
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"This is no .keras file. Received: {str(path)!r}")
+    preprocessing = read(path)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"Keras can't load the model: {str(error).splitlines()[0]} "
+            f"Received: {str(path)!r}"
+        ) from error
+    if preprocessing is not None:
+        attach(model, preprocessing)
+    return model

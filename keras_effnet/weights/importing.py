@@ -1,0 +1,89 @@
+"""A weights file of any format, read into arrays with our names."""
+
+import importlib
+import os
+import pathlib
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+
+# By suffix, the longest first; each module has `read(path, model)`.
+_IMPORTERS = {
+    ".weights.h5": "keras_h5",
+    ".h5": "keras_h5",
+    ".hdf5": "keras_h5",
+    ".keras": "keras_archive",
+    ".pth": "torch_file",
+    ".pt": "torch_file",
+    ".bin": "torch_file",
+    ".safetensors": "torch_file",
+    ".tar.gz": "tf_checkpoint",
+    ".tgz": "tf_checkpoint",
+    ".index": "tf_checkpoint",
+}
+FORMATS = tuple(_IMPORTERS)
+
+
+def is_path(weights):
+    """Whether a value for `weights` means a file and not a published set."""
+    return isinstance(weights, os.PathLike) or (
+        isinstance(weights, str)
+        and (weights.endswith(FORMATS) or os.sep in weights or os.path.exists(weights))
+    )
+
+
+def importer_of(path):
+    """The module that reads a file, before anything of it is read.
+
+    Args:
+        path: Path of a file, or of a checkpoint's folder.
+
+    Returns:
+        A module with `read(path, model)`.
+
+    Raises:
+        InputError: There is no such file, or its name has no known ending.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        name = "tf_checkpoint"
+    elif not path.is_file():
+        raise InputError(_not_found(path))
+    else:
+        names = (n for suffix, n in _IMPORTERS.items() if path.name.endswith(suffix))
+        name = next(names, None)
+    if name is None:
+        raise InputError(
+            f"A weights file ends in {', '.join(FORMATS)}. Received: {str(path)!r}"
+        )
+    return importlib.import_module(f"keras_effnet.weights.{name}")
+
+
+def read(path, model):
+    """Reads a weights file.
+
+    Args:
+        path: Path of a file of one of `FORMATS`, or of the folder of a
+            TensorFlow checkpoint.
+        model: The `keras.Model` that it is meant for, whose blocks give the
+            file's numbered ones their names.
+
+    Returns:
+        `{"layer/variable": array}`, float32, with the layer names of
+        `keras.applications` and Keras' layout of the arrays.
+
+    Raises:
+        InputError: There is no such file, or it can't be read.
+    """
+    return importer_of(path).read(pathlib.Path(path), model)
+
+
+def _not_found(path):
+    try:
+        siblings = [p.name for p in path.parent.iterdir() if p.name.endswith(FORMATS)]
+    except OSError:
+        siblings = []
+    return (
+        f"There is no such weights file. {suggest(path.name, siblings)}"
+        f"Received: {str(path)!r}"
+    )

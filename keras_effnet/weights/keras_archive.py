@@ -1,0 +1,93 @@
+"""Keras 3 archives, `.keras`: read as a zip, nothing of them is executed."""
+
+import io
+import json
+import pathlib
+import zipfile
+
+from keras_effnet.errors import InputError
+from keras_effnet.weights import keras_h5
+
+_CONFIG = "config.json"
+_WEIGHTS = "model.weights.h5"
+_CONFIG_LIMIT = 2**26  # bytes; EfficientNetV2XL's has 2 million
+
+
+def read(path, model):
+    """Reads an archive into `{"layer/variable": array}` with our names.
+
+    The configuration is read as plain JSON, for the class and the name of each
+    layer; the weights are read in memory.
+
+    Args:
+        path: A `pathlib.Path`.
+        model: The `keras.Model` that it is meant for, see
+            `keras_names.our_layers`.
+
+    Returns:
+        `{"stem_conv/kernel": array, ...}`, float32.
+
+    Raises:
+        InputError: It is damaged, no archive of Keras, or one of a model whose
+            layers are not at hand; or it has entries that would climb out of
+            the folder it is unpacked to, or unpacks to more than the model
+            could need.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_entries(archive.namelist())
+            config = json.loads(_entry(archive, _CONFIG, _CONFIG_LIMIT))
+            weights = _entry(archive, _WEIGHTS, keras_h5.size_limit(model))
+        names = _layer_names(config)
+    except InputError as error:
+        raise InputError(f"{error} Received: {str(path)!r}") from error
+    # Of damaged bytes zipfile makes BadZipFile, zlib.error, EOFError,
+    # NotImplementedError, RuntimeError, struct.error...
+    except Exception as error:
+        raise InputError(
+            "The archive can't be read, it may be cut off or damaged: "
+            f"{' '.join(str(error).split())}. Received: {str(path)!r}"
+        ) from error
+    return keras_h5.read_file(io.BytesIO(weights), model, source=path, names=names)
+
+
+def _check_entries(entries):
+    for entry in entries:
+        paths = pathlib.PurePosixPath(entry), pathlib.PureWindowsPath(entry)
+        if any(path.anchor or ".." in path.parts for path in paths):
+            raise InputError(
+                f"The archive has an entry outside of its own folder: {entry!r}."
+            )
+    for wanted in (_CONFIG, _WEIGHTS):
+        if wanted not in entries:
+            raise InputError(f"This is no archive of Keras: it has no {wanted}.")
+
+
+def _entry(archive, name, limit):
+    """The bytes of an entry, whose checksum zipfile compares.
+
+    zipfile unpacks no more than the size that the entry declares, so the
+    declared one is what must be limited.
+    """
+    size = archive.getinfo(name).file_size
+    if size > limit:
+        raise InputError(
+            f"The archive's {name} unpacks to {size} bytes, and this network could "
+            f"not need more than {limit}."
+        )
+    return archive.read(name)
+
+
+def _layer_names(config):
+    """`{"conv2d_17": "top_conv", ...}`: the keys of the weights file."""
+    try:
+        layers = config["config"]["layers"]
+        classes = [layer["class_name"] for layer in layers]
+        names = [layer["config"]["name"] for layer in layers]
+        keys = keras_h5.layer_keys(classes)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"The archive's {_CONFIG} lists no layers with a class and a name, as "
+            "that of a functional Keras model does."
+        ) from error
+    return dict(zip(keys, names, strict=True))

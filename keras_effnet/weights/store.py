@@ -1,0 +1,220 @@
+"""The published weight files on this computer: fetched once, verified each time."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pathlib
+import re
+import sys
+import urllib.parse
+
+import filelock
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+
+
+def cache_folder():
+    """The folder of all files: `models/keras_effnet` in Keras' own.
+
+    Keras' is `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras` where the home
+    folder can't be written to.
+
+    Returns:
+        A `pathlib.Path`, absolute; the folder may not exist yet.
+    """
+    home = os.environ.get("KERAS_HOME")
+    if not home:
+        user = os.path.expanduser("~")
+        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
+    folder = pathlib.Path(home).expanduser().absolute()
+    return folder / "models" / "keras_effnet"
+
+
+def path_of(weight_set):
+    """Where the file of a set is, or will be: the cache, its source, its URL's path.
+
+    A source has files of one name in several folders, so the whole path counts.
+
+    Args:
+        weight_set: A `WeightSet`.
+
+    Returns:
+        A `pathlib.Path`, absolute.
+    """
+    return cache_folder() / _place(weight_set)
+
+
+def is_cached(weight_set):
+    """Whether the file of a set is on this computer; its hash is not looked at."""
+    return path_of(weight_set).is_file()
+
+
+def fetch(weight_set, progress=True):
+    """The file of a set, downloaded if it isn't here yet, and verified.
+
+    What is cached needs no network. Two processes that ask at once download once.
+    Mirrors go first: `$KERAS_EFFNET_MIRROR` holds base addresses, separated by
+    spaces, below which files lie as in `cache_folder()`.
+
+    Args:
+        weight_set: A `WeightSet`. Where it has no hash, the sha256 of the first
+            download is kept beside the file, in `<file>.sha256` as `sha256sum`
+            writes it, and checked from then on.
+        progress: `True` shows a bar on standard error if that is a terminal,
+            `"always"` shows it anyway, `False` never.
+
+    Returns:
+        The `pathlib.Path` of the file.
+
+    Raises:
+        InputError: The file can't be had, or it isn't the expected one.
+    """
+    path = path_of(weight_set)
+    if not path.is_file():
+        # It brings requests, a tenth of a second that most runs can do without.
+        from keras_effnet.weights.download import download
+
+        urls = [*_mirrors(weight_set), weight_set.url]
+        with _locked(path):
+            # Another process may have finished it meanwhile.
+            if not path.is_file():
+                check = functools.partial(_ensure_hash, weight_set)
+                return download(urls, path, check, progress)
+    verify(weight_set)
+    return path
+
+
+def is_published(path, weight_set):
+    """Whether a file that lies anywhere is that of a set, by its published hash."""
+    if not weight_set.hash or path.name != weight_set.file or not path.is_file():
+        return False
+    algorithm, _, digits = weight_set.hash.partition(":")
+    return _digest(path, algorithm).startswith(digits)
+
+
+def verify(weight_set):
+    """Checks the hash of a cached file.
+
+    Args:
+        weight_set: A `WeightSet`.
+
+    Returns:
+        The hash found, `"md5:<hex>"` or `"sha256:<hex>"`.
+
+    Raises:
+        InputError: The file isn't cached, can't be read, or has another hash.
+    """
+    path = path_of(weight_set)
+    if not path.is_file():
+        raise InputError(
+            f"The file of {weight_set.model} {weight_set.name!r} is not in the cache. "
+            f"Received: {str(path)!r}"
+        )
+    return _ensure_hash(weight_set, path)
+
+
+def _place(weight_set):
+    address = urllib.parse.urlsplit(weight_set.url).path.strip("/")
+    return pathlib.PurePosixPath(weight_set.source, address)
+
+
+def _mirrors(weight_set):
+    bases = os.environ.get("KERAS_EFFNET_MIRROR", "")
+    for base in bases.split():
+        if not base.startswith(("http://", "https://")):
+            raise InputError(
+                "KERAS_EFFNET_MIRROR holds addresses that start with http:// or "
+                f"https://, separated by spaces. Received: {bases!r}"
+            )
+    return [f"{base.rstrip('/')}/{_place(weight_set)}" for base in bases.split()]
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """One process at a time may download a file; the others are told to wait."""
+    name = pathlib.Path(f"{path}.lock")
+    lock = filelock.FileLock(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            sys.stderr.write(f"Another process downloads {path.name}: waiting for it\n")
+            lock.acquire()
+    except OSError as error:
+        raise InputError(
+            f"The cache can't be written to: {error.strerror}. Let KERAS_HOME name "
+            f"another folder. Received: {str(path)!r}"
+        ) from error
+    try:
+        yield
+    finally:
+        # While it is held: who waits for a file that is gone takes a new one.
+        name.unlink(missing_ok=True)
+        lock.release()
+
+
+def _record(path):
+    return pathlib.Path(f"{path}.sha256")
+
+
+def _recorded(path):
+    """The hash that an earlier call wrote down; empty where none did."""
+    try:
+        text = _record(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    digest = text.partition(" ")[0]
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise InputError(
+            "The record of a file's hash is damaged; delete it and the next use "
+            f"writes it anew. Received: {str(_record(path))!r}"
+        )
+    return f"sha256:{digest}"
+
+
+def _ensure_hash(weight_set, file):
+    """Checks a file, and writes its hash down where there is nothing to check.
+
+    Args:
+        weight_set: A `WeightSet`.
+        file: Path of the file of the set, or of a part that shall become it.
+
+    Returns:
+        The hash found, `"md5:<hex>"` or `"sha256:<hex>"`.
+
+    Raises:
+        InputError: The hash is not the published or recorded one.
+    """
+    path = path_of(weight_set)
+    try:
+        expected = weight_set.hash or _recorded(path)
+        algorithm, _, digits = (expected or "sha256:").partition(":")
+        digest = _digest(file, algorithm)
+    except OSError as error:
+        raise InputError(
+            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+    found = f"{algorithm}:{digest}"
+    if not digest.startswith(digits.lower()):
+        where = "published"
+        if not weight_set.hash:
+            where = f"recorded in {_record(path)} from its first download"
+        again = " Delete the file and it is downloaded again." if file == path else ""
+        raise InputError(
+            f"The file has the hash {found}, and {expected} is {where}.{again} "
+            f"Received: {str(path)!r}"
+        )
+    if not expected:
+        # A cache that can't be written to is read all the same.
+        with contextlib.suppress(InputError):
+            files.write_text(_record(path), f"{digest}  {path.name}\n")
+    return found
+
+
+def _digest(path, algorithm):
+    new = functools.partial(hashlib.new, algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, new).hexdigest()

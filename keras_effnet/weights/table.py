@@ -1,0 +1,223 @@
+"""The published weight sets: where each file lies and what belongs to it.
+
+`published.csv` has a row per file. Its accuracies are those of Google's checkpoint
+that a file was converted from (tensorflow/tpu `models/official/efficientnet`,
+google/automl `efficientnetv2`). Some files of kecam are not what their names say:
+
+- `efficientnetv1-b*-imagenet.h5` are the AdvProp checkpoints.
+- `efficientnetv1-l2-noisy_student.h5` is taken for the one for 475 pixels, for
+  kecam's converter knows no other; its documentation says 800.
+- `efficientnetedgetpu-*.h5` have timm's accuracies, not Google's: trained with
+  RandAugment in a network with PyTorch's padding and epsilon. This package's
+  networks have TensorFlow's and would not reach those figures; none is given.
+"""
+
+import csv
+import dataclasses
+import functools
+import importlib.resources
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.preprocessing import NORMALIZATIONS
+from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.specs import get_spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Who publishes weights.
+
+    Attributes:
+        base: What the table's addresses are relative to, a URL.
+        licence: Of the weights, its SPDX identifier.
+        page: Where the publisher describes them, a URL.
+    """
+
+    base: str
+    licence: str
+    page: str
+
+
+# In order of preference: HDF5 files with a whole hash, which need nothing else to
+# be read; PyTorch files with a part of one; checkpoints without, several times as
+# large.
+SOURCES = {
+    "keras": Source(
+        "https://storage.googleapis.com/",
+        "Apache-2.0",
+        "https://keras.io/api/applications/",
+    ),
+    "kecam": Source(
+        "https://github.com/leondgarse/keras_efficientnet_v2/releases/download/",
+        "Apache-2.0",
+        "https://github.com/leondgarse/keras_efficientnet_v2",
+    ),
+    "qubvel": Source(
+        "https://github.com/",
+        "Apache-2.0",
+        "https://github.com/qubvel/efficientnet",
+    ),
+    "lite-keras": Source(
+        "https://github.com/sebastian-sz/efficientnet-lite-keras/releases/download/v1.0/",
+        "Apache-2.0",
+        "https://github.com/sebastian-sz/efficientnet-lite-keras",
+    ),
+    "timm": Source(
+        "https://github.com/rwightman/pytorch-image-models/releases/download/",
+        "Apache-2.0",
+        "https://github.com/huggingface/pytorch-image-models",
+    ),
+    "google": Source(
+        "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/",
+        "Apache-2.0",
+        "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet",
+    ),
+}
+
+_GOOGLE_V2_PAGE = "https://github.com/google/automl/tree/master/efficientnetv2"
+
+_FORMATS = {
+    ".h5": "h5",
+    ".tar.gz": "tf-checkpoint",
+    ".tgz": "tf-checkpoint",
+    ".pth": "pytorch",
+    ".safetensors": "safetensors",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightSet:
+    """One published file.
+
+    Attributes:
+        model: The network's constructor, `"EfficientNetB0"`.
+        name: The set, `"noisy-student"`: what it was trained on, and how.
+        source: A key of `SOURCES`.
+        url: Where the file lies.
+        format: `"h5"`, `"tf-checkpoint"`, `"pytorch"` or `"safetensors"`.
+        hash: `"md5:..."` or `"sha256:..."` in hexadecimal digits, the latter
+            whole or the first 8 or more of them; empty where none is published.
+        include_top: Whether the classifier is in it.
+        classes: Of the classifier, 0 without one.
+        image_size: Height and width at evaluation, in pixels.
+        preprocessing: The `Preprocessing` that it was trained with.
+        top1: Published top-1 accuracy on ImageNet's validation set, percent, or
+            `None`.
+        licence: An SPDX identifier.
+        page: Where the publisher describes it, a URL.
+    """
+
+    model: str
+    name: str
+    source: str
+    url: str
+    format: str
+    hash: str
+    include_top: bool
+    classes: int
+    image_size: int
+    preprocessing: Preprocessing
+    top1: float | None
+    licence: str
+    page: str
+
+    @property
+    def file(self):
+        """The last part of the address; files of two sets may share it."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@functools.cache
+def published():
+    """Every published file, a tuple of `WeightSet`, network by network."""
+    table = importlib.resources.files("keras_effnet.weights") / "published.csv"
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return tuple(_weight_set(row) for row in rows)
+
+
+def _weight_set(row):
+    source = SOURCES[row["source"]]
+    file = row["file"]
+    mean, std = NORMALIZATIONS[row["normalization"]]
+    crop_padding = int(row["crop_padding"]) if row["crop_padding"] else None
+    return WeightSet(
+        model=row["model"],
+        name=row["set"],
+        source=row["source"],
+        url=file if file.startswith("https://") else source.base + file,
+        format=next(f for suffix, f in _FORMATS.items() if file.endswith(suffix)),
+        hash=row["hash"],
+        include_top=row["top"] == "yes",
+        classes=int(row["classes"]),
+        image_size=int(row["size"]),
+        preprocessing=Preprocessing(mean, std, row["interpolation"], crop_padding),
+        top1=float(row["top1"]) if row["top1"] else None,
+        licence=source.licence,
+        page=_GOOGLE_V2_PAGE if file.startswith("v2/") else source.page,
+    )
+
+
+def sets_of(model_name):
+    """The names of a network's published sets, in the table's order.
+
+    Args:
+        model_name: As `keras_effnet.specs.get_spec` takes it.
+
+    Returns:
+        A tuple of strings, empty for a network without published weights.
+    """
+    return tuple(dict.fromkeys(row.name for row in _rows_of(model_name)))
+
+
+def find(model_name, weights, include_top=True):
+    """The files of one set of a network, the preferred one first.
+
+    Args:
+        model_name: As `keras_effnet.specs.get_spec` takes it.
+        weights: `"noisy-student"`, or `"noisy-student@timm"` to name the source;
+            in any case, with `_` or `-`.
+        include_top: Whether the classifier is wanted. Files without one are left
+            out if so, and preferred, within a source, if not.
+
+    Returns:
+        A list of `WeightSet`, never empty, in the order of `SOURCES`.
+
+    Raises:
+        InputError: The network has no published weights, no such set, or not
+            from this source.
+    """
+    rows = _rows_of(model_name)
+    if not rows:
+        raise InputError(
+            f"No weights are published for the network {str(model_name)!r}: its "
+            f"`weights` are None or the path of a file. Received: weights={weights!r}"
+        )
+    name, at, source = str(weights).lower().replace("_", "-").partition("@")
+    found = [r for r in rows if r.name == name and (not at or r.source == source)]
+    if not found:
+        raise InputError(_no_such_set(rows, name, source, weights))
+    if include_top:
+        return [row for row in found if row.include_top]
+    order = list(SOURCES)
+    return sorted(found, key=lambda row: (order.index(row.source), row.include_top))
+
+
+def _rows_of(model_name):
+    try:
+        model = get_spec(model_name).name
+    except InputError:
+        return []
+    return [row for row in published() if row.model == model]
+
+
+def _no_such_set(rows, name, source, weights):
+    sources = {}
+    for row in rows:
+        sources.setdefault(row.name, {})[row.source] = None
+    near = suggest(source, sources[name]) if name in sources else suggest(name, sources)
+    available = ", ".join(f"{key} ({' | '.join(s)})" for key, s in sources.items())
+    return (
+        f"{rows[0].model} has no such weights. {near}Its published sets, with their "
+        f"sources, are: {available}. Received: weights={weights!r}"
+    )

@@ -1,0 +1,107 @@
+"""TensorFlow checkpoints of tensorflow/tpu (EfficientNet V1, Lite, EdgeTPU) and
+google/automl (V2), as a folder, a file or the published archive."""
+
+import contextlib
+import re
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.weights import archives
+from keras_effnet.weights import tf_names
+from keras_effnet.weights.blocks import blocks
+
+# The pointer, the table of names, and the arrays; no graph, events or .tflite.
+_FILE = re.compile(r"checkpoint|[^.].*\.(index|data-\d{5}-of-\d{5})")
+_POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.+?)"', re.MULTILINE)
+
+
+def read(path, model):
+    """Reads a checkpoint into `{"layer/variable": array}` with our names.
+
+    Of a variable with a moving average, the average. Only what is returned is
+    read from the disk, not the optimizer's share of a checkpoint.
+
+    Args:
+        path: A `pathlib.Path`: a `.tar.gz` or `.tgz`, which is unpacked into a
+            temporary folder first, the `.index` file of a checkpoint, or a
+            folder with one.
+        model: The `keras.Model` whose blocks give the numbered blocks of the
+            file their names.
+
+    Returns:
+        float32 arrays. What has no place in the model keeps its name.
+
+    Raises:
+        InputError: TensorFlow is not installed, or there is no checkpoint, or
+            no single one, or it can't be read.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise InputError(
+            "TensorFlow checkpoints need TensorFlow: pip install tensorflow. "
+            f"Received: {str(path)!r}"
+        ) from error
+    with _prefix(path) as prefix:
+        try:
+            return _arrays(tf.compat.v1.train.NewCheckpointReader(prefix), model)
+        # What TensorFlow makes of a damaged file: OpError, IndexError, ...
+        except Exception as error:
+            raise InputError(
+                "The TensorFlow checkpoint can't be read: it is damaged, or a file of "
+                f"it is missing. Received: {str(path)!r}"
+            ) from error
+
+
+def _arrays(reader, model):
+    # Counters are integers, and object graphs strings.
+    types = reader.get_variable_to_dtype_map()
+    weights = [name for name, dtype in types.items() if dtype.is_floating]
+    return {
+        ours: reader.get_tensor(name).astype(np.float32)
+        for ours, name in tf_names.sources(weights, blocks(model)).items()
+    }
+
+
+@contextlib.contextmanager
+def _prefix(path):
+    """What the names of a checkpoint's files begin with."""
+    if path.is_dir():
+        yield _only(path, sorted(path.glob("*.index")), path)
+    elif path.name.endswith(".index"):
+        yield str(path).removesuffix(".index")
+    else:
+        with archives.unpacked(path, _FILE) as folder:
+            yield _only(folder, sorted(folder.rglob("*.index")), path)
+
+
+def _only(folder, indices, path):
+    pointed = [index for index in indices if index.name == _pointed(index.parent)]
+    for choice in (pointed, indices):
+        if len(choice) == 1:
+            return str(choice[0]).removesuffix(".index")
+    if not indices:
+        raise InputError(
+            "There is no TensorFlow checkpoint in it: no .index file. "
+            f"Received: {str(path)!r}"
+        )
+    names = ", ".join(str(index.relative_to(folder)) for index in indices[:5])
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    raise InputError(
+        "There are several TensorFlow checkpoints in it; give the path of one: "
+        f"{names}{more}. Received: {str(path)!r}"
+    )
+
+
+def _pointed(folder):
+    """The name of the `.index` file that the file `checkpoint` points to.
+
+    Of the path in it only the last part: it was written on another machine.
+    """
+    try:
+        with open(folder / "checkpoint", encoding="utf-8", errors="replace") as file:
+            match = _POINTER.search(file.read(2**16))
+    except OSError:
+        return None
+    return match and f"{match[1]}.index"

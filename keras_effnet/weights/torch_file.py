@@ -1,0 +1,169 @@
+"""PyTorch state dicts: `.pth`, `.pt`, `.bin` and `.safetensors`."""
+
+import warnings
+import zipfile
+
+import keras
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.torch_names import to_keras
+
+# Where training scripts keep the state dict, the averaged one first: it is the
+# one that is evaluated and published.
+_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
+# What DistributedDataParallel and torch.compile put before every name.
+_PREFIXES = ("module.", "_orig_mod.")
+_COUNTERS = ("num_batches_tracked", "n_averaged")
+_TYPES = ("float64", "float32", "float16", "bfloat16")
+_SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+def read(path, model):
+    """Reads a state dict into `{"layer/variable": array}` with our names.
+
+    A `.safetensors` file needs the safetensors library and no PyTorch. Any other
+    is loaded by PyTorch with `weights_only=True`: nothing in it is executed. It
+    may be a training checkpoint, whose averaged weights are taken if it has some.
+    For whose networks, see `keras_effnet.weights.torch_names`.
+
+    Args:
+        path: A `pathlib.Path`.
+        model: The `keras.Model` whose blocks give the numbered blocks of the
+            file their names.
+
+    Returns:
+        `{"stem_conv/kernel": array, ...}`, float32.
+
+    Raises:
+        InputError: A library is missing, the file is damaged or holds something
+            else than a state dict of floating-point tensors.
+    """
+    is_safe = path.suffix == ".safetensors"
+    state = _read_safetensors(path) if is_safe else _read_pickle(path)
+    epsilons = {
+        layer.name: layer.epsilon
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    return to_keras(_without_prefix(state), blocks(model), epsilons)
+
+
+def _without_prefix(state):
+    for prefix in _PREFIXES * 2:  # an average of a wrapped model is wrapped twice
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): state[name] for name in state}
+    return state
+
+
+def _is_counter(name):
+    return name.rpartition(".")[2] in _COUNTERS
+
+
+def _read_safetensors(path):
+    try:
+        import safetensors
+    except ImportError as error:
+        raise InputError(
+            "A .safetensors file needs its library: pip install safetensors. "
+            f"Received: {str(path)!r}"
+        ) from error
+    try:
+        tensors = safetensors.deserialize(path.read_bytes())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(
+            "The safetensors file can't be read, it may be cut off or damaged: "
+            f"{' '.join(str(error).split())}. Received: {str(path)!r}"
+        ) from error
+    return {
+        name: _floats(name, tensor, path)
+        for name, tensor in tensors
+        if not _is_counter(name)
+    }
+
+
+def _floats(name, tensor, path):
+    kind = _SAFETENSORS_TYPES.get(tensor["dtype"])
+    if kind is None:
+        raise InputError(_not_floating(name, tensor["dtype"], path))
+    array = np.frombuffer(tensor["data"], kind).reshape(tensor["shape"])
+    if tensor["dtype"] == "BF16":
+        # The upper half of a float32; NumPy has no bfloat16.
+        return (array.astype("<u4") << 16).view("<f4")
+    with np.errstate(over="ignore"):
+        return array.astype("float32", copy=False)
+
+
+def _read_pickle(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'. "
+            f"Received: {str(path)!r}"
+        ) from error
+    try:
+        state = _state_dict(_load(path, torch))
+        if not isinstance(state, dict) or not all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in state.items()
+        ):
+            raise InputError(
+                "The PyTorch file is no state dict: names and tensors, nothing else. "
+                f"Received: {str(path)!r}"
+            )
+        return {
+            name: _to_numpy(name, tensor, path)
+            for name, tensor in state.items()
+            if not _is_counter(name)
+        }
+    except InputError:
+        raise
+    # What torch makes of a damaged file: KeyError, struct.error, IndexError...
+    except Exception as error:
+        raise InputError(
+            "The PyTorch file can't be read: it is damaged, or it holds more than "
+            "tensors, which is refused (of a training checkpoint, save the "
+            f"state_dict alone). Received: {str(path)!r}"
+        ) from error
+
+
+def _load(path, torch):
+    mapped = False
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            # PyTorch does not compare the checksums, and on demand writes none.
+            if any(record.CRC for record in records) and archive.testzip():
+                raise ValueError("a checksum differs")
+            # Mapped, the file is not copied into memory; packed, it can't be.
+            kinds = {record.compress_type for record in records}
+            mapped = kinds == {zipfile.ZIP_STORED}
+    with warnings.catch_warnings(action="ignore"):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+
+def _state_dict(content):
+    if isinstance(content, dict):
+        for key in _NESTED:
+            if isinstance(content.get(key), dict) and content[key]:
+                return content[key]
+    return content
+
+
+def _to_numpy(name, tensor, path):
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if kind not in _TYPES:
+        raise InputError(_not_floating(name, kind, path))
+    # Strides of 0 make a tensor of any size out of one number.
+    if tensor.nbytes > path.stat().st_size:
+        raise ValueError(f"{name} is larger than the file")
+    return tensor.detach().float().numpy()
+
+
+def _not_floating(name, dtype, path):
+    return (
+        f"Weights are {', '.join(_TYPES)}, and the file's {name!r} is {dtype}. "
+        f"Received: {str(path)!r}"
+    )
