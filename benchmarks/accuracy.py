@@ -51,7 +51,7 @@ WEIGHTS = {
 def rows_of(name, folder):
     spec = get_spec(name)
     shape = (spec.image_size, spec.image_size, 3)
-    rule = preprocessing.for_spec(spec)
+    rule = preprocessing.for_weights(name, "imagenet")
     paths, labels = photos.read_labels(DATA / "data/imagenet_sample/labels.csv")
     flowers = photos.find_photos([DATA / "data/flowers"])
     flowers = flowers[:: len(flowers) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]

@@ -144,9 +144,7 @@ def test_a_damaged_entry_is_one_line(small, tmp_path, content):
     assert saving.read(path) is None
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(saving.ENTRY, content)
-    with pytest.raises(
-        InputError, match=r"\.json can't be read"
-    ) as caught:
+    with pytest.raises(InputError, match=r"\.json can't be read") as caught:
         saving.load_model(path)
     assert "\n" not in str(caught.value)
 
