@@ -120,60 +120,47 @@ def test_keras_2(name, tmp_path):
 
 # Other programs.
 
-_FAST_NETWORKS = ["keras_cv_attention_models.EfficientNetV2B0"]
-_SLOW_NETWORKS = [
+_NETWORKS = [
+    "keras_cv_attention_models.EfficientNetV2B0",
     "keras_cv_attention_models.EfficientNetV1B0",
     "keras_cv_attention_models.EfficientNetEdgeTPUSmall",
-    "keras_cv_attention_models.EfficientNetEdgeTPUMedium",
     "keras_cv_attention_models.EfficientNetV2XL",
     "keras_efficientnet_v2.EfficientNetV2B0",  # 21,843 classes
-    "keras_efficientnet_v2.EfficientNetV2S",
     "efficientnet.EfficientNetB0",
 ]
 _OUR_NAMES = {
     "EfficientNetV1B0": "EfficientNetB0",
     "EfficientNetEdgeTPUSmall": "EfficientNetEdgeTPUS",
-    "EfficientNetEdgeTPUMedium": "EfficientNetEdgeTPUM",
 }
 
 
 @pytest.fixture(scope="module")
 def other_programs(tmp_path_factory):
-    """The folder of the files of a list of networks, written in one process."""
-    folders = {}
-
-    def get(networks):
-        for module in ("tf_keras", *(network.split(".")[0] for network in networks)):
-            if importlib.util.find_spec(module) is None:
-                pytest.skip(f"{module} is not installed")
-        if networks[0] not in folders:
-            folder = tmp_path_factory.mktemp("other_programs")
-            script = pathlib.Path(__file__).with_name("tf_keras_peer.py")
-            # They need Keras 2 in the place of the TensorFlow's own Keras.
-            subprocess.run(
-                [sys.executable, script, folder, *networks],
-                env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
-                capture_output=True,
-                check=True,
-            )
-            folders[networks[0]] = folder
-        return folders[networks[0]]
-
-    return get
+    """The folder of the files that the installed ones write, in one process."""
+    folder = tmp_path_factory.mktemp("other_programs")
+    networks = [name for name in _NETWORKS if _installed(name)]
+    script = pathlib.Path(__file__).with_name("tf_keras_peer.py")
+    # They need Keras 2 in the place of TensorFlow's own Keras.
+    subprocess.run(
+        [sys.executable, script, folder, *networks],
+        env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
+        capture_output=True,
+        check=True,
+    )
+    return folder
 
 
-@pytest.mark.parametrize(
-    ("network", "networks"),
-    [
-        *((network, _FAST_NETWORKS) for network in _FAST_NETWORKS),
-        *(
-            pytest.param(network, _SLOW_NETWORKS, marks=pytest.mark.slow)
-            for network in _SLOW_NETWORKS
-        ),
-    ],
-)
-def test_other_programs(other_programs, network, networks):
-    folder = other_programs(networks)
+def _installed(network):
+    modules = ("tf_keras", network.split(".")[0])
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", _NETWORKS)
+def test_other_programs(request, network):
+    if not _installed(network):
+        pytest.skip(f"{network.split('.')[0]} is not installed")
+    folder = request.getfixturevalue("other_programs")
     pixels = np.load(folder / "pixels.npy")
     logits = np.load(folder / f"{network}.npy")
     name = network.split(".")[1]
