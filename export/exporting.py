@@ -78,6 +78,7 @@ def export(model, folder, precisions=("float32",), calibration=None, name=None):
                     "model": model.name,
                     "precision": precision,
                     "preprocessing": rule and saving.as_json(rule),
+                    "class_names": saving.class_names(model),
                     "trace_seconds": trace_seconds,
                     "convert_seconds": time.perf_counter() - started,
                     **sheet.describe(temporary),

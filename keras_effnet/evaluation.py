@@ -8,7 +8,9 @@ import numpy as np
 
 from keras_effnet import preprocessing
 from keras_effnet import saving
+from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
 from keras_effnet.tflite import TFLiteModel
 
 
@@ -30,6 +32,16 @@ class KerasClassifier:
         found = saving.attached(self.model)
         return found or preprocessing.for_name(self.name, self.input_shape[0])
 
+    @property
+    def class_names(self):
+        """The names of its classes, or `None` where it has none."""
+        return saving.class_names(self.model)
+
+    @property
+    def classes(self):
+        """How many classes it has."""
+        return int(self.model.output_shape[-1])
+
     def predict(self, images):
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         images = np.asarray(images, "float32")
@@ -38,6 +50,14 @@ class KerasClassifier:
 
 class SavedModelClassifier:
     """A SavedModel's `serving_default` signature, as `predict` and `input_shape`."""
+
+    class_names = None
+
+    @property
+    def classes(self):
+        """How many classes it has."""
+        (output,) = self._serve.structured_outputs.values()
+        return int(output.shape[-1])
 
     def __init__(self, path):
         import tensorflow as tf
@@ -86,7 +106,8 @@ def load_classifier(source):
 
     Returns:
         An object with `name`, `input_shape`, `(height, width, channels)`,
-        `preprocessing`, the `Preprocessing` that it was made with, and
+        `preprocessing`, the `Preprocessing` that it was made with,
+        `class_names`, a tuple or `None`, and
         `predict(images)`, `(batch, height, width, channels)` to
         `(batch, classes)` float32.
 
@@ -147,6 +168,64 @@ class Evaluation:
         scale = 1 + z**2 / count
         return (centre - spread) / scale, (centre + spread) / scale
 
+    @property
+    def confusion(self):
+        """Counts, `(classes, classes)`: the true class down, the predicted across."""
+        classes = self.probabilities.shape[1]
+        counts = np.zeros((classes, classes), int)
+        np.add.at(counts, (self.labels, self.predictions), 1)
+        return counts
+
+    @property
+    def mistakes(self):
+        """Indices of the wrongly classified images, the most confident first."""
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        confidence = self.probabilities.max(axis=1)[wrong]
+        return wrong[np.argsort(-confidence, kind="stable")].tolist()
+
+    def per_class(self, class_names=None):
+        """Precision and recall of each class.
+
+        Args:
+            class_names: Names in order; the indices when `None`.
+
+        Returns:
+            A list of dicts with `class`, `images`, `recall` and `precision`,
+            fractions, or `None` where there is nothing to divide by.
+        """
+        confusion = self.confusion
+        names = class_names or map(str, range(len(confusion)))
+        return [
+            {
+                "class": name,
+                "images": int(true),
+                "recall": float(right / true) if true else None,
+                "precision": float(right / said) if said else None,
+            }
+            for name, right, true, said in zip(
+                names,
+                confusion.diagonal(),
+                confusion.sum(axis=1),
+                confusion.sum(axis=0),
+                strict=True,
+            )
+        ]
+
+    def as_json(self, class_names=None):
+        """All figures as a dict of plain values.
+
+        Args:
+            class_names: As for `per_class`.
+        """
+        return {
+            "images": len(self.labels),
+            "top1": self.top1,
+            "interval": list(self.interval),
+            "top5": self.top5,
+            "classes": self.per_class(class_names),
+            "confusion": self.confusion.tolist(),
+        }
+
     def agreement(self, other):
         """The fraction of images on which two evaluations name the same class."""
         return float(np.mean(self.predictions == other.predictions))
@@ -183,3 +262,58 @@ def evaluate(source, batches, labels):
             f"Received: labels from {labels.min()} to {labels.max()}"
         )
     return Evaluation(probabilities, labels)
+
+
+def labelled_photos(source, classifier):
+    """Photographs with the classes that they belong to.
+
+    Args:
+        source: A folder of one folder per class, or a CSV file for
+            `keras_effnet.data.photos.read_labels`.
+        classifier: As `load_classifier` gives it. Folders have the names of its
+            classes; ImageNet's also the WordNet ids. A classifier without names
+            has its classes in the folders' sorted order.
+
+    Returns:
+        `(paths, labels)`: a list of `pathlib.Path` and an int array.
+
+    Raises:
+        InputError: There are no photographs, or a folder is no class.
+    """
+    from keras_effnet.data import photos
+
+    source = pathlib.Path(source)
+    if not source.is_dir():
+        return photos.read_labels(source)
+    folders = sorted(p for p in source.iterdir() if p.is_dir())
+    if not folders:
+        raise InputError(
+            f"The folder holds no folder per class. Received: {str(source)!r}"
+        )
+    indices = _indices_of_classes(classifier, [folder.name for folder in folders])
+    paths, labels = [], []
+    for folder in folders:
+        if folder.name not in indices:
+            raise InputError(
+                f"The model has no class of this name. {suggest(folder.name, indices)}"
+                f"It has {len(indices)} names. Received: {str(folder)!r}"
+            )
+        found = photos.find_photos([folder])
+        paths += found
+        labels += [indices[folder.name]] * len(found)
+    return paths, np.array(labels)
+
+
+def _indices_of_classes(classifier, folders):
+    if classifier.class_names:
+        return {name: index for index, name in enumerate(classifier.class_names)}
+    classes = classifier.classes
+    if classes == 1000:
+        rows = enumerate(imagenet_classes())
+        return {name: index for index, names in rows for name in names}
+    if len(folders) != classes:
+        raise InputError(
+            f"The model has {classes} classes without names, so that there must be as "
+            f"many folders. Received: {len(folders)} folders"
+        )
+    return {name: index for index, name in enumerate(folders)}

@@ -102,7 +102,7 @@ def for_spec(spec, image_size=None):
     mean, std = NORMALIZATIONS[spec.normalization]
     bilinear = spec.family == "lite" or spec.normalization == "128"
     rule = Preprocessing(mean, std, "bilinear" if bilinear else "bicubic")
-    return _at_size(rule, image_size or spec.image_size)
+    return at_size(rule, image_size or spec.image_size)
 
 
 def for_weights(model, weights=None, image_size=None):
@@ -127,7 +127,7 @@ def for_weights(model, weights=None, image_size=None):
     if weights is not None:
         name = get_spec(getattr(model, "name", model)).name
         found = table.find(name, weights)[0]
-        return _at_size(found.preprocessing, image_size or found.image_size)
+        return at_size(found.preprocessing, image_size or found.image_size)
     if isinstance(model, str | os.PathLike):
         if not str(model).endswith(".keras"):
             return for_spec(get_spec(model), image_size)
@@ -142,8 +142,18 @@ def for_weights(model, weights=None, image_size=None):
     return rule
 
 
-def _at_size(rule, size):
-    """google/automl crops its own sets at evaluation only below 320 pixels."""
+def at_size(rule, size):
+    """The same rule for evaluation at another size.
+
+    google/automl crops images for its own sets only below 320 pixels.
+
+    Args:
+        rule: A `Preprocessing`.
+        size: Pixels.
+
+    Returns:
+        A `Preprocessing`.
+    """
     if (rule.mean, rule.std) != NORMALIZATIONS["128"]:
         return rule
     return dataclasses.replace(rule, crop_padding=32 if size < 320 else None)

@@ -1,4 +1,5 @@
-"""The preprocessing that travels with a model and inside its `.keras` file."""
+"""What travels with a model and inside its `.keras` file: its preprocessing, and
+the names of its classes."""
 
 import dataclasses
 import json
@@ -13,10 +14,12 @@ from keras_effnet.preprocessing import Preprocessing
 
 # Stock `keras.saving.load_model` ignores entries that it doesn't know.
 ENTRY = "preprocessing.json"
+CLASSES_ENTRY = "class_names.json"
 _ATTRIBUTE = "_keras_effnet_preprocessing"
+_CLASSES_ATTRIBUTE = "_keras_effnet_class_names"
 
 
-def attach(model, preprocessing):
+def attach(model, preprocessing, class_names=None):
     """Makes a preprocessing a part of a model: `model.save` writes it too.
 
     A model that is built on another, a new classifier on an old trunk, needs
@@ -25,8 +28,10 @@ def attach(model, preprocessing):
     Args:
         model: A `keras.Model`.
         preprocessing: A `Preprocessing`.
+        class_names: The names of its classes, in order, or `None`.
     """
     setattr(model, _ATTRIBUTE, preprocessing)
+    setattr(model, _CLASSES_ATTRIBUTE, class_names and tuple(class_names))
     model.save = types.MethodType(_save, model)
 
 
@@ -35,28 +40,36 @@ def attached(model):
     return getattr(model, _ATTRIBUTE, None)
 
 
+def class_names(model):
+    """The names of a model's classes that were attached to it, or `None`."""
+    return getattr(model, _CLASSES_ATTRIBUTE, None)
+
+
 def _save(self, filepath, *args, **kwargs):
     """Saves as `keras.Model.save` does, with the preprocessing in the archive."""
     local = isinstance(filepath, str | os.PathLike) and "://" not in str(filepath)
     if not (local and str(filepath).endswith(".keras")) or args or kwargs:
         type(self).save(self, filepath, *args, **kwargs)
         if local and zipfile.is_zipfile(filepath):
-            write(filepath, attached(self))
+            write(filepath, attached(self), class_names(self))
         return
     with files.replacing(filepath) as temporary:
         type(self).save(self, temporary)
-        write(temporary, attached(self))
+        write(temporary, attached(self), class_names(self))
 
 
-def write(path, preprocessing):
-    """Adds a preprocessing to a `.keras` archive.
+def write(path, preprocessing, class_names=None):
+    """Adds a preprocessing, and names of classes, to a `.keras` archive.
 
     Args:
         path: Of the archive.
         preprocessing: A `Preprocessing`.
+        class_names: Names in order, or `None`.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(ENTRY, json.dumps(as_json(preprocessing), indent=2))
+        if class_names:
+            archive.writestr(CLASSES_ENTRY, json.dumps(class_names, indent=0))
 
 
 def read(path):
@@ -71,15 +84,25 @@ def read(path):
     Raises:
         InputError: The archive or its entry is damaged.
     """
+    return _entry(path, ENTRY, from_json)
+
+
+def _entry(path, name, convert):
     try:
         with zipfile.ZipFile(path) as archive:
-            if ENTRY not in archive.namelist():
+            if name not in archive.namelist():
                 return None
-            return from_json(json.loads(archive.read(ENTRY)))
+            return convert(json.loads(archive.read(name)))
     except (OSError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"The archive's {ENTRY} can't be read: {error}. Received: {str(path)!r}"
+            f"The archive's {name} can't be read: {error}. Received: {str(path)!r}"
         ) from error
+
+
+def _names(values):
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise ValueError("it must be a list of names")
+    return tuple(values)
 
 
 def as_json(preprocessing):
@@ -122,6 +145,7 @@ def load_model(path):
     if not zipfile.is_zipfile(path):
         raise InputError(f"This is no .keras file. Received: {str(path)!r}")
     preprocessing = read(path)
+    names = _entry(path, CLASSES_ENTRY, _names)
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -130,5 +154,5 @@ def load_model(path):
             f"Received: {str(path)!r}"
         ) from error
     if preprocessing is not None:
-        attach(model, preprocessing)
+        attach(model, preprocessing, names)
     return model

@@ -1,5 +1,6 @@
 """A .tflite file as a classifier: pixels in, probabilities out."""
 
+import functools
 import json
 import pathlib
 
@@ -91,10 +92,29 @@ class TFLiteModel:
     def preprocessing(self):
         """What the .json file beside it says, else what its name tells."""
         try:
-            text = self.path.with_suffix(".json").read_text(encoding="utf-8")
-            return saving.from_json(json.loads(text)["preprocessing"])
-        except (OSError, ValueError, TypeError, KeyError):
+            return saving.from_json(self._sheet["preprocessing"])
+        except (ValueError, TypeError, KeyError):
             return preprocessing.for_name(self.name, self.input_shape[0])
+
+    @property
+    def class_names(self):
+        """The names of its classes from the .json file beside it, or `None`."""
+        names = self._sheet.get("class_names")
+        return tuple(names) if isinstance(names, list) else None
+
+    @property
+    def classes(self):
+        """How many classes it has."""
+        return int(self.output["shape"][-1])
+
+    @functools.cached_property
+    def _sheet(self):
+        try:
+            text = self.path.with_suffix(".json").read_text(encoding="utf-8")
+            sheet = json.loads(text)
+        except (OSError, ValueError):
+            return {}
+        return sheet if isinstance(sheet, dict) else {}
 
     @property
     def input_shape(self):

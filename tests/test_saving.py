@@ -54,6 +54,20 @@ def test_a_saved_model_carries_its_preprocessing(small, tmp_path):
         assert json.loads(archive.read(saving.ENTRY))["mean"] == [100.0]
 
 
+def test_class_names_travel_too(small, photos, command, tmp_path):
+    model = small(preprocessing=RULE)
+    names = ("tulip", "rose", "daisy", "sunflower", "dandelion")
+    saving.attach(model, RULE, names)
+    model.save(tmp_path / "small.keras")
+    (file,) = export(saving.load_model(tmp_path / "small.keras"), tmp_path)
+    for path in (tmp_path / "small.keras", file.path):
+        assert load_classifier(path).class_names == names
+        code, out, _ = command("predict", photos[0], "--model", path, "--json")
+        assert code == 0
+        found = [guess["name"] for guess in json.loads(out)[0]["predictions"]]
+        assert sorted(found) == sorted(names)
+
+
 def test_stock_keras_loads_the_file(small, tmp_path):
     """In a process that can't import this package."""
     model = small(preprocessing=RULE)

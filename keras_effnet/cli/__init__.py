@@ -14,6 +14,8 @@ COMMANDS = (
     "models",
     "show",
     "weights",
+    "train",
+    "evaluate",
     "predict",
     "export",
     "benchmark",

@@ -59,3 +59,21 @@ def refuse_weights(args):
             raise InputError(
                 f"A model file has its {option}. Received: --{option} {value}"
             )
+
+
+def classifier(args):
+    """What `--model` or the argument `model` names, loaded to classify images."""
+    from keras_effnet.evaluation import load_classifier
+
+    if is_file(args.model):
+        refuse_weights(args)
+        if not args.model.endswith(".tflite"):
+            import_keras()
+        return load_classifier(args.model)
+    spec = find_spec(args.model)
+    if not args.weights:
+        raise InputError(
+            "A network given by name needs --weights: random ones would name anything. "
+            f"Received: {args.model} without --weights"
+        )
+    return load_classifier(build(spec, args))

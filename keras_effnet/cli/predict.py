@@ -9,7 +9,6 @@ import sys
 
 from keras_effnet.cli import _model
 from keras_effnet.errors import InputError
-from keras_effnet.quiet import import_keras
 
 
 def add_arguments(parser):
@@ -31,7 +30,7 @@ def run(args):
     if args.top < 1:
         raise InputError(f"--top must be at least 1. Received: {args.top}")
     photos = find_photos(args.photos)
-    classifier = _classifier(args)
+    classifier = _model.classifier(args)
     results, failed = [], False
     for photo in photos:
         try:
@@ -47,29 +46,13 @@ def run(args):
     return 1 if failed else 0
 
 
-def _classifier(args):
-    from keras_effnet.evaluation import load_classifier
-
-    if _model.is_file(args.model):
-        _model.refuse_weights(args)
-        if not args.model.endswith(".tflite"):
-            import_keras()
-        return load_classifier(args.model)
-    spec = _model.find_spec(args.model)
-    if not args.weights:
-        raise InputError(
-            "A network given by name needs --weights: random ones would name anything. "
-            f"Received: --model {args.model} without --weights"
-        )
-    return load_classifier(_model.build(spec, args))
-
-
 def _predict(classifier, photo, top):
     from keras_effnet.class_names import decode_predictions
     from keras_effnet.data.photos import batches
 
     (batch,) = batches([photo], classifier.input_shape, classifier.preprocessing)
-    return decode_predictions(classifier.predict(batch), top)[0]
+    names = classifier.class_names
+    return decode_predictions(classifier.predict(batch), top, names)[0]
 
 
 def _print(photo, predictions):

@@ -36,6 +36,40 @@ def training_curves(history):
     return figure
 
 
+def confusion_matrix(counts, class_names):
+    """How often each class was taken for each other.
+
+    Args:
+        counts: Int array, `(classes, classes)`, the true class down.
+        class_names: Names in order.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    side = min(9, 2.5 + 0.45 * len(class_names))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    axis.set(xlabel="predicted", ylabel="true")
+    if len(class_names) <= 30:
+        ticks = range(len(class_names))
+        axis.set_xticks(ticks, class_names, rotation=60, ha="right")
+        axis.set_yticks(ticks, class_names)
+        for row, column in zip(*counts.nonzero(), strict=True):
+            axis.text(
+                column,
+                row,
+                counts[row, column],
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if shares[row, column] > 0.5 else "black",
+            )
+    return figure
+
+
 def prediction_grid(images, labels, predictions, class_names=None, columns=12):
     """Images with what was predicted; wrong ones in red with the truth.
 

@@ -1,0 +1,75 @@
+"""how often a model is right on labelled photographs
+
+  keras-effnet evaluate runs/mine/model.keras photos/
+  keras-effnet evaluate out/model_int8.tflite photos/ --per-class
+  keras-effnet evaluate EfficientNetB0 labels.csv --weights imagenet --json
+
+PHOTOS is a folder of one folder per class, named as the model's classes are, or a CSV
+file with the columns file and class_index. A .keras file, a SavedModel and a .tflite
+file go through the same photographs, cropped as their weights want them.
+"""
+
+import json
+
+from keras_effnet.cli import _model
+from keras_effnet.cli._table import format_table
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "model",
+        help="a .keras file, a .tflite file, a SavedModel folder, or a network's name "
+        "with --weights",
+    )
+    parser.add_argument("photos", help="see above")
+    _model.add_weights(parser)
+    parser.add_argument(
+        "--per-class", action="store_true", help="recall and precision of each class"
+    )
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+
+
+def run(args):
+    import tqdm
+
+    from keras_effnet.data import photos
+    from keras_effnet.evaluation import evaluate
+    from keras_effnet.evaluation import labelled_photos
+
+    classifier = _model.classifier(args)
+    paths, labels = labelled_photos(args.photos, classifier)
+    batches = photos.batches(paths, classifier.input_shape, classifier.preprocessing)
+    with tqdm.tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
+        found = evaluate(classifier, _shown(batches, bar), labels)
+    names = classifier.class_names
+    if args.json:
+        print(json.dumps(found.as_json(names), indent=2))
+        return
+    low, high = found.interval
+    print(
+        f"top-1 {found.top1:.1%} of {len(labels)} images (95 % interval {low:.1%} to "
+        f"{high:.1%}), top-5 {found.top5:.1%}"
+    )
+    if args.per_class:
+        print(_per_class(found, names))
+
+
+def _shown(batches, bar):
+    for batch in batches:
+        yield batch
+        bar.update(len(batch))
+
+
+def _per_class(found, names):
+    rows = [["class", "images", "recall", "precision"]]
+    for row in found.per_class(names):
+        if row["images"]:
+            rates = (row["recall"], row["precision"])
+            rows.append(
+                [
+                    row["class"],
+                    str(row["images"]),
+                    *("-" if rate is None else f"{rate:.1%}" for rate in rates),
+                ]
+            )
+    return format_table(rows, left=(0,))
