@@ -73,7 +73,7 @@ def test_predict_refuses(command, tiny_files, copies, tmp_path):
         ((china, *model, "--top", "0"), "Received: 0"),
         (
             (china, "--model", "EfficientNetLite0", "--weights", tmp_path / "w.h5"),
-            "no such file",
+            "no such weights file",
         ),
     ):
         assert message in one_line(command("predict", *arguments))

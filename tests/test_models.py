@@ -31,11 +31,14 @@ SMALLEST = (
 )
 # Between them they have every kind of block, normalisation and activation.
 ON_OTHER_BACKENDS = ("EfficientNetV2B0", "EfficientNetLite0")
-MINUTES_LONG = (
+LARGE = (
+    "EfficientNetB4",
+    "EfficientNetB5",
     "EfficientNetB6",
     "EfficientNetB7",
     "EfficientNetB8",
     "EfficientNetL2",
+    "EfficientNetV2B3",
     "EfficientNetV2M",
     "EfficientNetV2L",
     "EfficientNetV2XL",
@@ -46,7 +49,7 @@ def _networks(names):
     return pytest.mark.parametrize(
         "network",
         [
-            pytest.param(name, marks=pytest.mark.slow if name in MINUTES_LONG else ())
+            pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
             for name in names
         ],
         indirect=True,

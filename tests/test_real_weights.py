@@ -103,9 +103,9 @@ def test_the_int8_file_keeps_most_of_the_accuracy(network, exported):
     assert found.agreement(network.evaluation) >= 0.93
 
 
-@pytest.mark.parametrize(
-    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
-)
+# Processors emulate both: minutes.
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_agrees(network, policy):
     keras.config.set_dtype_policy(policy)
     model = keras_effnet.build_model(get_spec(network.name), weights=network.weights)
