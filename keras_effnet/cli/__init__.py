@@ -14,6 +14,7 @@ COMMANDS = (
     "models",
     "show",
     "weights",
+    "preview",
     "train",
     "evaluate",
     "predict",

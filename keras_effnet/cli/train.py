@@ -1,0 +1,85 @@
+"""train a network on your photographs
+
+  keras-effnet train photos/ --recipe finetune --output runs/mine
+  keras-effnet train tfds:tf_flowers --recipe flowers --set epochs=20
+  keras-effnet train digits --recipe digits
+
+DATA is a folder of one folder per class, tfds:NAME, TFRecord files, a folder of MNIST's
+IDX files, or digits (scikit-learn's). Where it has no validation split of its own, a
+share of it is held out by a hash of the file names. The output folder is the whole
+truth about the run; stopped in whatever way, the same command goes on from the last
+checkpoint.
+"""
+
+import sys
+
+from keras_effnet.quiet import import_keras
+from keras_effnet.training.recipes import RECIPES
+
+
+def add_arguments(parser):
+    parser.add_argument("data", metavar="DATA", help="see above")
+    parser.add_argument(
+        "--recipe",
+        default="finetune",
+        help=f"one of {', '.join(RECIPES)} (default: finetune)",
+    )
+    parser.add_argument("--model", metavar="NETWORK", help="default: the recipe's")
+    parser.add_argument(
+        "--weights",
+        metavar="SET",
+        help="to start from: a published set, a file, or none (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value for a field of the recipe; may be repeated",
+    )
+    parser.add_argument(
+        "--output", default="runs/train", metavar="FOLDER", help="default: runs/train"
+    )
+    parser.add_argument("--train-split", help="in TFDS syntax, train[:80%%]")
+    parser.add_argument("--validation-split", help="in TFDS syntax")
+    parser.add_argument(
+        "--on-broken",
+        default="skip",
+        help="images that can't be decoded: skip or fail (default: skip)",
+    )
+    parser.add_argument(
+        "--no-progress", action="store_true", help="no bars, a line for each epoch"
+    )
+
+
+def run(args):
+    import_keras()
+    from keras_effnet.data.split import train_and_validation
+    from keras_effnet.training.recipes import get_recipe
+    from keras_effnet.training.recipes import parse_override
+    from keras_effnet.training.running import train
+
+    overrides = dict(parse_override(text) for text in args.set)
+    if args.weights:
+        overrides["weights"] = None if args.weights == "none" else args.weights
+    recipe = get_recipe(args.recipe, model=args.model, **overrides)
+    source, validation = train_and_validation(
+        args.data,
+        validation=recipe.validation,
+        train_split=args.train_split,
+        validation_split=args.validation_split,
+        on_broken=args.on_broken,
+    )
+    result = train(
+        get_recipe(args.recipe, model=args.model, images=source.count, **overrides),
+        source,
+        validation,
+        args.output,
+        progress=not args.no_progress,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    low, high = result.interval
+    print(
+        f"{args.output}/model.keras: {result.top1:.1%} of {len(result.labels)} "
+        f"held-out images ({low:.1%} to {high:.1%}); {args.output}/report.html"
+    )

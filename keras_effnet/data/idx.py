@@ -1,0 +1,164 @@
+"""Digits: MNIST's IDX files, and those that scikit-learn brings."""
+
+import gzip
+import math
+import pathlib
+import zlib
+
+import numpy as np
+
+from keras_effnet.data.digits import load_digits
+from keras_effnet.data.indexed import indexed_source
+from keras_effnet.data.sources import check_split
+from keras_effnet.errors import InputError
+
+_PREFIXES = {"train": "train", "test": "t10k"}
+_UINT8 = 0x08
+
+
+def find_files(path):
+    """MNIST's IDX files in a folder.
+
+    Args:
+        path: Of the folder.
+
+    Returns:
+        A dict of `(images, labels)` paths by split, of those splits that are whole.
+    """
+    found = {}
+    for split, prefix in _PREFIXES.items():
+        pair = [
+            _existing(path, f"{prefix}-{part}")
+            for part in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        ]
+        if all(pair):
+            found[split] = tuple(pair)
+    return found
+
+
+def _existing(folder, name):
+    # Some copies have a point where the originals have a dash.
+    for candidate in (name, name.replace("-idx", ".idx")):
+        for suffix in ("", ".gz"):
+            path = pathlib.Path(folder) / (candidate + suffix)
+            if path.is_file():
+                return path
+    return None
+
+
+def read_idx(path):
+    """Reads an array of bytes from an IDX file.
+
+    The format (LeCun): two zero bytes, the type, the number of axes, each axis as
+    a big-endian uint32, the data.
+
+    Args:
+        path: Of the file, gzipped if it ends in `.gz`.
+
+    Returns:
+        A uint8 array of the file's shape.
+
+    Raises:
+        InputError: It is no such file, or not whole.
+    """
+    path = pathlib.Path(path)
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"The IDX file can't be read: {error}. Received: {str(path)!r}"
+        ) from error
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8:
+        raise InputError(
+            "An IDX file of bytes begins with 0, 0, 8 and the number of axes. "
+            f"Received: {str(path)!r}"
+        )
+    start = 4 + 4 * data[3]
+    if len(data) < start:
+        raise InputError(f"The IDX file is not whole. Received: {str(path)!r}")
+    shape = tuple(int(axis) for axis in np.frombuffer(data, ">u4", data[3], 4))
+    if len(data) - start != math.prod(shape):
+        raise InputError(
+            f"The IDX file must have {math.prod(shape):,} bytes for its shape {shape}, "
+            f"it has {len(data) - start:,}. Received: {str(path)!r}"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+class IdxData:
+    """A folder of MNIST's IDX files.
+
+    Args:
+        path: Of the folder.
+
+    Attributes:
+        splits: `"train"` and `"test"`, or those that there are.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._files = find_files(path)
+        self.splits = tuple(self._files)
+
+    def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
+        """The digits of one split; as `open_source`."""
+        split = check_split(split, self.splits, self.path)
+        images, labels = map(read_idx, self._files[split])
+        if images.ndim != 3 or labels.shape != images.shape[:1] or not len(images):
+            raise InputError(
+                "MNIST has images of shape (count, height, width) and as many labels. "
+                f"Received: shapes {images.shape} and {labels.shape} in "
+                f"{str(self.path)!r}"
+            )
+        count = len(like.class_names) if like else max(10, int(labels.max()) + 1)
+        if labels.max() >= count:
+            raise InputError(
+                f"The training data has the labels 0 to {count - 1}. Received: "
+                f"label {labels.max()} in {str(self._files[split][1])!r}"
+            )
+        return array_source(
+            f"{self.path}:{split}", images[..., None], labels, split, count
+        )
+
+
+class DigitsData:
+    """scikit-learn's digits, 32 pixels.
+
+    Attributes:
+        splits: `"train"` and `"test"`, a fifth of each digit.
+    """
+
+    splits = ("train", "test")
+
+    def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
+        """The digits of one split; as `open_source`."""
+        split = check_split(split, self.splits, "digits")
+        digits = load_digits()[self.splits.index(split)]
+        images = np.round(digits.images).astype(np.uint8)
+        return array_source(f"digits:{split}", images, digits.labels, split, 10)
+
+
+def array_source(name, images, labels, prefix, classes):
+    """A source over images in memory.
+
+    Args:
+        name: As for `Source`.
+        images: uint8 array, `(count, height, width, channels)`.
+        labels: Int array, `(count,)`.
+        prefix: Of the keys, `"train-00000"`.
+        classes: Number of classes, called `"0"`, `"1"` ...
+
+    Returns:
+        A `Source`.
+    """
+    return indexed_source(
+        name=name,
+        class_names=tuple(map(str, range(classes))),
+        keys=[f"{prefix}-{i:05d}" for i in range(len(images))],
+        labels=labels,
+        sizes=np.full(len(images), math.prod(images.shape[1:])),
+        tensors=(images,),
+        load=lambda row: row[0],
+    )

@@ -1,0 +1,136 @@
+"""From a source of labelled images to batches, reproducible to the last pixel.
+
+What an image looks like in a training depends on the seed, the epoch and its
+place in the epoch alone, so a training that goes on in the middle of an epoch
+sees what it would have seen.
+"""
+
+import tensorflow as tf
+
+from keras_effnet.data import augment
+from keras_effnet.data import mix
+
+_PREFETCH = 4
+
+
+class TrainingBatches:
+    """The batches of one stage of a training.
+
+    Args:
+        source: A `keras_effnet.data.sources.Source`.
+        recipe: A `keras_effnet.training.recipe.Recipe`.
+        stage: One of its `Stage`.
+        preprocessing: A `Preprocessing`, whose interpolation is used.
+
+    Attributes:
+        steps_per_epoch: Whole batches in an epoch; the rest of the images is
+            left out, others in every epoch.
+        batch_size: That of the stage, or all images if they are fewer.
+    """
+
+    def __init__(self, source, recipe, stage, preprocessing):
+        self._source = source
+        self._recipe = recipe
+        self._stage = stage
+        self.batch_size = min(stage.batch_size, source.count)
+        self.steps_per_epoch = source.count // self.batch_size
+        self._classes = len(source.class_names)
+
+        # Traced once: every epoch's pipeline calls it.
+        @tf.function(autograph=False)
+        def training_image(image, seed):
+            return augment.training_image(image, seed, stage, recipe, preprocessing)
+
+        self._training_image = training_image
+
+    def epoch(self, number, first_step=0):
+        """The batches of one epoch, or of what is left of it.
+
+        Args:
+            number: Of the epoch, from 0.
+            first_step: Batches that have been seen.
+
+        Returns:
+            A `tf.data.Dataset` of `(images, labels)`: float32,
+            `(batch, size, size, channels)`, 0-255, and `(batch, classes)`,
+            one-hot or mixed.
+        """
+        seed = self._recipe.seed
+        options = tf.data.Options()
+        options.deterministic = True
+        batches = (
+            self._source.dataset(order_seed=_order_seed(seed, number))
+            .enumerate()
+            .skip(first_step * self.batch_size)
+            .map(
+                lambda place, example: (
+                    self._training_image(
+                        example["image"],
+                        tf.stack([_image_seed(seed, number), place]),
+                    ),
+                    tf.one_hot(example["label"], self._classes),
+                ),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            .batch(self.batch_size, drop_remainder=True)
+        )
+        if self._stage.mixup_alpha or self._stage.cutmix_alpha:
+            batches = batches.enumerate(first_step).map(
+                lambda step, batch: mix.mix(
+                    *batch,
+                    seed=tf.stack([_image_seed(seed, number) + 1, step]),
+                    mixup_alpha=self._stage.mixup_alpha,
+                    cutmix_alpha=self._stage.cutmix_alpha,
+                ),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+        else:
+            batches = batches.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.prefetch(_PREFETCH).with_options(options)
+
+
+def _order_seed(seed, epoch):
+    return seed * 1_000_003 + epoch
+
+
+def _image_seed(seed, epoch):
+    return tf.constant(2 * _order_seed(seed, epoch), tf.int64)
+
+
+def _as_float(images, labels):
+    return tf.cast(images, tf.float32), labels
+
+
+def evaluation_batches(source, size, preprocessing, batch_size, channels=3):
+    """The evaluation crops of a source, in its order, one pass.
+
+    Args:
+        source: A `keras_effnet.data.sources.Source`.
+        size: Height and width in pixels.
+        preprocessing: A `Preprocessing`, whose crop and interpolation are used.
+        batch_size: Images in a batch; the last may have fewer.
+        channels: 3, or 1 for grey images.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, labels)`: float32,
+        `(batch, size, size, channels)`, 0-255, and `(batch, classes)`, one-hot.
+    """
+    classes = len(source.class_names)
+
+    @tf.function(autograph=False)
+    def evaluation_image(image):
+        return augment.evaluation_image(image, (size, size), preprocessing, channels)
+
+    return (
+        source.dataset()
+        .map(
+            lambda example: (
+                evaluation_image(example["image"]),
+                tf.one_hot(example["label"], classes),
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .batch(batch_size)
+        .map(_as_float, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(_PREFETCH)
+    )

@@ -1,0 +1,119 @@
+"""What the network will see: photographs as each stage of a recipe draws them."""
+
+import dataclasses
+
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from keras_effnet.data.augment import evaluation_image
+from keras_effnet.data.augment import training_image
+from keras_effnet.data.mix import mix
+
+
+@dataclasses.dataclass(frozen=True)
+class StagePreview:
+    """The images of one stage.
+
+    Attributes:
+        stage: The `keras_effnet.training.recipe.Stage`.
+        evaluation: uint8, `(photos, height, width, channels)`.
+        training: uint8, `(photos, draws, height, width, channels)`.
+    """
+
+    stage: object
+    evaluation: object
+    training: object
+
+
+def draw(photos, stage, recipe, preprocessing, draws=6):
+    """Draws training images of every photograph, as in the first steps.
+
+    Args:
+        photos: Encoded photographs (bytes), or uint8 arrays, `(height, width,
+            channels)`.
+        stage: A `keras_effnet.training.recipe.Stage`.
+        recipe: A `keras_effnet.training.recipe.Recipe`, whose seed is used.
+        preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
+        draws: Training images of each photograph.
+
+    Returns:
+        A `StagePreview`. Each draw is a batch of all photographs, mixed where
+        the stage mixes; one photograph alone is mixed with itself.
+    """
+    size = (recipe.eval_image_size or stage.image_size,) * 2
+    seeds = tf.random.experimental.stateless_split([recipe.seed, stage.number], draws)
+
+    is_encoded = isinstance(photos[0], bytes)
+    photo_spec = (
+        tf.TensorSpec([], tf.string)
+        if is_encoded
+        else tf.TensorSpec([None, None, None], tf.uint8)
+    )
+
+    @tf.function(input_signature=[photo_spec])
+    def evaluated(photo):
+        return evaluation_image(photo, size, preprocessing, recipe.channels)
+
+    @tf.function(input_signature=[photo_spec, tf.TensorSpec([2], seeds.dtype)])
+    def augmented(photo, seed):
+        return training_image(photo, seed, stage, recipe, preprocessing)
+
+    tensors = [tf.constant(photo) for photo in photos]
+    columns = []
+    for seed in tf.unstack(seeds):
+        own = tf.random.experimental.stateless_split(seed, len(tensors) + 1)
+        images = tf.stack(
+            [augmented(photo, own[n]) for n, photo in enumerate(tensors, start=1)]
+        )
+        mixed, _ = mix(
+            images,
+            tf.eye(len(tensors)),
+            own[0],
+            stage.mixup_alpha,
+            stage.cutmix_alpha,
+        )
+        columns.append(tf.cast(mixed + 0.5, tf.uint8))
+    return StagePreview(
+        stage,
+        tf.stack([evaluated(photo) for photo in tensors]).numpy(),
+        tf.stack(columns, axis=1).numpy(),
+    )
+
+
+def figure(previews):
+    """One block for each stage: photographs below each other, draws side by side.
+
+    Args:
+        previews: A list of `StagePreview` of the same photographs.
+
+    Returns:
+        A `matplotlib.figure.Figure`; the first column is the evaluation crop.
+    """
+    photos, draws = previews[0].training.shape[:2]
+    height = len(previews) * (1.25 * photos + 0.35)
+    result = Figure(figsize=(1.25 * (draws + 1), height), layout="constrained")
+    blocks = result.subfigures(len(previews), 1, squeeze=False)[:, 0]
+    for block, preview in zip(blocks, previews, strict=True):
+        block.suptitle(title(preview.stage), fontsize=9, x=0.01, ha="left")
+        grid = block.subplots(photos, draws + 1, squeeze=False)
+        for row, axes in enumerate(grid):
+            images = [preview.evaluation[row], *preview.training[row]]
+            for axis, pixels in zip(axes, images, strict=True):
+                axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+                axis.axis("off")
+        grid[0, 0].set_title("evaluation", fontsize=8, pad=2)
+    return result
+
+
+def title(stage):
+    """What a stage is, in one line."""
+    last = stage.first_epoch + stage.epochs
+    parts = [
+        f"stage {stage.number + 1}: epochs {stage.first_epoch + 1} to {last}",
+        f"{stage.image_size} px",
+        f"RandAugment magnitude {stage.randaugment_magnitude:g}",
+        f"mixup {stage.mixup_alpha:g}",
+    ]
+    if stage.cutmix_alpha:
+        parts.append(f"CutMix {stage.cutmix_alpha:g}")
+    return ", ".join(parts)

@@ -1,0 +1,102 @@
+"""Images to train with and images to validate with, the same on every machine."""
+
+import hashlib
+
+import numpy as np
+
+from keras_effnet.data.sources import find_data
+from keras_effnet.errors import InputError
+
+_OWN = ("validation", "valid", "val", "test")
+
+
+def is_held_out(key, validation):
+    """Whether an image is held out, by the hash of its file name alone.
+
+    Neither folders nor other images change that: the same photographs are held out
+    from a folder, from TFRecord files, and after more have been added.
+
+    Args:
+        key: Of the image; what stands before the last slash doesn't count.
+        validation: The share to hold out, between 0 and 1.
+
+    Returns:
+        A bool.
+    """
+    name = key.replace("\\", "/").rsplit("/", 1)[-1]
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return int(digest[:8], 16) / 2**32 < validation
+
+
+def train_and_validation(
+    text,
+    validation=0.2,
+    train_split=None,
+    validation_split=None,
+    data_dir=None,
+    on_broken="skip",
+    cache=None,
+    progress=None,
+):
+    """Opens the two sources of a training.
+
+    Data with a validation split of its own (`validation`, `val`, `valid`, else
+    `test`) is split by that, any other by `is_held_out`.
+
+    Args:
+        text: As for `open_source`.
+        validation: The share that is held out where the data has no such split.
+        train_split: Name of the split to train with; `None` for `train`, or all.
+        validation_split: Name of the split to validate with; `None` as above.
+        data_dir: As for `open_source`.
+        on_broken: As for `open_source`.
+        cache: As for `open_source`.
+        progress: As for `open_source`.
+
+    Returns:
+        `(train, validation)`, two `Source` with the same classes.
+
+    Raises:
+        InputError: There is no such data, it has fewer than two classes, or a class
+            has no image to train with, or nothing is left to validate with.
+    """
+    if not 0 < validation < 1:
+        raise InputError(
+            f"`validation` must be between 0 and 1. Received: {validation}"
+        )
+    data = find_data(text, data_dir)
+    options = {"on_broken": on_broken, "cache": cache, "progress": progress}
+    train = data.open(train_split, **options)
+    own = [split for split in _OWN if split in data.splits and split != train_split]
+    validation_split = validation_split or (own[0] if own else None)
+    if validation_split:
+        held_out = data.open(validation_split, like=train, **options)
+    else:
+        mask = np.array([is_held_out(key, validation) for key in train.keys])
+        held_out = train.subset(f"{train.name} (held out)", mask)
+        train = train.subset(train.name, ~mask)
+    _check(train, held_out)
+    return train, held_out
+
+
+def _check(train, held_out):
+    names = train.class_names
+    if len(names) < 2:
+        raise InputError(
+            "A classifier needs at least two classes. Received: "
+            f"{', '.join(map(repr, names))} in {train.name!r}"
+        )
+    missing = [
+        name for name, count in zip(names, train.class_counts, strict=True) if not count
+    ]
+    if missing:
+        raise InputError(
+            "Every class needs images to train with besides those that are held out. "
+            f"Received: none of {', '.join(missing)} in {train.name!r}"
+        )
+    if not held_out.count:
+        raise InputError(
+            "No image is held out to validate with: more images or a larger "
+            f"`validation` are needed. Received: {train.count} images in "
+            f"{train.name!r}"
+        )

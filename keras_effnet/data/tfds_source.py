@@ -1,0 +1,202 @@
+"""Data of TensorFlow Datasets."""
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet.data.indexed import permutation
+from keras_effnet.data.sources import check_split
+from keras_effnet.data.stream import read_index
+from keras_effnet.data.stream import stream_source
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+
+_PREFIX = "tfds:"
+_SPLIT_ORDER = ("train", "validation", "valid", "val", "test")
+_FILE_NAMES = ("image/filename", "file_name", "filename", "image_name")
+_PARALLEL_SHARDS = 16
+
+
+class TfdsData:
+    """A dataset of TensorFlow Datasets, prepared if it is not yet.
+
+    Args:
+        text: `"tfds:NAME"`, `"tfds:NAME/CONFIG"`, or `"tfds:FOLDER"` of a prepared
+            dataset or of a `tfds.ImageFolder`.
+        data_dir: Where TFDS keeps its data; `None` for its default.
+
+    Attributes:
+        splits: Its splits, `train` first.
+
+    Raises:
+        InputError: TFDS is not installed or knows no such dataset, or it can't be
+            prepared, or has no images with class labels.
+    """
+
+    def __init__(self, text, data_dir=None):
+        try:
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise InputError(
+                "TensorFlow Datasets is not installed: pip install "
+                f"'keras-effnet[tfds]'. Received: {text!r}"
+            ) from error
+        self._tfds = tfds
+        self.text = text
+        self._builder = _builder(tfds, text, data_dir)
+        self._image, self._label = self._feature_names()
+        found = self._builder.info.splits
+        self.splits = tuple(
+            sorted(found, key=lambda s: (s not in _SPLIT_ORDER, s != "train", s))
+        )
+
+    def _feature_names(self):
+        features = self._builder.info.features
+
+        def first(kind):
+            names = [name for name in features if isinstance(features[name], kind)]
+            # The pair that TFDS itself calls input and target, if it fits.
+            preferred = [
+                n for n in names if n in (self._builder.info.supervised_keys or ())
+            ]
+            return (preferred or names or [None])[0]
+
+        image = first(self._tfds.features.Image)
+        label = first(self._tfds.features.ClassLabel)
+        if not image or not label:
+            raise InputError(
+                "The dataset must have an Image and a ClassLabel feature, it has: "
+                f"{', '.join(features)}. Received: {self.text!r}"
+            )
+        return image, label
+
+    def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
+        """The images of one split, or of a part in TFDS syntax; as `open_source`.
+
+        Keys are the dataset's file names, or its `tfds_id`.
+        """
+        if isinstance(self._builder, self._tfds.ImageFolder) or split is None:
+            split = check_split(split, self.splits, self.text)
+        else:
+            self._check_split(split)
+        name = f"{self.text}:{split}"
+        index = read_index(self._records(split, None), name, progress)
+        index.names = [_short(name) for name in index.names]
+        class_names = self._builder.info.features[self._label].names
+        if like and tuple(class_names) != like.class_names:
+            raise InputError(
+                "The validation data must have the training data's classes. "
+                f"Received: {name!r}"
+            )
+        labels = np.array(index.labels)
+        good = (labels >= 0) & (labels < len(class_names))
+        if not good.all():
+            wrong = int(np.argmin(good))
+            raise InputError(
+                f"The labels of {len(class_names)} classes are 0 to "
+                f"{len(class_names) - 1}, those of {(~good).sum()} images are not (a "
+                f"test split may have no labels). Received: {labels[wrong]} of "
+                f"{index.keys[wrong]!r}"
+            )
+        return stream_source(
+            name,
+            class_names,
+            index,
+            labels,
+            lambda order_seed: self._records(split, order_seed),
+            on_broken,
+        )
+
+    def _check_split(self, split):
+        try:
+            self._builder.info.splits[split]
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{self.text!r} has the splits {', '.join(self.splits)}, and parts of "
+                f"them: 'train[:80%]'. {suggest(split, self.splits)}Received: {split!r}"
+            ) from error
+
+    def _records(self, split, order_seed):
+        def ordered(shards):
+            return [shards[i] for i in permutation(len(shards), order_seed)]
+
+        config = self._tfds.ReadConfig(
+            add_tfds_id=True,
+            try_autocache=False,
+            enable_ordering_guard=False,
+            experimental_interleave_sort_fn=ordered,
+            # A fixed number: the order may not depend on the machine.
+            interleave_cycle_length=1 if order_seed is None else _PARALLEL_SHARDS,
+        )
+        dataset = self._builder.as_dataset(
+            split=split,
+            decoders={self._image: self._tfds.decode.SkipDecoding()},
+            read_config=config,
+        )
+        return dataset.map(self._record)
+
+    def _record(self, example):
+        names = [example[name] for name in _FILE_NAMES if name in example]
+        name = names[0] if names else tf.constant("")
+        return {
+            "id": example.get("tfds_id", name),
+            "name": name,
+            "label": tf.cast(example[self._label], tf.int64),
+            "text": tf.constant(""),
+            "image": example[self._image],
+        }
+
+
+def _short(name):
+    """A file name as the folder source has it: `"daisy/1.jpg"`."""
+    if os.path.isabs(name):
+        return b"/".join(name.split(b"/")[-2:])
+    return name
+
+
+def _builder(tfds, text, data_dir):
+    name = text.removeprefix(_PREFIX)
+    known = tfds.list_builders(with_community_datasets=False)
+    path = pathlib.Path(name).expanduser().absolute()
+    first = name.split("/")[0].split(":")[0]
+    if first not in known and path.is_dir():
+        return _from_folder(tfds, path)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise InputError(
+            "TensorFlow Datasets knows no such dataset, and there is no such folder. "
+            f"{suggest(first, known)}Received: {text!r}"
+        ) from error
+    if not builder.info.splits:
+        try:
+            builder.download_and_prepare()
+        # Each dataset's own code runs here: it fails in every way there is.
+        except Exception as error:
+            message = str(error).strip().splitlines() or [type(error).__name__]
+            raise InputError(
+                "TensorFlow Datasets couldn't download and prepare the dataset: "
+                f"{message[0]} Received: {text!r}"
+            ) from error
+    return builder
+
+
+def _from_folder(tfds, path):
+    try:
+        if (path / "dataset_info.json").is_file():
+            return tfds.builder_from_directory(path)
+        builder = tfds.ImageFolder(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"TensorFlow Datasets can't read the folder: {str(error).splitlines()[0]} "
+            f"Received: {str(path)!r}"
+        ) from error
+    if not builder.info.splits:
+        raise InputError(
+            "A folder for 'tfds:' is one that TFDS prepared (with dataset_info.json), "
+            "or an ImageFolder (train/daisy/1.jpg). For a folder of class folders "
+            f"leave 'tfds:' away. Received: {str(path)!r}"
+        )
+    return builder

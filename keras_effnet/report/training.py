@@ -1,0 +1,83 @@
+"""The report of a training run."""
+
+import numpy as np
+
+from keras_effnet.report import figures
+from keras_effnet.report import page
+
+_COLUMNS = 6
+
+
+def render(recipe, history, evaluation, class_names, worst, counts):
+    """The page of one run.
+
+    Args:
+        recipe: A `keras_effnet.training.recipe.Recipe`.
+        history: A list of dicts, one for each epoch.
+        evaluation: The `Evaluation` of the trained model.
+        class_names: Names of the classes, in order.
+        worst: `(image, index)` of the most confident mistakes; images
+            `(height, width, channels)`, 0-255.
+        counts: Numbers of training and validation images.
+
+    Returns:
+        The HTML as text.
+    """
+    low, high = evaluation.interval
+    parts = [
+        page.paragraph(
+            f"{recipe.model}, recipe {recipe.name}, {len(history)} epochs on "
+            f"{counts[0]:,} images. Of {counts[1]:,} held-out images "
+            f"{evaluation.top1:.1%} are named rightly (95 % interval {low:.1%} to "
+            f"{high:.1%})."
+        ),
+        page.heading("Training"),
+        page.image(
+            figures.training_curves(_columns(history)),
+            "Loss and accuracy over the epochs",
+        ),
+        page.heading("Which classes are taken for which"),
+        page.image(
+            figures.confusion_matrix(evaluation.confusion, class_names),
+            "The confusion matrix: the true class down, the predicted one across",
+        ),
+        page.heading("Each class"),
+        page.table(
+            ("class", "images", "found (recall)", "right when named (precision)"),
+            [
+                (row["class"], row["images"], *map(_percent, _rates(row)))
+                for row in evaluation.per_class(class_names)
+            ],
+        ),
+    ]
+    if worst:
+        images, indices = zip(*worst, strict=True)
+        indices = list(indices)
+        parts += [
+            page.heading("The worst mistakes"),
+            page.paragraph("Wrong with the most confidence first."),
+            page.image(
+                figures.prediction_grid(
+                    np.stack(images),
+                    evaluation.labels[indices],
+                    evaluation.predictions[indices],
+                    class_names,
+                    columns=_COLUMNS,
+                ),
+                "Wrongly named images, each with the predicted and the true class",
+            ),
+        ]
+    title = f"{recipe.model} on {len(class_names)} classes"
+    return page.render(title, parts)
+
+
+def _columns(history):
+    return {key: [row[key] for row in history] for key in history[0]}
+
+
+def _rates(row):
+    return row["recall"], row["precision"]
+
+
+def _percent(share):
+    return "–" if share is None else f"{share:.1%}"

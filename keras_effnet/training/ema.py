@@ -1,0 +1,177 @@
+"""The moving average of a network, BatchNormalization statistics included."""
+
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_effnet.errors import InputError
+
+
+class EMA:
+    """An exponential moving average of every weight of a model.
+
+        rate    = 1 - min(decay, (1 + updates) / (10 + updates))
+        average = average + rate * (weight - average)
+
+    Every floating-point weight has its average, the moving mean and variance of
+    BatchNormalization too: averaged kernels behind the statistics of the last
+    kernels are a network that was never trained. Counters and the state of random
+    generators have none. Averages start at the weights and are kept in float32.
+
+    Source: tensorflow/tpu `efficientnet/main.py` and google/automl
+    `efficientnetv2/main.py`, which give `tf.train.ExponentialMovingAverage` the
+    global step and `get_ema_vars`.
+
+    Args:
+        model: A `keras.Model`, built.
+        decay: 0 to 1; .9999 in the papers.
+        every: Batches in an update of the weights, `Recipe.accumulate`: `update`
+            is called after each batch and averages after every such number of
+            them, when the weights have moved.
+
+    Attributes:
+        batches: How often `update` was called.
+
+    Raises:
+        InputError: The decay is out of range.
+    """
+
+    def __init__(self, model, decay, every=1):
+        if not 0 <= decay < 1:
+            raise InputError(
+                f"`decay` must be at least 0 and below 1. Received: decay={decay!r}"
+            )
+        self.decay = decay
+        self.every = every
+        self.batches = 0
+        self._model = model
+        self._weights = _averaged(model)
+        self._averages = [
+            keras.Variable(
+                _copied(weight).astype("float32"),
+                dtype="float32",
+                trainable=False,
+                name=f"average_{index}",
+            )
+            for index, weight in enumerate(self._weights)
+        ]
+        self._blend = _compiled(self._averages, self._weights)
+
+    def update(self):
+        """Takes the weights in; call it after each batch."""
+        self.batches += 1
+        if self.batches % self.every:
+            return
+        updates = self.batches // self.every
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        _synchronise(self._model)
+        # A Python float would be compiled in, once for each value.
+        self._blend(ops.convert_to_tensor(1 - decay, "float32"))
+
+    @contextlib.contextmanager
+    def swap(self, model=None):
+        """Puts the averages into a model; after the block, its own weights.
+
+        The weights return bit by bit, after an exception too.
+
+        Args:
+            model: Another one with the same weights, or `None` for the averaged.
+
+        Yields:
+            The model.
+
+        Raises:
+            InputError: The model has other weights.
+        """
+        model = self._model if model is None else model
+        _synchronise(model)
+        weights = _averaged(model)
+        self._check_shapes([weight.shape for weight in weights], "model")
+        raw = [_copied(weight) for weight in weights]
+        try:
+            for weight, average in zip(weights, self._averages, strict=True):
+                weight.assign(ops.cast(_copied(average), weight.dtype))
+            yield model
+        finally:
+            for weight, value in zip(weights, raw, strict=True):
+                weight.assign(value)
+
+    def state(self):
+        """Number of batches and the averages, for a checkpoint.
+
+        Returns:
+            A list of numpy arrays: an int64 scalar, then one float32 array for
+            each weight.
+        """
+        averages = [_copied(average) for average in self._averages]
+        return [np.asarray(self.batches, "int64"), *averages]
+
+    def restore(self, arrays):
+        """Goes on from what `state` returned.
+
+        Args:
+            arrays: The list of arrays.
+
+        Raises:
+            InputError: They are of another model.
+        """
+        batches, *averages = arrays
+        self._check_shapes([array.shape for array in averages], "state")
+        self.batches = int(batches)
+        for average, array in zip(self._averages, averages, strict=True):
+            average.assign(array)
+
+    def _check_shapes(self, shapes, what):
+        own = [tuple(average.shape) for average in self._averages]
+        shapes = [tuple(shape) for shape in shapes]
+        if shapes != own:
+            raise InputError(
+                f"The {what} must have the weights that are averaged, {len(own)} of "
+                f"the same shapes in the same order. Received: {len(shapes)}"
+            )
+
+
+def _averaged(model):
+    return [w for w in model.weights if keras.backend.is_float_dtype(w.dtype)]
+
+
+def _copied(variable):
+    # A copy always: on JAX a training step frees the arrays that it was given,
+    # and an array that two variables share with them.
+    return np.array(ops.convert_to_numpy(variable))
+
+
+def _synchronise(model):
+    # On JAX `fit` holds the weights itself and gives them back only when asked.
+    if keras.backend.backend() == "jax" and hasattr(model, "_jax_state"):
+        model.jax_state_sync()
+
+
+def _blended(averages, weights, rate):
+    return [
+        average + rate * (ops.cast(ops.stop_gradient(weight), "float32") - average)
+        for average, weight in zip(averages, weights, strict=True)
+    ]
+
+
+def _compiled(averages, weights):
+    """`update(rate)`, one compiled call where the backend can."""
+
+    def update(rate, blend=_blended):
+        values = blend([a.value for a in averages], [w.value for w in weights], rate)
+        for average, value in zip(averages, values, strict=True):
+            average.assign(value)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(update, autograph=False)
+    if keras.backend.backend() == "jax":
+        import functools
+
+        import jax
+
+        return functools.partial(update, blend=jax.jit(_blended))
+    return update

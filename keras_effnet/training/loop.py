@@ -1,0 +1,327 @@
+"""The training loop, around `keras.Model.fit`, one epoch at a time.
+
+Everything that decides the next step is in a checkpoint: weights, optimizer,
+moving average, metrics of the epoch under way, and the counters that the order
+and the augmentation of the images follow from. A training that was killed goes
+on from the last one as if nothing had happened.
+"""
+
+import dataclasses
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+import tqdm
+
+from keras_effnet.data import pipeline
+from keras_effnet.errors import InputError
+from keras_effnet.training import checkpoint
+from keras_effnet.training import networks
+from keras_effnet.training.ema import EMA
+from keras_effnet.training.losses import build_loss
+from keras_effnet.training.losses import class_weights
+from keras_effnet.training.optimizers import build_optimizer
+from keras_effnet.training.run_folder import RunFolder
+from keras_effnet.training.schedules import build_schedule
+from keras_effnet.training.stages import stages
+
+
+@dataclasses.dataclass
+class State:
+    """Where a training is.
+
+    Attributes:
+        epoch: The one under way, from 0.
+        step: Batches of it that are done.
+        global_step: Batches of all epochs that are done.
+        history: A dict for each finished epoch.
+        best: The best validation accuracy, and the epoch it came after.
+        stopped: Whether early stopping has ended it.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    global_step: int = 0
+    history: list = dataclasses.field(default_factory=list)
+    best: tuple | None = None
+    stopped: bool = False
+
+
+class Training:
+    """One run of a recipe.
+
+    Args:
+        recipe: A `keras_effnet.training.recipe.Recipe`.
+        source: A `keras_effnet.data.sources.Source` to learn from.
+        validation: Another to evaluate on after each epoch.
+        folder: The run's folder. A run of the same recipe and data that it
+            holds goes on where its last checkpoint is.
+        progress: Whether a bar is shown on standard error.
+        say: Called with a line of text for each epoch.
+
+    Raises:
+        InputError: The folder holds another run, or can't be written to.
+    """
+
+    def __init__(self, recipe, source, validation, folder, progress=True, say=print):
+        self.recipe = recipe
+        self.source = source
+        self.validation = validation
+        self.folder = RunFolder(folder, recipe, source, validation)
+        self.stages = stages(recipe)
+        self.state = State()
+        self._progress = progress
+        self._say = say
+        keras.utils.set_random_seed(recipe.seed)
+        if recipe.mixed_precision:
+            keras.config.set_dtype_policy(recipe.mixed_precision)
+        self.model, self.preprocessing = networks.training_model(recipe, source)
+        self.eval_size = networks.eval_size(recipe)
+        classes = len(source.class_names)
+        self._weights = None
+        if recipe.class_weights:
+            self._weights = dict(enumerate(class_weights(source.labels, classes)))
+        sizes = [min(stage.batch_size, source.count) for stage in self.stages]
+        steps = [source.count // size for size in sizes]
+        schedule = build_schedule(recipe, steps, sizes)
+        self.optimizer = build_optimizer(recipe, schedule)
+        # Of all that will ever learn: a phase moves some of it.
+        networks.set_trainable(self.model, "all", recipe)
+        self.model.compile(
+            self.optimizer,
+            loss=build_loss(recipe, from_logits=True),
+            metrics=networks.metrics(classes),
+            jit_compile=recipe.jit_compile,
+        )
+        # Keras has wrapped it for float16.
+        self.optimizer = self.model.optimizer
+        self.optimizer.build(self.model.trainable_variables)
+        self.ema = (
+            EMA(self.model, recipe.ema, recipe.accumulate) if recipe.ema else None
+        )
+        self._phase = self._stage = None
+        self._metrics = None
+        self._saved_at = time.monotonic()
+
+    def run(self):
+        """Trains to the end.
+
+        Returns:
+            The trained `keras.Model` of the evaluation size, with
+            probabilities, its preprocessing and its class names; also written
+            to `model.keras`.
+
+        Raises:
+            InputError: The loss is no finite number any more, or the disk is
+                full; the checkpoints stay.
+        """
+        self._resume()
+        steps = _Steps(self)
+        while self.state.epoch < self.recipe.epochs and not self.state.stopped:
+            epoch = self.state.epoch
+            self._enter(epoch)
+            started = time.perf_counter()
+            first_step = self.state.step
+            with self._bar(epoch) as self._shown:
+                logs = self.model.fit(
+                    self._batches.epoch(epoch, first_step),
+                    initial_epoch=epoch,
+                    epochs=epoch + 1,
+                    class_weight=self._weights,
+                    callbacks=[steps],
+                    shuffle=False,  # the batches are
+                    verbose=0,
+                ).history
+            trained = (self.state.step - first_step) * self._batches.batch_size
+            seconds = time.perf_counter() - started
+            self._end_of_epoch(
+                {name: values[-1] for name, values in logs.items()},
+                images_per_second=trained / seconds,
+            )
+        return self._finish()
+
+    def _enter(self, epoch):
+        """What the epoch's phase and stage need that the one before had not."""
+        recipe = self.recipe
+        phase = "head" if epoch < recipe.head_epochs else "all"
+        stage = next(s for s in reversed(self.stages) if s.first_epoch <= epoch)
+        if phase == self._phase and stage == self._stage:
+            return
+        if stage != self._stage:
+            self._batches = pipeline.TrainingBatches(
+                self.source, recipe, stage, self.preprocessing
+            )
+            networks.set_rates(self.model, stage)
+        networks.set_trainable(self.model, phase, recipe)
+        # Rates, and what learns, are constants of the traced step.
+        self.model.make_train_function(force=True)
+        self._phase, self._stage = phase, stage
+
+    def after_step(self, logs):
+        """Called after each batch with the running means of the epoch."""
+        self.state.step += 1
+        self.state.global_step += 1
+        if self.ema:
+            self.ema.update()
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The loss is no finite number after batch {self.state.step} of epoch "
+                f"{self.state.epoch + 1}: a smaller learning_rate or a gradient_clip "
+                f"may help. The last checkpoint is kept. Received: loss={loss}"
+            )
+        self._shown.set_postfix_str(
+            f"loss {loss:.3f}, accuracy {float(logs['accuracy']):.1%}", refresh=False
+        )
+        self._shown.update(self._batches.batch_size)
+        every = self.recipe.checkpoint_steps
+        if (
+            self.state.global_step % every == 0
+            if every
+            else time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
+        ):
+            self.save()
+
+    def _end_of_epoch(self, logs, images_per_second):
+        with networks.averaged(self.ema):
+            found = self.model.evaluate(
+                self.validation_batches(), verbose=0, return_dict=True
+            )
+        state = self.state
+        row = {
+            "epoch": state.epoch + 1,
+            "stage": self._stage.number + 1,
+            "image_size": self._stage.image_size,
+            "learning_rate": float(self.optimizer.learning_rate),
+            **{name: float(value) for name, value in logs.items()},
+            **{f"val_{name}": float(value) for name, value in found.items()},
+            "images_per_second": round(images_per_second, 1),
+        }
+        state.history.append(row)
+        state.epoch += 1
+        state.step = 0
+        if state.best is None or row["val_accuracy"] > state.best[0]:
+            state.best = (row["val_accuracy"], state.epoch)
+            if self.recipe.early_stopping:
+                with networks.averaged(self.ema):
+                    self.folder.write_best(self.model.get_weights())
+        elif self.recipe.early_stopping:
+            # The first phase has no say: its best is where the second begins.
+            waited = state.epoch - max(state.best[1], self.recipe.head_epochs)
+            state.stopped = waited >= self.recipe.early_stopping
+        self.save()
+        self.folder.write_history(state.history)
+        self._say(
+            f"epoch {row['epoch']}/{self.recipe.epochs}: loss {row['loss']:.3f}, "
+            f"accuracy {row['accuracy']:.1%}, validation {row['val_accuracy']:.1%}, "
+            f"{images_per_second:.0f} images/s"
+        )
+
+    def validation_batches(self):
+        """The validation images as the model evaluates them, one pass."""
+        return pipeline.evaluation_batches(
+            self.validation,
+            self.eval_size,
+            self.preprocessing,
+            self.recipe.batch_size,
+            self.recipe.channels,
+        )
+
+    def _finish(self):
+        if self.recipe.early_stopping and (best := self.folder.read_best()):
+            self.model.set_weights(best)
+            average = None
+        else:
+            average = self.ema
+        with networks.averaged(average):
+            model = networks.final_model(
+                self.recipe, self.source, self.model, self.preprocessing
+            )
+        self.folder.write_model(model)
+        return model
+
+    def save(self):
+        """Writes a checkpoint of this moment."""
+        arrays = {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "metrics": self.model.metrics_variables,
+            "ema": self.ema.state() if self.ema else [],
+        }
+        checkpoint.save(self.folder.checkpoints, arrays, dataclasses.asdict(self.state))
+        self._saved_at = time.monotonic()
+
+    def _resume(self):
+        found = checkpoint.load_last(self.folder.checkpoints)
+        if found is None:
+            return
+        arrays, state = found
+        self.state = State(**state)
+        checkpoint.restore(self.model.variables, arrays["model"], "weights")
+        checkpoint.restore(self.optimizer.variables, arrays["optimizer"], "optimizer")
+        if self.state.step:
+            self._metrics = arrays["metrics"]
+        if self.ema:
+            self.ema.restore(arrays["ema"])
+        if self.state.history:
+            self.folder.write_history(self.state.history)
+        self._say(
+            f"Going on after {self.state.epoch} epochs and {self.state.step} batches"
+        )
+
+    def restore_metrics(self):
+        """Keras has just reset them for an epoch that is half done."""
+        if self._metrics:
+            # Keras makes their variables with the first batch.
+            zeros = keras.ops.zeros((1, len(self.source.class_names)))
+            self.model.compute_metrics(None, zeros, zeros)
+            variables = self.model.metrics_variables
+            checkpoint.restore(variables, self._metrics, "metrics")
+            self._metrics = None
+
+    def _bar(self, epoch):
+        stage = self._stage
+        of_stages = f", stage {stage.number + 1}/{len(self.stages)}"
+        size = self._batches.batch_size
+        return tqdm.tqdm(
+            desc=f"epoch {epoch + 1}/{self.recipe.epochs}"
+            f"{of_stages if len(self.stages) > 1 else ''}, {stage.image_size} px",
+            total=self._batches.steps_per_epoch * size,
+            initial=self.state.step * size,
+            unit="image",
+            leave=False,
+            disable=None if self._progress else True,
+            file=sys.stderr,
+        )
+
+
+class _Steps(keras.callbacks.Callback):
+    def __init__(self, training):
+        super().__init__()
+        self._training = training
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._training.restore_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._training.after_step(logs)
+
+
+def predictions(model, batches):
+    """What a model says of evaluation batches.
+
+    Args:
+        model: A `keras.Model` that gives probabilities.
+        batches: As `keras_effnet.data.pipeline.evaluation_batches` gives them.
+
+    Returns:
+        `(probabilities, labels)`: float `(images, classes)`, int `(images,)`.
+    """
+    rows = [
+        (np.asarray(model.predict_on_batch(images)), np.argmax(labels, axis=1))
+        for images, labels in batches
+    ]
+    probabilities, labels = zip(*rows, strict=True)
+    return np.concatenate(probabilities), np.concatenate(labels)

@@ -1,0 +1,145 @@
+"""The network of a recipe: as it is trained, and as it is used afterwards."""
+
+import contextlib
+
+import keras
+
+from keras_effnet import saving
+from keras_effnet import weights as weights_room
+from keras_effnet.models import build_model
+from keras_effnet.preprocessing import at_size
+from keras_effnet.scaling import scaled_spec
+from keras_effnet.specs import get_spec
+from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.fit import PUBLISHED_CLASSES
+
+_HEAD = "predictions"
+
+
+def eval_size(recipe):
+    """Height and width of the images that are evaluated, in pixels."""
+    return recipe.eval_image_size or _spec(recipe).image_size
+
+
+def _spec(recipe):
+    spec = get_spec(recipe.model)
+    if recipe.width is None and recipe.depth is None:
+        return spec
+    return scaled_spec(
+        spec,
+        width=recipe.width or spec.width,
+        depth=recipe.depth or spec.depth,
+        name=recipe.name,
+    )
+
+
+def training_model(recipe, source):
+    """The network for images of any size, with logits.
+
+    Args:
+        recipe: A `Recipe`.
+        source: A `Source`, for the number of classes.
+
+    Returns:
+        `(model, preprocessing)`: a `keras.Model` and the `Preprocessing` of its
+        weights at the evaluation size.
+    """
+    rates = {
+        "dropout_rate": recipe.dropout_rate,
+        "drop_connect_rate": recipe.drop_connect_rate,
+    }
+    # Built with the highest rates: a layer that a later stage needs must be there.
+    rates = {name: pair and max(pair) for name, pair in rates.items()}
+    published = len(source.class_names) in PUBLISHED_CLASSES
+    located = None
+    if recipe.weights is not None:
+        located = weights_room.locate(recipe.weights, _spec(recipe).name, published)
+        rates["preprocessing"] = located.preprocessing(eval_size(recipe))
+    model = _build(recipe, source, None, None, **rates)
+    if not published:
+        # The published initialiser is meant for 1000 classes: it starts ten of them
+        # at a loss of 7. From zero, every class starts equally likely.
+        head = model.get_layer(_HEAD)
+        head.kernel.assign(keras.ops.zeros_like(head.kernel))
+    if located is not None:
+        weights_room.load_file(model, located.path)
+    return model, at_size(saving.attached(model), eval_size(recipe))
+
+
+def _build(recipe, source, size, activation, **options):
+    return build_model(
+        _spec(recipe),
+        classes=len(source.class_names),
+        input_shape=(size, size, recipe.channels),
+        classifier_activation=activation,
+        bn_momentum=recipe.bn_momentum,
+        **options,
+    )
+
+
+def final_model(recipe, source, trained, preprocessing):
+    """The trained network at its evaluation size, with probabilities.
+
+    Args:
+        recipe: A `Recipe`.
+        source: A `Source`, for the names of the classes.
+        trained: The `keras.Model` of `training_model`.
+        preprocessing: The `Preprocessing` that goes with it.
+
+    Returns:
+        A `keras.Model`, its preprocessing and class names attached.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        model = _build(
+            recipe,
+            source,
+            eval_size(recipe),
+            recipe.loss,  # by which its probabilities are named, too
+            preprocessing=preprocessing,
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    theirs = {layer.name: layer for layer in trained.layers}
+    for layer in model.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Dropout):
+            layer.set_weights(theirs[layer.name].get_weights())
+    saving.attach(model, saving.attached(model), source.class_names)
+    return model
+
+
+def set_rates(model, stage):
+    """Gives the dropouts of a model the rates of a stage.
+
+    Block i of N has `drop_connect_rate * i / N`, as it is built.
+    """
+    found = [block.name for block in blocks(model)]
+    for layer in model.layers:
+        if layer.name == "top_dropout":
+            layer.rate = stage.dropout_rate
+        elif isinstance(layer, keras.layers.Dropout):
+            index = found.index(layer.name.removesuffix("_drop"))
+            layer.rate = stage.drop_connect_rate * index / len(found)
+
+
+def set_trainable(model, phase, recipe):
+    """Which layers learn: the classifier alone in the phase `"head"`, else all,
+    but with `freeze_bn` no BatchNormalization."""
+    for layer in model.layers:
+        layer.trainable = layer.name == _HEAD if phase == "head" else True
+        if recipe.freeze_bn and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def metrics(classes):
+    """Top-1, and top-5 where there are more classes than that."""
+    found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if classes > 5:
+        found.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
+    return found
+
+
+def averaged(ema):
+    """A context in which a model has its averaged weights, where there are any."""
+    return ema.swap() if ema else contextlib.nullcontext()

@@ -1,0 +1,143 @@
+"""The optimizers of the recipes, as the papers' code has them."""
+
+import keras
+from keras import ops
+
+from keras_effnet.errors import InputError
+
+
+def is_kernel(variable):
+    """Whether weight decay acts on a variable: kernels, depthwise ones included,
+    not biases and not the gamma and beta of BatchNormalization."""
+    return variable.name.partition(":")[0].endswith("kernel")
+
+
+class _KernelL2:
+    """L2 of the kernels, as `l2 / 2 * sum(kernel**2)` in the loss would be.
+
+    Its gradient, `l2 * kernel`, is added where the optimizer takes the gradient:
+    the loss that is reported stays the cross-entropy, the 200 terms of the sum
+    aren't computed, and the result is the same: with accumulation, because the
+    kernels don't move between the batches that are averaged, and over several
+    replicas, because the gradients are summed by then. Only clipping differs: it
+    acts on the gradient of the data alone.
+    """
+
+    def __init__(self, *args, l2=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.l2 = l2
+
+    def build(self, variables):
+        if not self.built:
+            self._kernels = frozenset(
+                index for index, each in enumerate(variables) if is_kernel(each)
+            )
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.l2 and self._get_variable_index(variable) in self._kernels:
+            value = ops.convert_to_tensor(variable)
+            gradient = ops.cast(gradient, value.dtype) + self.l2 * value
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("keras_effnet")
+class RMSProp(_KernelL2, keras.optimizers.RMSprop):
+    """RMSProp as TensorFlow 1 has it, which trained every published network.
+
+        square   = rho * square + (1 - rho) * gradient**2      (from 1)
+        velocity = momentum * velocity
+                   + learning_rate * gradient / sqrt(square + epsilon)
+        weight   = weight - velocity
+
+    Epsilon stands inside the root, and the learning rate inside the momentum, in
+    `keras.optimizers.RMSprop` too. But there the mean square starts from 0, which
+    makes the first steps up to `1 / sqrt(1 - rho)` = 3.2 gradients' signs long;
+    here it starts from 1, and they are short. Source: tensorflow
+    `training/rmsprop.py` and its kernel `ApplyRMSProp`.
+
+    Args:
+        learning_rate: A float or a schedule.
+        rho: Of the mean square.
+        momentum: 0 for none.
+        epsilon: Inside the root.
+        l2: Of the kernels, see `build_optimizer`.
+        **kwargs: Of `keras.optimizers.Optimizer`.
+    """
+
+    def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
+        if name == "velocity":  # Keras' name for the mean square
+            initializer = "ones"
+        return super().add_optimizer_variables(trainable_variables, name, initializer)
+
+
+@keras.saving.register_keras_serializable("keras_effnet")
+class SGD(_KernelL2, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with `l2`, the L2 of the kernels."""
+
+
+@keras.saving.register_keras_serializable("keras_effnet")
+class Adam(_KernelL2, keras.optimizers.Adam):
+    """`keras.optimizers.Adam` with `l2`, the L2 of the kernels."""
+
+
+@keras.saving.register_keras_serializable("keras_effnet")
+class AdamW(keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW` whose decoupled decay acts on kernels alone."""
+
+    def build(self, variables):
+        if not self.built:
+            others = [variable for variable in variables if not is_kernel(variable)]
+            self.exclude_from_weight_decay(var_list=others)
+        super().build(variables)
+
+
+def build_optimizer(recipe, learning_rate):
+    """The optimizer of a recipe.
+
+    Weight decay acts on kernels alone. With `"rmsprop"`, `"sgd"` and `"adam"` it
+    is L2: equal to `weight_decay * tf.nn.l2_loss(kernel)` in the loss, as
+    google/automl has it. With `"adamw"` it is decoupled: each update takes
+    `learning_rate * weight_decay` of a kernel away.
+
+    Args:
+        recipe: A `Recipe`.
+        learning_rate: A float or a `LearningRateSchedule`, in steps of batches.
+
+    Returns:
+        A `keras.optimizers.Optimizer`. It clips the global norm and accumulates
+        by Keras' own means.
+
+    Raises:
+        InputError: No optimizer has this name.
+    """
+    options = {
+        "learning_rate": learning_rate,
+        "global_clipnorm": recipe.gradient_clip,
+        "gradient_accumulation_steps": recipe.accumulate
+        if recipe.accumulate > 1
+        else None,
+    }
+    adam = {"beta_1": recipe.momentum, "beta_2": recipe.rho, "epsilon": recipe.epsilon}
+    decay = recipe.weight_decay
+    if recipe.optimizer == "rmsprop":
+        return RMSProp(
+            rho=recipe.rho,
+            momentum=recipe.momentum,
+            epsilon=recipe.epsilon,
+            l2=decay,
+            **options,
+        )
+    if recipe.optimizer == "sgd":
+        return SGD(momentum=recipe.momentum, l2=decay, **options)
+    if recipe.optimizer == "adam":
+        return Adam(**adam, l2=decay, **options)
+    if recipe.optimizer == "adamw":
+        return AdamW(**adam, weight_decay=decay, **options)
+    raise InputError(
+        "`optimizer` must be one of rmsprop, sgd, adam, adamw. "
+        f"Received: optimizer={recipe.optimizer!r}"
+    )

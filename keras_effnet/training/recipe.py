@@ -1,0 +1,153 @@
+"""What a training does, as data: one recipe, and its progressive stages."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a training with its own image size and regularisation.
+
+    Attributes:
+        number: From 0.
+        first_epoch: The epoch that it begins with.
+        epochs: How many it has.
+        image_size: Height and width of the training images, in pixels.
+        batch_size: Images in a step.
+        randaugment_magnitude: 0 to 30 (RandAugment paper, M).
+        mixup_alpha: Of the Beta distribution; 0 for no mixup.
+        cutmix_alpha: Of the Beta distribution; 0 for no CutMix.
+        dropout_rate: Before the classifier.
+        drop_connect_rate: Of the last block, growing linearly from 0.
+    """
+
+    number: int
+    first_epoch: int
+    epochs: int
+    image_size: int
+    batch_size: int
+    randaugment_magnitude: float
+    mixup_alpha: float
+    cutmix_alpha: float
+    dropout_rate: float
+    drop_connect_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Every choice of a training.
+
+    A field of a pair, `(first, last)`, is that of the first and of the last
+    progressive stage; both are equal in a training of one stage.
+
+    Attributes:
+        name: `"flowers"`.
+        model: The network's name.
+        weights: A published set to start from, a file, or `None`.
+        channels: 3, or 1 for grey images.
+        width: Width coefficient of an untrained network; `None` for its own.
+        depth: Depth coefficient of an untrained network; `None` for its own.
+        epochs: All of them.
+        stages: Number of progressive stages.
+        progression: Image sizes between the first and the last:
+            `"linear"` (EfficientNetV2 paper, Algorithm 1) or `"automl"`
+            (google/automl: the first stage is one step above the minimum).
+        image_size: Pair, in pixels; `None` for the network's own.
+        eval_image_size: Pixels; `None` for the network's own.
+        batch_size: Images in a step, at the last stage.
+        grow_batch: Whether earlier stages have larger batches, as many as need
+            the same work.
+        optimizer: `"rmsprop"`, `"sgd"`, `"adam"` or `"adamw"`.
+        learning_rate: Of a batch of `learning_rate_batch` images.
+        learning_rate_batch: The peak grows linearly with the batch above this;
+            `None` takes `learning_rate` as it is.
+        schedule: `"exponential"`, `"cosine"` or `"constant"`.
+        warmup_epochs: Linear from 0.
+        decay_rate: Of the exponential schedule, a staircase.
+        decay_epochs: Between its steps.
+        momentum: Of SGD and RMSProp, beta 1 of Adam.
+        rho: Of RMSProp, beta 2 of Adam.
+        epsilon: Of RMSProp (inside the root) and Adam.
+        weight_decay: Of kernels, not of biases and BatchNormalization: L2 of
+            the loss, or decoupled with `"adamw"`.
+        ema: Decay of the moving average of weights and statistics, or `None`.
+        label_smoothing: 0 to 1.
+        loss: `"softmax"` or `"sigmoid"`.
+        class_weights: Whether rare classes weigh more.
+        gradient_clip: Of the global norm, or `None`.
+        accumulate: Steps whose gradients are averaged before an update.
+        augmentation: `"none"`, `"flip"`, `"crop"`, `"randaugment"` or
+            `"autoaugment"`: each with what stands before it.
+        crop_area: Smallest share of a photograph that a crop keeps.
+        randaugment_layers: Operations per image (RandAugment paper, N).
+        randaugment_magnitude: Pair.
+        mixup_alpha: Pair.
+        cutmix_alpha: Pair.
+        cutout: Side of the square that is blanked, in pixels; 0 for none.
+        colour: Strength of brightness, contrast and saturation changes, 0 to 1.
+        dropout_rate: Pair; `None` for the network's own.
+        drop_connect_rate: Pair; `None` for the network's own.
+        bn_momentum: `None` for the network's own.
+        freeze_bn: Whether BatchNormalization keeps the weights' statistics.
+        head_epochs: Epochs at the start in which the classifier alone learns.
+        head_learning_rate: In those.
+        early_stopping: Epochs without a better validation, or `None`.
+        validation: The share of images that is held out where the data has no
+            validation split of its own.
+        mixed_precision: A Keras dtype policy, or `None`.
+        jit_compile: Whether XLA compiles the step.
+        seed: Of everything random.
+        checkpoint_minutes: Between checkpoints.
+        checkpoint_steps: Between checkpoints, instead, or `None`.
+    """
+
+    name: str
+    model: str
+    epochs: int
+    weights: str | None = None
+    channels: int = 3
+    width: float | None = None
+    depth: float | None = None
+    stages: int = 1
+    progression: str = "linear"
+    image_size: tuple[int, int] | None = None
+    eval_image_size: int | None = None
+    batch_size: int = 32
+    grow_batch: bool = False
+    optimizer: str = "rmsprop"
+    learning_rate: float = 0.016
+    learning_rate_batch: int | None = None
+    schedule: str = "exponential"
+    warmup_epochs: float = 0.0
+    decay_rate: float = 0.97
+    decay_epochs: float = 2.4
+    momentum: float = 0.9
+    rho: float = 0.9
+    epsilon: float = 0.001
+    weight_decay: float = 0.0
+    ema: float | None = None
+    label_smoothing: float = 0.0
+    loss: str = "softmax"
+    class_weights: bool = False
+    gradient_clip: float | None = None
+    accumulate: int = 1
+    augmentation: str = "crop"
+    crop_area: float = 0.08
+    randaugment_layers: int = 2
+    randaugment_magnitude: tuple[float, float] = (0.0, 0.0)
+    mixup_alpha: tuple[float, float] = (0.0, 0.0)
+    cutmix_alpha: tuple[float, float] = (0.0, 0.0)
+    cutout: int = 0
+    colour: float = 0.0
+    dropout_rate: tuple[float, float] | None = None
+    drop_connect_rate: tuple[float, float] | None = None
+    bn_momentum: float | None = None
+    freeze_bn: bool = False
+    head_epochs: int = 0
+    head_learning_rate: float = 0.001
+    early_stopping: int | None = None
+    validation: float = 0.2
+    mixed_precision: str | None = None
+    jit_compile: bool = False
+    seed: int = 0
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int | None = None

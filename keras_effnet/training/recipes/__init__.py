@@ -1,0 +1,113 @@
+"""The named recipes: one file each, and what changes them."""
+
+import dataclasses
+import importlib
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.specs import get_spec
+from keras_effnet.training.recipe import Recipe
+from keras_effnet.training.recipes import _fields
+from keras_effnet.training.recipes._check import check
+
+RECIPES = (
+    "finetune",
+    "flowers",
+    "mnist",
+    "digits",
+    "v1_paper",
+    "v2_paper",
+    "v2_automl",
+    "pretrain_21k",
+    "finetune_21k_1k",
+)
+
+__all__ = ["RECIPES", "as_json", "check", "from_json", "get_recipe", "parse_override"]
+
+
+def get_recipe(name, model=None, images=None, **overrides):
+    """A named recipe, with changes.
+
+    Args:
+        name: One of `RECIPES`.
+        model: The network's name; the recipe's own when `None`.
+        images: The number of training images, which `finetune` and
+            `finetune_21k_1k` depend on; `None` where it isn't known.
+        **overrides: Fields of `Recipe` other than `name` and `model`. A value
+            may be text, as on a command line: `"0.1"`, `"5,15"` for a pair,
+            `"none"`, `"true"`; one number stands for a pair of equals.
+
+    Returns:
+        A checked `Recipe`.
+
+    Raises:
+        InputError: No recipe or field has this name, or a value is impossible.
+    """
+    if name not in RECIPES:
+        raise InputError(
+            f"No recipe has this name. {suggest(name, RECIPES)}"
+            f"The recipes are: {', '.join(RECIPES)}. Received: {name!r}"
+        )
+    if images is not None and (type(images) is not int or images < 1):
+        raise InputError(
+            "`images`, the number of training images, must be a positive integer. "
+            f"Received: images={images!r}"
+        )
+    module = importlib.import_module(f"{__name__}.{name}")
+    model = get_spec(model).name if model else module.RECIPE.model
+    recipe = module.recipe(model, images)
+    values = {
+        field: _fields.convert(field, value) for field, value in overrides.items()
+    }
+    return check(dataclasses.replace(recipe, **values))
+
+
+def parse_override(text):
+    """One override of a command line.
+
+    Args:
+        text: `"learning_rate=0.1"`.
+
+    Returns:
+        `(field, value)`, for `get_recipe(..., **{field: value})`.
+
+    Raises:
+        InputError: There is no such field, or the value isn't of its type.
+    """
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(
+            f"An override is written as field=value, learning_rate=0.1. "
+            f"Received: {text!r}"
+        )
+    field = field.strip().replace("-", "_")
+    return field, _fields.convert(field, value.strip())
+
+
+def as_json(recipe):
+    """A `Recipe` as a dict of JSON's types; pairs become lists."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(recipe).items()
+    }
+
+
+def from_json(values):
+    """The checked `Recipe` of which `as_json` made a dict.
+
+    Args:
+        values: The dict; fields that are absent have their defaults.
+
+    Raises:
+        InputError: A field is unknown or impossible, or the name, the model or
+            the number of epochs is missing.
+    """
+    absent = [key for key in ("name", "model", "epochs") if key not in values]
+    if absent:
+        raise InputError(
+            f"A recipe needs a name, a model and epochs. Received: no {absent[0]}"
+        )
+    values = dict(values)
+    name = values.pop("name")
+    typed = {field: _fields.convert(field, value) for field, value in values.items()}
+    return check(Recipe(name=str(name), **typed))

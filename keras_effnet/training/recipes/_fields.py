@@ -1,0 +1,87 @@
+"""Values of a recipe's fields, typed by the annotations of `Recipe`."""
+
+import os
+import types
+import typing
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.training.recipe import Recipe
+
+_WORDS = {
+    str: "a name",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple[int, int]: "two integers, first,last",
+    tuple[float, float]: "two numbers, first,last",
+}
+_BOOLEANS = {"true": True, "false": False}
+
+
+def _types():
+    """`{field: (type, whether None is valid)}`, without the recipe's name."""
+    found = {}
+    for field, hint in typing.get_type_hints(Recipe).items():
+        optional = isinstance(hint, types.UnionType)
+        kinds = typing.get_args(hint) if optional else (hint,)
+        (kind,) = (each for each in kinds if each is not types.NoneType)
+        found[field] = kind, optional
+    del found["name"]
+    return found
+
+
+TYPES = _types()
+
+
+def convert(field, value):
+    """A value of the field's type.
+
+    Args:
+        field: Of `Recipe`, but its name.
+        value: Of that type, or text that says one.
+
+    Raises:
+        InputError: There is no such field, or the value isn't of its type.
+    """
+    if field not in TYPES:
+        raise InputError(
+            f"A recipe has no such field to change. {suggest(field, TYPES)}"
+            f"The fields are: {', '.join(TYPES)}. Received: {field!r}"
+        )
+    kind, optional = TYPES[field]
+    # Of a name that can't be absent, "none" is a value: no augmentation.
+    if optional and (value is None or str(value).lower() == "none"):
+        return None
+    try:
+        return _of_type(kind, value)
+    except (ValueError, TypeError, OverflowError):
+        raise _wrong(field, value) from None
+
+
+def _of_type(kind, value):
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str):
+            value = value.split(",")
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        first, last = values * 2 if len(values) == 1 else values
+        item = typing.get_args(kind)[0]
+        return _of_type(item, first), _of_type(item, last)
+    if kind is str and isinstance(value, (str, os.PathLike)) and str(value):
+        return str(value)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is bool and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return _BOOLEANS[value.lower()]
+    # True and False are integers to Python, not to a reader.
+    if kind in (int, float) and not isinstance(value, bool):
+        number = kind(value)
+        if isinstance(value, str) or number == value:
+            return number
+    raise ValueError
+
+
+def _wrong(field, value):
+    kind, optional = TYPES[field]
+    words = _WORDS[kind] + (" or none" if optional else "")
+    return InputError(f"`{field}` must be {words}. Received: {field}={value!r}")

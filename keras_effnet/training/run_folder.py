@@ -1,0 +1,139 @@
+"""The folder of a run: what was asked for, what came of it, and all between."""
+
+import csv
+import dataclasses
+import importlib.metadata
+import io
+import json
+import pathlib
+import platform
+import sys
+
+import numpy as np
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+
+_PACKAGES = ("keras-effnet", "keras", "tensorflow", "numpy")
+_HISTORY = "history.csv"
+_EVENTS = "tensorboard/events.out.tfevents.0.run"
+_BEST = "best.npz"
+
+
+class RunFolder:
+    """A run's folder, opened for a recipe and its data.
+
+    Args:
+        path: Of the folder; made where it isn't there.
+        recipe: A `Recipe`.
+        source: The training `Source`.
+        validation: The validation `Source`.
+
+    Attributes:
+        path: Of the folder.
+        checkpoints: The folder of the checkpoints.
+
+    Raises:
+        InputError: Another recipe or other data were trained there, or it
+            can't be written to.
+    """
+
+    def __init__(self, path, recipe, source, validation):
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self._claim("recipe.json", dataclasses.asdict(recipe), "recipe")
+        self._claim("data.json", _described(source, validation), "data")
+        environment = {
+            "command": sys.argv,
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        }
+        self._write_json("environment.json", environment)
+
+    def _claim(self, name, wanted, what):
+        """Writes a file, or finds it as it would be written."""
+        # As JSON gives it back: tuples are lists there.
+        wanted = json.loads(json.dumps(wanted))
+        path = self.path / name
+        if not path.exists():
+            self._write_json(name, wanted)
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"The run's {name} can't be read. Received: {str(path)!r}"
+            ) from error
+        other = sorted(
+            key
+            for key in wanted.keys() | found.keys()
+            if wanted.get(key) != found.get(key)
+        )
+        if other:
+            raise InputError(
+                f"The folder holds a run of another {what}, it differs in "
+                f"{', '.join(other)}: name another folder, or delete this one. "
+                f"Received: {str(self.path)!r}"
+            )
+
+    def _write_json(self, name, values):
+        files.write_text(self.path / name, json.dumps(values, indent=2) + "\n")
+
+    def write_history(self, rows):
+        """Writes the history as CSV and for TensorBoard, anew each time: a run
+        that was resumed has no epoch twice."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files.write_text(self.path / _HISTORY, text.getvalue())
+        with files.replacing(self.path / _EVENTS) as path:
+            _write_events(path, rows)
+
+    def write_best(self, weights):
+        """Keeps the weights of the best epoch so far."""
+        with files.replacing(self.path / _BEST) as path, open(path, "wb") as file:
+            np.savez(file, *weights)
+
+    def read_best(self):
+        """The weights of the best epoch, or `None`."""
+        path = self.path / _BEST
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return [file[f"arr_{index}"] for index in range(len(file.files))]
+
+    def write_model(self, model):
+        """Writes the trained model."""
+        model.save(self.path / "model.keras")
+
+
+def _described(source, validation):
+    def one(split):
+        return {
+            "name": split.name,
+            "images": split.count,
+            "fingerprint": split.fingerprint,
+            "broken": [str(path) for path in getattr(split, "broken", ())],
+        }
+
+    return {
+        "class_names": list(source.class_names),
+        "training": one(source),
+        "validation": one(validation),
+    }
+
+
+def _write_events(path, rows):
+    # tf.summary needs TensorBoard, which many who train don't have.
+    import tensorflow as tf
+    from tensorflow.core.util.event_pb2 import Event
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(Event(file_version="brain.Event:2").SerializeToString())
+        for row in rows:
+            event = Event(step=row["epoch"])
+            for name, value in row.items():
+                event.summary.value.add(tag=name, simple_value=value)
+            writer.write(event.SerializeToString())

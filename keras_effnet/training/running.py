@@ -1,0 +1,61 @@
+"""A training from a recipe to a model with its numbers and its report."""
+
+import json
+
+from keras_effnet import files
+from keras_effnet.evaluation import Evaluation
+from keras_effnet.report import training as report
+from keras_effnet.training import loop
+
+_WORST = 24
+
+
+def train(recipe, source, validation, folder, progress=True, say=print):
+    """Trains, evaluates and reports; goes on where the folder's run stopped.
+
+    Args:
+        recipe: A `keras_effnet.training.recipe.Recipe`.
+        source: The training `keras_effnet.data.sources.Source`.
+        validation: The validation `Source`.
+        folder: Of the run: receives `recipe.json`, `data.json`,
+            `environment.json`, `history.csv`, `checkpoints/`, `tensorboard/`,
+            `model.keras`, `evaluation.json` and `report.html`.
+        progress: Whether bars are shown on standard error.
+        say: Called with a line of text for each epoch.
+
+    Returns:
+        The `Evaluation` of the trained model on the validation images.
+
+    Raises:
+        InputError: See `keras_effnet.training.loop.Training`.
+    """
+    training = loop.Training(recipe, source, validation, folder, progress, say)
+    model = training.run()
+    batches = training.validation_batches()
+    evaluation = Evaluation(*loop.predictions(model, batches))
+    names = source.class_names
+    path = training.folder.path
+    files.write_text(
+        path / "evaluation.json",
+        json.dumps(evaluation.as_json(names), indent=2) + "\n",
+    )
+    page = report.render(
+        recipe,
+        training.state.history,
+        evaluation,
+        names,
+        _worst(evaluation, batches),
+        counts=(source.count, validation.count),
+    )
+    files.write_text(path / "report.html", page)
+    return evaluation
+
+
+def _worst(evaluation, batches):
+    """The images of the most confident mistakes, the worst first."""
+    wanted = evaluation.mistakes[:_WORST]
+    found = {}
+    for index, (image, _) in enumerate(batches.unbatch()):
+        if index in wanted:
+            found[index] = image.numpy()
+    return [(found[index], index) for index in wanted]

@@ -1,0 +1,135 @@
+"""TensorFlow Datasets, written here: nothing is downloaded."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_sources import encoded
+from test_sources import keys
+from test_sources import picture
+from test_sources import write_classes
+
+from keras_effnet.data.decode import decode
+from keras_effnet.data.sources import open_source
+from keras_effnet.data.split import train_and_validation
+from keras_effnet.errors import InputError
+
+tfds = pytest.importorskip("tensorflow_datasets", reason="TFDS is not installed")
+IMAGES = np.random.default_rng(0).integers(0, 256, (70, 28, 28, 1), np.uint8)
+
+
+def prepared(data_dir, dataset_name, version, features, examples):
+    """Writes a dataset of the given examples by split; its folder."""
+
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = dataset_name
+        VERSION = tfds.core.Version(version)
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, _):
+            return {split: self._generate_examples(split) for split in examples}
+
+        def _generate_examples(self, split):
+            yield from enumerate(examples[split])
+
+    builder = Builder(data_dir=data_dir)
+    config = tfds.download.DownloadConfig(num_shards=2)
+    tfds.disable_progress_bar()
+    builder.download_and_prepare(download_config=config)
+    return pathlib.Path(builder.data_path)
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A small `tfds:mnist`, written here."""
+    rows = [{"image": image, "label": i % 10} for i, image in enumerate(IMAGES)]
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(28, 28, 1)),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+    )
+    data_dir = tmp_path_factory.mktemp("tfds")
+    splits = {"train": rows[:50], "test": rows[50:]}
+    prepared(data_dir, "mnist", "3.0.1", features, splits)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("folder")
+    return write_classes(root, tulip=12, daisy=15, rose=13)
+
+
+def test_mnist_from_tfds(mnist):
+    train, test = train_and_validation("tfds:mnist", data_dir=mnist)
+    assert (train.count, test.count) == (50, 20)
+    assert train.class_names == tuple("0123456789")
+    assert train.class_counts.tolist() == [5] * 10
+    known = {image.tobytes(): i % 10 for i, image in enumerate(IMAGES)}
+    for source in (train, test):
+        assert keys(source) == source.keys.tolist()
+        for row in source.dataset(0).as_numpy_iterator():
+            pixels = decode(tf.constant(row["image"]), 1).numpy()
+            assert known.pop(pixels.tobytes()) == row["label"]
+    assert not known
+    first = keys(train, 3)
+    tf.random.set_seed(4)
+    assert keys(train, 3) == first != keys(train, 4)
+    assert "mnist-train.tfrecord-00000-of-00002__" in train.keys[0]
+
+
+def test_tfds_takes_parts_of_splits_and_prepared_folders(mnist):
+    whole = open_source("tfds:mnist", data_dir=mnist)
+    part = open_source("tfds:mnist", "train[:80%]", data_dir=mnist)
+    rest = open_source("tfds:mnist", "train[80%:]", data_dir=mnist)
+    assert (part.count, rest.count) == (40, 10)
+    assert sorted([*part.keys, *rest.keys]) == sorted(whole.keys)
+    folder = mnist / "mnist" / "3.0.1"
+    assert open_source(f"tfds:{folder}").fingerprint == whole.fingerprint
+    with pytest.raises(InputError, match="Did you mean 'tfds:"):
+        open_source(folder)
+    with pytest.raises(InputError, match=r"splits train, test.*Did you mean 'test'"):
+        open_source("tfds:mnist", "tets", data_dir=mnist)
+
+
+def test_a_tfds_without_validation_is_split_by_its_file_names(folder, tmp_path):
+    original = open_source(folder)
+    rows = [
+        {"photo": str(folder / key), "class": key.split("/")[0], "file_name": key}
+        for key in original.keys
+    ]
+    rows[0]["photo"] = str(tmp_path / "tiny.png")
+    (tmp_path / "tiny.png").write_bytes(encoded(picture(), "PNG"))
+    features = tfds.features.FeaturesDict(
+        {
+            "photo": tfds.features.Image(encoding_format="jpeg"),
+            "class": tfds.features.ClassLabel(names=["tulip", "rose", "daisy"]),
+            "file_name": tfds.features.Text(),
+        }
+    )
+    path = prepared(tmp_path, "plants", "1.0.0", features, {"train": rows})
+    train, validation = train_and_validation(f"tfds:{path}", 0.3)
+    expected = train_and_validation(folder, 0.3)
+    assert train.class_names == ("tulip", "rose", "daisy")
+    assert sorted(train.keys) == sorted(expected[0].keys)
+    assert sorted(validation.keys) == sorted(expected[1].keys)
+    names = [key.split("/")[0] for key in train.keys]
+    assert [train.class_names[label] for label in train.labels] == names
+
+
+def test_tfds_data_that_trains_nothing(tmp_path):
+    text = tfds.features.FeaturesDict({"text": tfds.features.Text()})
+    path = prepared(tmp_path, "letters", "1.0.0", text, {"train": [{"text": "a"}] * 2})
+    with pytest.raises(InputError, match=r"an Image and a ClassLabel.*it has: text"):
+        open_source(f"tfds:{path}")
+    write_classes(tmp_path / "plain", a=1, b=1)
+    with pytest.raises(InputError, match="leave 'tfds:' away"):
+        open_source(f"tfds:{tmp_path / 'plain'}")
+    with pytest.raises(InputError, match="Did you mean 'mnist'"):
+        open_source("tfds:mnits", data_dir=tmp_path)
+    with pytest.raises(InputError, match="knows no such dataset"):
+        open_source(f"tfds:{tmp_path / 'nothing'}")
