@@ -57,14 +57,15 @@ def _recipe(**overrides):
 
 
 def _run(recipe, digits, folder):
-    return train(recipe, *digits, folder, progress=False, say=lambda line: None)
+    """Without evaluation and report."""
+    loop.Training(recipe, *digits, folder, progress=False, say=lambda line: None).run()
 
 
 @pytest.fixture(scope="module")
 def whole(digits, tmp_path_factory):
     """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    _run(_recipe(), digits, folder)
+    train(_recipe(), *digits, folder, progress=False, say=lambda line: None)
     return folder
 
 
@@ -96,11 +97,13 @@ def _assert_equal_runs(folder, whole, steps=STEPS):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("step", [2, 7, 8, 13])
+@pytest.mark.parametrize(
+    "step", [7, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 8, 13))]
+)
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
     digits, whole, step, tmp_path, monkeypatch
 ):
-    """Before the first checkpoint, in an epoch, between two stages, in the last."""
+    """In an epoch; before the first checkpoint, between two stages, in the last."""
     after_step = loop.Training.after_step
 
     def stop(self, logs):
@@ -128,12 +131,9 @@ def test_a_finished_run_is_not_trained_again(digits, whole, tmp_path):
     assert (whole / "model.keras").stat().st_size == before
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(digits, whole, tmp_path):
-    source, validation = digits
-    stopped = loop.Training(
-        _recipe(), source, validation, tmp_path, False, say=lambda line: None
-    )
-    stopped.run()
+    _run(_recipe(), digits, tmp_path)
     last = checkpoint.checkpoints(tmp_path / "checkpoints")[-1]
     last.write_bytes(last.read_bytes()[:-5000])
     _run(_recipe(), digits, tmp_path)

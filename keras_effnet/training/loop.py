@@ -75,8 +75,6 @@ class Training:
         self._progress = progress
         self._say = say
         keras.utils.set_random_seed(recipe.seed)
-        if recipe.mixed_precision:
-            keras.config.set_dtype_policy(recipe.mixed_precision)
         self.model, self.preprocessing = networks.training_model(recipe, source)
         self.eval_size = networks.eval_size(recipe)
         classes = len(source.class_names)
@@ -124,22 +122,21 @@ class Training:
             self._enter(epoch)
             started = time.perf_counter()
             first_step = self.state.step
-            with self._bar(epoch) as self._shown:
-                logs = self.model.fit(
-                    self._batches.epoch(epoch, first_step),
-                    initial_epoch=epoch,
-                    epochs=epoch + 1,
-                    class_weight=self._weights,
-                    callbacks=[steps],
-                    shuffle=False,  # the batches are
-                    verbose=0,
-                ).history
+            # A checkpoint may stand behind the last batch.
+            if first_step < self._batches.steps_per_epoch:
+                with self._bar(epoch) as self._shown:
+                    self.model.fit(
+                        self._batches.epoch(epoch, first_step),
+                        initial_epoch=epoch,
+                        epochs=epoch + 1,
+                        class_weight=self._weights,
+                        callbacks=[steps],
+                        shuffle=False,  # the batches are
+                        verbose=0,
+                    )
+            self.restore_metrics()
             trained = (self.state.step - first_step) * self._batches.batch_size
-            seconds = time.perf_counter() - started
-            self._end_of_epoch(
-                {name: values[-1] for name, values in logs.items()},
-                images_per_second=trained / seconds,
-            )
+            self._end_of_epoch(trained / (time.perf_counter() - started))
         return self._finish()
 
     def _enter(self, epoch):
@@ -184,7 +181,9 @@ class Training:
         ):
             self.save()
 
-    def _end_of_epoch(self, logs, images_per_second):
+    def _end_of_epoch(self, images_per_second):
+        logs = self.model.get_metrics_result()
+        logs = {name: float(value) for name, value in logs.items()}
         with networks.averaged(self.ema):
             found = self.model.evaluate(
                 self.validation_batches(), verbose=0, return_dict=True
@@ -195,7 +194,7 @@ class Training:
             "stage": self._stage.number + 1,
             "image_size": self._stage.image_size,
             "learning_rate": float(self.optimizer.learning_rate),
-            **{name: float(value) for name, value in logs.items()},
+            **logs,
             **{f"val_{name}": float(value) for name, value in found.items()},
             "images_per_second": round(images_per_second, 1),
         }

@@ -55,7 +55,8 @@ def training_model(recipe, source):
     if recipe.weights is not None:
         located = weights_room.locate(recipe.weights, _spec(recipe).name, published)
         rates["preprocessing"] = located.preprocessing(eval_size(recipe))
-    model = _build(recipe, source, None, None, **rates)
+    with _policy(recipe.mixed_precision):
+        model = _build(recipe, source, None, None, **rates)
     if not published:
         # The published initialiser is meant for 1000 classes: it starts ten of them
         # at a loss of 7. From zero, every class starts equally likely.
@@ -64,6 +65,17 @@ def training_model(recipe, source):
     if located is not None:
         weights_room.load_file(model, located.path)
     return model, at_size(saving.attached(model), eval_size(recipe))
+
+
+@contextlib.contextmanager
+def _policy(name):
+    """Layers that are built inside have this dtype policy, or the global one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _build(recipe, source, size, activation, **options):
@@ -89,9 +101,7 @@ def final_model(recipe, source, trained, preprocessing):
     Returns:
         A `keras.Model`, its preprocessing and class names attached.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with _policy("float32"):
         model = _build(
             recipe,
             source,
@@ -99,8 +109,6 @@ def final_model(recipe, source, trained, preprocessing):
             recipe.loss,  # by which its probabilities are named, too
             preprocessing=preprocessing,
         )
-    finally:
-        keras.config.set_dtype_policy(policy)
     theirs = {layer.name: layer for layer in trained.layers}
     for layer in model.layers:
         if layer.weights and not isinstance(layer, keras.layers.Dropout):
