@@ -29,7 +29,7 @@ def colours(tmp_path_factory):
 SETTINGS = [
     *("--set", "width=0.25", "--set", "depth=0.25", "--set", "weights=none"),
     *("--set", "channels=3", "--set", "image_size=32", "--set", "eval_image_size=32"),
-    *("--set", "batch_size=8", "--set", "epochs=6", "--set", "learning_rate=0.003"),
+    *("--set", "batch_size=8", "--set", "epochs=14", "--set", "warmup_epochs=1"),
 ]
 
 
@@ -47,7 +47,7 @@ def test_the_colours_are_learned(command, trained, colours):
     evaluation = json.loads((trained / "evaluation.json").read_text())
     assert evaluation["top1"] >= 0.9
     with open(trained / "history.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 6
+        assert len(list(csv.DictReader(file))) == 14
     (colours / "red" / "broken.jpg").rename(colours / "broken")
     code, out, _ = command("evaluate", trained / "model.keras", colours, "--json")
     (colours / "broken").rename(colours / "red" / "broken.jpg")

@@ -115,6 +115,7 @@ class Training:
             InputError: The loss is no finite number any more, or the disk is
                 full; the checkpoints stay.
         """
+        self.folder.begin()
         self._resume()
         steps = _Steps(self)
         while self.state.epoch < self.recipe.epochs and not self.state.stopped:

@@ -21,10 +21,10 @@ _BEST = "best.npz"
 
 
 class RunFolder:
-    """A run's folder, opened for a recipe and its data.
+    """A run's folder, of a recipe and its data; nothing is written before `begin`.
 
     Args:
-        path: Of the folder; made where it isn't there.
+        path: Of the folder.
         recipe: A `Recipe`.
         source: The training `Source`.
         validation: The validation `Source`.
@@ -34,30 +34,33 @@ class RunFolder:
         checkpoints: The folder of the checkpoints.
 
     Raises:
-        InputError: Another recipe or other data were trained there, or it
-            can't be written to.
+        InputError: Another recipe or other data were trained there.
     """
 
     def __init__(self, path, recipe, source, validation):
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
-        self._claim("recipe.json", dataclasses.asdict(recipe), "recipe")
-        self._claim("data.json", _described(source, validation), "data")
+        # As JSON gives it back: tuples are lists there.
+        self._recipe = json.loads(json.dumps(dataclasses.asdict(recipe)))
+        self._data = json.loads(json.dumps(_described(source, validation)))
+        self._check("recipe.json", self._recipe, "recipe")
+        self._check("data.json", self._data, "data")
+
+    def begin(self):
+        """Writes what the run is of."""
         environment = {
             "command": sys.argv,
             "python": platform.python_version(),
             "machine": platform.platform(),
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         }
+        self._write_json("recipe.json", self._recipe)
+        self._write_json("data.json", self._data)
         self._write_json("environment.json", environment)
 
-    def _claim(self, name, wanted, what):
-        """Writes a file, or finds it as it would be written."""
-        # As JSON gives it back: tuples are lists there.
-        wanted = json.loads(json.dumps(wanted))
+    def _check(self, name, wanted, what):
         path = self.path / name
         if not path.exists():
-            self._write_json(name, wanted)
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
