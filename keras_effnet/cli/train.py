@@ -11,6 +11,7 @@ truth about the run; stopped in whatever way, the same command goes on from the 
 checkpoint.
 """
 
+import contextlib
 import sys
 
 from keras_effnet.quiet import import_keras
@@ -63,12 +64,19 @@ def run(args):
     if args.weights:
         overrides["weights"] = None if args.weights == "none" else args.weights
     recipe = get_recipe(args.recipe, model=args.model, **overrides)
-    source, validation = train_and_validation(
-        args.data,
-        validation=recipe.validation,
-        train_split=args.train_split,
-        validation_split=args.validation_split,
-        on_broken=args.on_broken,
+    with _checking(shown=not args.no_progress) as checked:
+        source, validation = train_and_validation(
+            args.data,
+            validation=recipe.validation,
+            train_split=args.train_split,
+            validation_split=args.validation_split,
+            on_broken=args.on_broken,
+            progress=checked,
+        )
+    print(
+        f"{source.count} images of {len(source.class_names)} classes to learn from, "
+        f"{validation.count} held out",
+        file=sys.stderr,
     )
     result = train(
         get_recipe(args.recipe, model=args.model, images=source.count, **overrides),
@@ -83,3 +91,18 @@ def run(args):
         f"{args.output}/model.keras: {result.top1:.1%} of {len(result.labels)} "
         f"held-out images ({low:.1%} to {high:.1%}); {args.output}/report.html"
     )
+
+
+@contextlib.contextmanager
+def _checking(shown):
+    """A bar for the look at every image, as `progress(seen, all)`."""
+    import tqdm
+
+    disable = None if shown else True
+    with tqdm.tqdm(desc="checking", unit="image", leave=False, disable=disable) as bar:
+
+        def progress(seen, total):
+            bar.total = total
+            bar.update(seen - bar.n)
+
+        yield progress

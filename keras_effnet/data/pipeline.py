@@ -119,7 +119,10 @@ def evaluation_batches(source, size, preprocessing, batch_size, channels=3):
 
     @tf.function(autograph=False)
     def evaluation_image(image):
-        return augment.evaluation_image(image, (size, size), preprocessing, channels)
+        # As Pillow does for `keras-effnet evaluate`, so that both say the same.
+        return augment.evaluation_image(
+            image, (size, size), preprocessing, channels, antialias=True
+        )
 
     return (
         source.dataset()
