@@ -12,10 +12,12 @@ from test_training import _assert_equal_runs
 from keras_effnet.training import checkpoint
 
 KILLS = 10
-# Every step is followed by a checkpoint of 60 MB, so that many kills meet one.
+EPOCHS, STEPS_PER_EPOCH = 8, 3
+STEPS = EPOCHS * STEPS_PER_EPOCH
+# Every step is followed by a checkpoint of 35 MB, so that many kills meet one.
 COMMAND = (
     *("train", "digits", "--recipe", "digits", "--no-progress"),
-    *("--set", "width=1", "--set", "depth=0.5", "--set", "epochs=4"),
+    *("--set", "width=1", "--set", "depth=0.5", "--set", f"epochs={EPOCHS}"),
     *("--set", "stages=2", "--set", "image_size=24,32", "--set", "eval_image_size=32"),
     *("--set", "batch_size=359", "--set", "ema=0.9", "--set", "augmentation=crop"),
     *("--set", "dropout_rate=0.1,0.3", "--set", "mixup_alpha=0,0.2"),
@@ -26,35 +28,48 @@ COMMAND = (
 def _start(folder):
     command = [sys.executable, "-m", "keras_effnet", *COMMAND, "--output", str(folder)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
 
 
 def _finish(folder):
-    started = time.monotonic()
     process = _start(folder)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    return time.monotonic() - started
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
+def _last_step(checkpoints):
+    found = checkpoint.checkpoints(checkpoints)
+    return int(found[-1].stem.removeprefix("step-")) if found else 0
+
+
+def _kill_at(moment, folder):
+    """Kills a run when it has come as far, in steps and a fraction, and at least
+    one step further than it was."""
+    checkpoints = folder / "checkpoints"
+    wanted = max(int(moment), _last_step(checkpoints) + 1)
+    process = _start(folder)
+    while process.poll() is None and _last_step(checkpoints) < wanted:
+        time.sleep(0.01)
+    # A step takes about a second.
+    time.sleep(moment % 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the run was over"
 
 
 @pytest.mark.slow
 def test_ten_kills(tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    duration = _finish(tmp_path / "whole")
+    _finish(tmp_path / "whole")
     folder = tmp_path / "killed"
+    checkpoints = folder / "checkpoints"
     inside_an_epoch = inside_a_write = 0
-    for moment in np.random.default_rng(0).uniform(0, duration, KILLS):
-        process = _start(folder)
-        time.sleep(moment)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        checkpoints = folder / "checkpoints"
+    for moment in np.sort(np.random.default_rng(0).uniform(0, STEPS, KILLS)):
+        _kill_at(moment, folder)
         inside_a_write += bool(list(checkpoints.glob(".writing-*")))
-        found = checkpoint.checkpoints(checkpoints)
-        if found and process.returncode == -signal.SIGKILL:
-            inside_an_epoch += bool(checkpoint.load_last(checkpoints)[1]["step"])
+        inside_an_epoch += _last_step(checkpoints) % STEPS_PER_EPOCH > 0
     assert inside_an_epoch
     assert inside_a_write
     _finish(folder)
-    _assert_equal_runs(folder, tmp_path / "whole", steps=16)
+    _assert_equal_runs(folder, tmp_path / "whole", steps=STEPS)

@@ -45,15 +45,15 @@ LARGE = (
 )
 
 
+def _marked(names):
+    return [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in names
+    ]
+
+
 def _networks(names):
-    return pytest.mark.parametrize(
-        "network",
-        [
-            pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
-            for name in names
-        ],
-        indirect=True,
-    )
+    return pytest.mark.parametrize("network", _marked(names), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def _run(code, **options):
 # Every network.
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", _marked(SPECS))
 def test_structure(name):
     model = build_without_weights(name)
     battery.check_structure(model, SPECS[name], PUBLISHED[name])
