@@ -18,12 +18,14 @@ def demo(tmp_path_factory):
     return folder, run_demo(folder, progress=lines.append), lines
 
 
+@pytest.mark.slow
 def test_the_digits_are_learned(demo):
     _, results, _ = demo
     assert results["held_out_images"] == 364
     assert results["keras"]["accuracy"] >= 0.97
 
 
+@pytest.mark.slow
 def test_int8_is_within_a_point(demo):
     _, results, _ = demo
     by_precision = {file["precision"]: file for file in results["files"]}
@@ -34,6 +36,7 @@ def test_int8_is_within_a_point(demo):
     assert 0 < int8["min_ms"] <= int8["median_ms"] <= int8["p90_ms"]
 
 
+@pytest.mark.slow
 def test_the_figures_belong_to_the_files(demo):
     folder, results, _ = demo
     assert json.loads((folder / "results.json").read_text()) == json.loads(
@@ -48,6 +51,7 @@ def test_the_figures_belong_to_the_files(demo):
         assert found.top1 == expected["accuracy"]
 
 
+@pytest.mark.slow
 def test_the_report_shows_them(demo):
     folder, results, lines = demo
     text = (folder / "report.html").read_text()

@@ -59,7 +59,7 @@ def training_image(image, seed, stage, recipe, preprocessing):
 
     image = _read(image, window, recipe.channels)
     image = _resized(image, size, preprocessing.interpolation)
-    if level >= AUGMENTATIONS.index("flip"):
+    if recipe.flip and level >= AUGMENTATIONS.index("flip"):
         image = flip(image, seeds[1])
     if recipe.augmentation == "randaugment":
         image = randaugment(

@@ -77,6 +77,7 @@ class Recipe:
         accumulate: Steps whose gradients are averaged before an update.
         augmentation: `"none"`, `"flip"`, `"crop"`, `"randaugment"` or
             `"autoaugment"`: each with what stands before it.
+        flip: Whether images may be mirrored; not digits, letters or hands.
         crop_area: Smallest share of a photograph that a crop keeps.
         randaugment_layers: Operations per image (RandAugment paper, N).
         randaugment_magnitude: Pair.
@@ -131,6 +132,7 @@ class Recipe:
     gradient_clip: float | None = None
     accumulate: int = 1
     augmentation: str = "crop"
+    flip: bool = True
     crop_area: float = 0.08
     randaugment_layers: int = 2
     randaugment_magnitude: tuple[float, float] = (0.0, 0.0)
