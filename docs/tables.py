@@ -54,6 +54,21 @@ def _accuracy_rows():
     return json.loads((RESULTS / "accuracy.json").read_text())["rows"]
 
 
+def flowers():
+    """Measured: `benchmarks/results/flowers.json`."""
+    report = json.loads((RESULTS / "flowers.json").read_text())
+    low, high = report["interval"]
+    yield "recipe", "network", "learns from", "held out", "accuracy", "time"
+    yield (
+        "`flowers`",
+        f"`{report['recipe']['model']}`",
+        f"{report['training_images']:,}",
+        f"{report['held_out_images']:,}",
+        f"{report['top1']:.1%} ({low:.1%} to {high:.1%})",
+        f"{report['seconds'] / 60:.0f} min, {report['cores']} cores",
+    )
+
+
 def weight_sets():
     """Published figures: `keras_effnet/weights/published.csv`."""
     yield "network", "set", "top-1", "classes", "sources"
@@ -91,6 +106,7 @@ TABLES = {
     "accuracy": accuracy,
     "ratios": ratios,
     "weight_sets": weight_sets,
+    "flowers": flowers,
 }
 
 

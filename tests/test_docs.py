@@ -46,3 +46,13 @@ def test_commands_exist(path):
     text = path.read_text(encoding="utf-8")
     for name in re.findall(r"^keras-effnet (\w+)", text, re.MULTILINE):
         assert name in COMMANDS
+
+
+def test_the_number_of_weight_files():
+    from keras_effnet.weights.table import SOURCES
+    from keras_effnet.weights.table import published
+
+    assert len(SOURCES) == 6
+    for page in ("README.md", "CHANGELOG.md"):
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        assert f"{len(published())} files of six projects" in text

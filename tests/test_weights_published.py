@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import sys
 
 import keras
 import numpy as np
@@ -124,6 +125,19 @@ def test_commands_take_a_set(server, command, photos, tmp_path):
     assert "Did you mean 'imagenet'?" in errors[0]
 
 
+def test_without_pytorch_another_source_is_taken(monkeypatch):
+    def fetch(row, progress):
+        raise LookupError(row.source)
+
+    monkeypatch.setattr("keras_effnet.weights.store.fetch", fetch)
+    build = keras_effnet.EfficientNetEdgeTPUS
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(LookupError, match="google"):
+        build(weights="imagenet")
+    with pytest.raises(InputError, match="served as a PyTorch file: pip install"):
+        build(weights="imagenet@timm")
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_every_network_has_a_set_or_says_which(name, monkeypatch):
     """Before anything is built or fetched."""
@@ -132,6 +146,7 @@ def test_every_network_has_a_set_or_says_which(name, monkeypatch):
         raise LookupError(row.name)
 
     monkeypatch.setattr("keras_effnet.weights.store.fetch", fetch)
+    monkeypatch.setattr("keras_effnet.weights._is_readable", lambda row: True)
     for wanted in ("imagenet", "imagenet21k", "noisy-student", "advprop"):
         build = getattr(keras_effnet, name)
         if wanted in table.sets_of(name):

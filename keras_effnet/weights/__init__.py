@@ -1,6 +1,7 @@
 """Weights: published sets and files of several formats, put into a model."""
 
 import dataclasses
+import importlib.util
 import logging
 import os
 import pathlib
@@ -70,8 +71,18 @@ def locate(weights, model_name, include_top=True, progress=True):
         importer_of(path)
         return Located(path, _recognised(path, model_name))
     found = table.find(model_name, weights, include_top)
-    chosen = next(filter(store.is_cached, found), found[0])
+    readable = list(filter(_is_readable, found))
+    if not readable:
+        raise InputError(
+            "This set is served as a PyTorch file: pip install 'keras-effnet[torch]'. "
+            f"Received: weights={weights!r}"
+        )
+    chosen = next(filter(store.is_cached, readable), readable[0])
     return Located(store.fetch(chosen, progress), chosen)
+
+
+def _is_readable(row):
+    return row.format != "pytorch" or importlib.util.find_spec("torch") is not None
 
 
 def _recognised(path, model_name):
