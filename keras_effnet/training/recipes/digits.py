@@ -8,9 +8,9 @@ which `keras-effnet demo` trains a like network on the same digits.
 
 Data: 1,797 digits of scikit-learn, 10 classes, which ship with it.
 
-Cost: about a minute on two cores (that of `keras-effnet demo`; to be measured).
+Cost: some minutes on two cores.
 
-Expected accuracy: about 98 % of held-out digits (to be measured).
+Expected accuracy: 95 % and more of 364 held-out digits.
 
 Command: keras-effnet train digits --recipe digits
 """
