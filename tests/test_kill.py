@@ -43,16 +43,20 @@ def _last_step(checkpoints):
     return int(found[-1].stem.removeprefix("step-")) if found else 0
 
 
-def _kill_at(moment, folder):
+def _kill_at(moment, folder, in_a_write):
     """Kills a run when it has come as far, in steps and a fraction, and at least
-    one step further than it was."""
+    one step further than it was; or in the checkpoint write after that."""
     checkpoints = folder / "checkpoints"
     wanted = max(int(moment), _last_step(checkpoints) + 1)
     process = _start(folder)
     while process.poll() is None and _last_step(checkpoints) < wanted:
         time.sleep(0.01)
-    # A step takes about a second.
-    time.sleep(moment % 1)
+    if in_a_write:
+        while process.poll() is None and not list(checkpoints.glob(".writing-*")):
+            time.sleep(0.001)
+    else:
+        # A step takes about a second.
+        time.sleep(moment % 1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run was over"
@@ -65,8 +69,10 @@ def test_ten_kills(tmp_path):
     folder = tmp_path / "killed"
     checkpoints = folder / "checkpoints"
     inside_an_epoch = inside_a_write = 0
-    for moment in np.sort(np.random.default_rng(0).uniform(0, STEPS, KILLS)):
-        _kill_at(moment, folder)
+    moments = np.sort(np.random.default_rng(0).uniform(0, STEPS - 1, KILLS))
+    for number, moment in enumerate(moments):
+        # A write is a tenth of a step: hitting one is not left to chance alone.
+        _kill_at(moment, folder, in_a_write=number % 2)
         inside_a_write += bool(list(checkpoints.glob(".writing-*")))
         inside_an_epoch += _last_step(checkpoints) % STEPS_PER_EPOCH > 0
     assert inside_an_epoch
