@@ -15,6 +15,7 @@ from keras_effnet.costs import spec_costs
 from keras_effnet.report.figures import accuracy_against_latency
 from keras_effnet.specs import SPECS
 from keras_effnet.weights.table import published
+from keras_effnet.weights.table import summary
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -72,18 +73,9 @@ def flowers():
 def weight_sets():
     """Published figures: `keras_effnet/weights/published.csv`."""
     yield "network", "set", "top-1", "classes", "sources"
-    groups = {}
-    for row in published():
-        groups.setdefault((row.model, row.name), []).append(row)
-    for (model, name), rows in groups.items():
-        top1 = next((row.top1 for row in rows if row.top1), None)
-        yield (
-            f"`{model}`",
-            f"`{name}`",
-            f"{top1:.1f}" if top1 else "",
-            " / ".join(dict.fromkeys(str(row.classes) for row in rows if row.classes)),
-            ", ".join(dict.fromkeys(row.source for row in rows)),
-        )
+    for model, name, top1, classes, members in summary(published()):
+        sources = ", ".join(dict.fromkeys(row.source for row in members))
+        yield f"`{model}`", f"`{name}`", top1, classes, sources
 
 
 def ratios():

@@ -71,7 +71,9 @@ class Preprocessing:
         Returns:
             A float32 array of the same shape.
         """
-        return (np.asarray(images, "float32") - self.mean) / np.float32(self.std)
+        return (np.asarray(images, "float32") - np.float32(self.mean)) / np.float32(
+            self.std
+        )
 
     def for_channels(self, channels):
         """The same for images with another number of channels.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from conftest import shared_file
 from PIL import Image
 
+from keras_effnet.data import AUGMENTATIONS
 from keras_effnet.data import augment
 from keras_effnet.data.photos import read_photo
 from keras_effnet.data.photos import resize_and_crop
@@ -48,7 +49,7 @@ def test_jpeg_and_pixels_give_the_same_image(photos):
         assert (draw(encoded(pixels, "PNG"), number) == sliced).all()
 
 
-@pytest.mark.parametrize("augmentation", augment.AUGMENTATIONS)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_the_seed_decides(photos, augmentation):
     data = photos[1].read_bytes()
     found = [draw(data, n, augmentation=augmentation) for n in (0, 0, 1, 2, 3, 4, 5)]

@@ -18,6 +18,10 @@ def add_weights(parser):
         help="of a network given by name: a published set, see `keras-effnet weights "
         "list`, or a file",
     )
+    add_preprocessing(parser)
+
+
+def add_preprocessing(parser):
     parser.add_argument(
         "--preprocessing",
         metavar="SET",

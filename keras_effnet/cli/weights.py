@@ -13,11 +13,11 @@ models/keras_effnet. KERAS_EFFNET_MIRROR names servers that hold a copy of that
 folder and are asked first.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
 
+from keras_effnet.cli._model import add_preprocessing
 from keras_effnet.cli._table import format_table
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -55,12 +55,7 @@ def add_arguments(parser):
     convert.add_argument("input", metavar="IN", help="a weights file, or a set's name")
     convert.add_argument("output", metavar="OUT", help="a .keras or .weights.h5 file")
     convert.add_argument("--model", required=True, metavar="NETWORK")
-    convert.add_argument(
-        "--preprocessing",
-        metavar="SET",
-        help="the published set whose preprocessing the file needs (default: the "
-        "network's ImageNet weights', or what the file says)",
-    )
+    add_preprocessing(convert)
     convert.add_argument(
         "--no-preprocessing",
         action="store_true",
@@ -69,12 +64,7 @@ def add_arguments(parser):
 
 
 def _action(actions, name, run, summary):
-    parser = actions.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run_action=run)
     return parser
 
@@ -115,20 +105,16 @@ def _list(args):
 
 
 def _listed(rows):
-    groups = {}
-    for row in rows:
-        groups.setdefault((row.model, row.name), []).append(row)
     lines = [["network", "set", "top-1 %", "classes", "size", "sources"]]
-    for (model, name), members in groups.items():
-        top1 = next((row.top1 for row in members if row.top1), None)
+    for model, name, top1, classes, members in table.summary(rows):
         sources = dict.fromkeys(row.source for row in members)
         here = {row.source for row in members if store.is_cached(row)}
         lines.append(
             [
                 model,
                 name,
-                f"{top1:.1f}" if top1 else "-",
-                "/".join(dict.fromkeys(str(r.classes) for r in members if r.classes)),
+                top1 or "-",
+                classes,
                 str(members[0].image_size),
                 ", ".join(f"{s}*" if s in here else s for s in sources),
             ]

@@ -3,21 +3,21 @@
 A training image is fixed by the photograph and one stateless seed, so that
 training can stop anywhere and go on with the same images.
 
-Nothing here antialiases: the published accuracies were made with
-`tf.image.resize` as it is by default. `keras_effnet.data.photos` (Pillow)
-antialiases; photographs about as large as the input look the same in both.
+Training images aren't antialiased: the published accuracies were made with
+`tf.image.resize` as it is by default. Evaluation images are where the caller says
+so, as `keras_effnet.data.photos` (Pillow) always does; photographs about as large
+as the input look the same in both.
 """
 
 import tensorflow as tf
 
+from keras_effnet.data import AUGMENTATIONS
 from keras_effnet.data import image_ops
 from keras_effnet.data.autoaugment import autoaugment
 from keras_effnet.data.decode import decode
 from keras_effnet.data.randaugment import randaugment
 from keras_effnet.errors import InputError
 
-# Each does what those before it do.
-AUGMENTATIONS = ("none", "flip", "crop", "randaugment", "autoaugment")
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
 

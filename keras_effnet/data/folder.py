@@ -9,10 +9,9 @@ import tensorflow as tf
 from keras_effnet.data import scan
 from keras_effnet.data.indexed import indexed_source
 from keras_effnet.data.photos import SUFFIXES
+from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
 from keras_effnet.errors import InputError
-
-SPLITS = ("train", "validation", "valid", "val", "test")
 
 
 class FolderData:

@@ -70,7 +70,7 @@ def read_photo(path, channels=3):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image = ImageOps.exif_transpose(image)
-                return _array(image, channels)
+                return to_array(image, channels)
     except Image.DecompressionBombError as error:
         raise InputError(
             f"The photograph has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels. "
@@ -86,7 +86,7 @@ def read_photo(path, channels=3):
         ) from error
 
 
-def _array(image, channels):
+def to_array(image, channels):
     if image.mode.startswith("I"):
         # Pillow clips 16-bit pixels to 255 instead of scaling them.
         pixels = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255)

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data.indexed import permutation
+from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
 from keras_effnet.data.stream import read_index
 from keras_effnet.data.stream import stream_source
@@ -18,9 +19,8 @@ from keras_effnet.errors import InputError
 
 CLASSES_FILE = "classes.json"
 _PARALLEL_SHARDS = 16
-_SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.])")
+_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=[-_.])")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})")
-_SPLIT_ORDER = ("train", "validation", "valid", "val", "test")
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature((), tf.string),
     "image/class/label": tf.io.FixedLenFeature((), tf.int64),
@@ -81,7 +81,7 @@ class RecordData:
             of_splits.setdefault(match and match.group(1), []).append(file)
         if None not in of_splits:
             self._files |= of_splits
-        self.splits = tuple(s for s in _SPLIT_ORDER if s in self._files)
+        self.splits = tuple(s for s in SPLITS if s in self._files)
         self._class_names, self._counts = _read_classes(files[0].parent / CLASSES_FILE)
 
     def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):

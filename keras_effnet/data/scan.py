@@ -109,7 +109,7 @@ def converted(data):
     with Image.open(io.BytesIO(data)) as image:
         image = ImageOps.exif_transpose(image)
         grey = image.mode in ("1", "L") or image.mode.startswith("I")
-        array = photos._array(image, 1 if grey else 3)
+        array = photos.to_array(image, 1 if grey else 3)
     buffer = io.BytesIO()
     Image.fromarray(array[..., 0] if grey else array).save(buffer, "BMP")
     return buffer.getvalue()

@@ -11,6 +11,8 @@ import numpy as np
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
+# Names of splits that mean something, in the order of preference.
+SPLITS = ("train", "validation", "valid", "val", "test")
 _KINDS = (
     "a folder of class folders, TFRecord files or MNIST IDX files, "
     "'tfds:NAME', or 'digits'"

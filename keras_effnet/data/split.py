@@ -4,10 +4,9 @@ import hashlib
 
 import numpy as np
 
+from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import find_data
 from keras_effnet.errors import InputError
-
-_OWN = ("validation", "valid", "val", "test")
 
 
 def is_held_out(key, validation):
@@ -67,8 +66,8 @@ def train_and_validation(
     data = find_data(text, data_dir)
     options = {"on_broken": on_broken, "cache": cache, "progress": progress}
     train = data.open(train_split, **options)
-    own = [split for split in _OWN if split in data.splits and split != train_split]
-    validation_split = validation_split or (own[0] if own else None)
+    own = (s for s in SPLITS[1:] if s in data.splits and s != train_split)
+    validation_split = validation_split or next(own, None)
     if validation_split:
         held_out = data.open(validation_split, like=train, **options)
     else:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data.indexed import permutation
+from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
 from keras_effnet.data.stream import read_index
 from keras_effnet.data.stream import stream_source
@@ -14,7 +15,6 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
 _PREFIX = "tfds:"
-_SPLIT_ORDER = ("train", "validation", "valid", "val", "test")
 _FILE_NAMES = ("image/filename", "file_name", "filename", "image_name")
 _PARALLEL_SHARDS = 16
 
@@ -49,7 +49,7 @@ class TfdsData:
         self._image, self._label = self._feature_names()
         found = self._builder.info.splits
         self.splits = tuple(
-            sorted(found, key=lambda s: (s not in _SPLIT_ORDER, s != "train", s))
+            sorted(found, key=lambda s: (s not in SPLITS, s != "train", s))
         )
 
     def _feature_names(self):

@@ -1,1 +1,1 @@
-"""Training: so far the recipe of the built-in digits."""
+"""Training: recipes, the loop, and what it needs."""

@@ -12,7 +12,6 @@ import sys
 import time
 
 import keras
-import numpy as np
 import tqdm
 
 from keras_effnet.data import pipeline
@@ -68,7 +67,6 @@ class Training:
     def __init__(self, recipe, source, validation, folder, progress=True, say=print):
         self.recipe = recipe
         self.source = source
-        self.validation = validation
         self.folder = RunFolder(folder, recipe, source, validation)
         self.stages = stages(recipe)
         self.state = State()
@@ -76,7 +74,8 @@ class Training:
         self._say = say
         keras.utils.set_random_seed(recipe.seed)
         self.model, self.preprocessing = networks.training_model(recipe, source)
-        self.eval_size = networks.eval_size(recipe)
+        # Once: its pipeline is the same after every epoch.
+        self._validation_batches = self.evaluation_batches(validation)
         classes = len(source.class_names)
         self._weights = None
         if recipe.class_weights:
@@ -140,6 +139,23 @@ class Training:
             self._end_of_epoch(trained / (time.perf_counter() - started))
         return self._finish()
 
+    def evaluation_batches(self, source):
+        """The images of a source as the model evaluates them.
+
+        Args:
+            source: A `keras_effnet.data.sources.Source`.
+
+        Returns:
+            See `keras_effnet.data.pipeline.evaluation_batches`.
+        """
+        return pipeline.evaluation_batches(
+            source,
+            networks.eval_size(self.recipe),
+            self.preprocessing,
+            self.recipe.batch_size,
+            self.recipe.channels,
+        )
+
     def _enter(self, epoch):
         """What the epoch's phase and stage need that the one before had not."""
         recipe = self.recipe
@@ -187,7 +203,7 @@ class Training:
         logs = {name: float(value) for name, value in logs.items()}
         with networks.averaged(self.ema):
             found = self.model.evaluate(
-                self.validation_batches(), verbose=0, return_dict=True
+                self._validation_batches, verbose=0, return_dict=True
             )
         state = self.state
         row = {
@@ -217,16 +233,6 @@ class Training:
             f"epoch {row['epoch']}/{self.recipe.epochs}: loss {row['loss']:.3f}, "
             f"accuracy {row['accuracy']:.1%}, validation {row['val_accuracy']:.1%}, "
             f"{images_per_second:.0f} images/s"
-        )
-
-    def validation_batches(self):
-        """The validation images as the model evaluates them, one pass."""
-        return pipeline.evaluation_batches(
-            self.validation,
-            self.eval_size,
-            self.preprocessing,
-            self.recipe.batch_size,
-            self.recipe.channels,
         )
 
     def _finish(self):
@@ -307,21 +313,3 @@ class _Steps(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._training.after_step(logs)
-
-
-def predictions(model, batches):
-    """What a model says of evaluation batches.
-
-    Args:
-        model: A `keras.Model` that gives probabilities.
-        batches: As `keras_effnet.data.pipeline.evaluation_batches` gives them.
-
-    Returns:
-        `(probabilities, labels)`: float `(images, classes)`, int `(images,)`.
-    """
-    rows = [
-        (np.asarray(model.predict_on_batch(images)), np.argmax(labels, axis=1))
-        for images, labels in batches
-    ]
-    probabilities, labels = zip(*rows, strict=True)
-    return np.concatenate(probabilities), np.concatenate(labels)

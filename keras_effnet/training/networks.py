@@ -10,6 +10,7 @@ from keras_effnet.models import build_model
 from keras_effnet.preprocessing import at_size
 from keras_effnet.scaling import scaled_spec
 from keras_effnet.specs import get_spec
+from keras_effnet.training.stages import drop_connect_rates
 from keras_effnet.weights.blocks import blocks
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
@@ -44,19 +45,19 @@ def training_model(recipe, source):
         `(model, preprocessing)`: a `keras.Model` and the `Preprocessing` of its
         weights at the evaluation size.
     """
-    rates = {
+    pairs = {
         "dropout_rate": recipe.dropout_rate,
         "drop_connect_rate": recipe.drop_connect_rate,
     }
     # Built with the highest rates: a layer that a later stage needs must be there.
-    rates = {name: pair and max(pair) for name, pair in rates.items()}
+    options = {name: pair and max(pair) for name, pair in pairs.items()}
     published = len(source.class_names) in PUBLISHED_CLASSES
     located = None
     if recipe.weights is not None:
         located = weights_room.locate(recipe.weights, _spec(recipe).name, published)
-        rates["preprocessing"] = located.preprocessing(eval_size(recipe))
+        options["preprocessing"] = located.preprocessing(eval_size(recipe))
     with _policy(recipe.mixed_precision):
-        model = _build(recipe, source, None, None, **rates)
+        model = _build(recipe, source, None, None, **options)
     if not published:
         # The published initialiser is meant for 1000 classes: it starts ten of them
         # at a loss of 7. From zero, every class starts equally likely.
@@ -109,26 +110,20 @@ def final_model(recipe, source, trained, preprocessing):
             recipe.loss,  # by which its probabilities are named, too
             preprocessing=preprocessing,
         )
-    theirs = {layer.name: layer for layer in trained.layers}
-    for layer in model.layers:
-        if layer.weights and not isinstance(layer, keras.layers.Dropout):
-            layer.set_weights(theirs[layer.name].get_weights())
+    model.set_weights(trained.get_weights())
     saving.attach(model, saving.attached(model), source.class_names)
     return model
 
 
 def set_rates(model, stage):
-    """Gives the dropouts of a model the rates of a stage.
-
-    Block i of N has `drop_connect_rate * i / N`, as it is built.
-    """
-    found = [block.name for block in blocks(model)]
+    """Gives the dropouts of a model the rates of a stage."""
+    names = [block.name for block in blocks(model)]
+    rates = drop_connect_rates(stage.drop_connect_rate, len(names))
     for layer in model.layers:
         if layer.name == "top_dropout":
             layer.rate = stage.dropout_rate
         elif isinstance(layer, keras.layers.Dropout):
-            index = found.index(layer.name.removesuffix("_drop"))
-            layer.rate = stage.drop_connect_rate * index / len(found)
+            layer.rate = rates[names.index(layer.name.removesuffix("_drop"))]
 
 
 def set_trainable(model, phase, recipe):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_effnet.errors import InputError
+from keras_effnet.training.recipe import OPTIMIZERS
 
 
 def is_kernel(variable):
@@ -138,6 +139,6 @@ def build_optimizer(recipe, learning_rate):
     if recipe.optimizer == "adamw":
         return AdamW(**adam, weight_decay=decay, **options)
     raise InputError(
-        "`optimizer` must be one of rmsprop, sgd, adam, adamw. "
+        f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. "
         f"Received: optimizer={recipe.optimizer!r}"
     )

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+OPTIMIZERS = ("rmsprop", "sgd", "adam", "adamw")
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:

@@ -1,7 +1,6 @@
 """The folder of a run: what was asked for, what came of it, and all between."""
 
 import csv
-import dataclasses
 import importlib.metadata
 import io
 import json
@@ -13,6 +12,7 @@ import numpy as np
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.training.recipes import as_json
 
 _PACKAGES = ("keras-effnet", "keras", "tensorflow", "numpy")
 _HISTORY = "history.csv"
@@ -40,9 +40,8 @@ class RunFolder:
     def __init__(self, path, recipe, source, validation):
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
-        # As JSON gives it back: tuples are lists there.
-        self._recipe = json.loads(json.dumps(dataclasses.asdict(recipe)))
-        self._data = json.loads(json.dumps(_described(source, validation)))
+        self._recipe = as_json(recipe)
+        self._data = _described(source, validation)
         self._check("recipe.json", self._recipe, "recipe")
         self._check("data.json", self._data, "data")
 
@@ -118,7 +117,7 @@ def _described(source, validation):
             "name": split.name,
             "images": split.count,
             "fingerprint": split.fingerprint,
-            "broken": [str(path) for path in getattr(split, "broken", ())],
+            "broken": list(split.broken),
         }
 
     return {

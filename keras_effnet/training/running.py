@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
+
 from keras_effnet import files
-from keras_effnet.evaluation import Evaluation
+from keras_effnet.evaluation import evaluate
 from keras_effnet.report import training as report
 from keras_effnet.training import loop
 
@@ -31,8 +33,8 @@ def train(recipe, source, validation, folder, progress=True, say=print):
     """
     training = loop.Training(recipe, source, validation, folder, progress, say)
     model = training.run()
-    batches = training.validation_batches()
-    evaluation = Evaluation(*loop.predictions(model, batches))
+    images = (images for images, _ in training.evaluation_batches(validation))
+    evaluation = evaluate(model, images, validation.labels)
     names = source.class_names
     path = training.folder.path
     files.write_text(
@@ -44,18 +46,18 @@ def train(recipe, source, validation, folder, progress=True, say=print):
         training.state.history,
         evaluation,
         names,
-        _worst(evaluation, batches),
+        _worst(evaluation, validation, training),
         counts=(source.count, validation.count),
     )
     files.write_text(path / "report.html", page)
     return evaluation
 
 
-def _worst(evaluation, batches):
+def _worst(evaluation, validation, training):
     """The images of the most confident mistakes, the worst first."""
     wanted = evaluation.mistakes[:_WORST]
-    found = {}
-    for index, (image, _) in enumerate(batches.unbatch()):
-        if index in wanted:
-            found[index] = image.numpy()
+    mask = np.isin(np.arange(validation.count), wanted)
+    batches = training.evaluation_batches(validation.subset(validation.name, mask))
+    images = [image.numpy() for image, _ in batches.unbatch()]
+    found = dict(zip(np.flatnonzero(mask).tolist(), images, strict=True))
     return [(found[index], index) for index in wanted]

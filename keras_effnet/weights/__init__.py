@@ -37,8 +37,8 @@ class Located:
     def preprocessing(self, size):
         """The weights' own, at `size` pixels, or `None` where nothing is known."""
         if self.published is not None:
-            name = f"{self.published.name}@{self.published.source}"
-            return preprocessing.for_weights(self.published.model, name, size)
+            rule = self.published.preprocessing
+            return preprocessing.at_size(rule, size or self.published.image_size)
         if self.path.suffix == ".keras" and self.path.is_file():
             return saving.read(self.path)
         return None

@@ -158,6 +158,26 @@ def _weight_set(row):
     )
 
 
+def summary(rows):
+    """What the files of each set have in common.
+
+    Args:
+        rows: A sequence of `WeightSet`.
+
+    Yields:
+        `(model, name, top1, classes, members)` of each set: the published accuracy
+        in percent as text, empty where there is none; the class counts joined by
+        `/`; the set's files.
+    """
+    sets = {}
+    for row in rows:
+        sets.setdefault((row.model, row.name), []).append(row)
+    for (model, name), members in sets.items():
+        top1 = next((f"{row.top1:.1f}" for row in members if row.top1), "")
+        classes = dict.fromkeys(str(row.classes) for row in members if row.classes)
+        yield model, name, top1, "/".join(classes), members
+
+
 def sets_of(model_name):
     """The names of a network's published sets, in the table's order.
 

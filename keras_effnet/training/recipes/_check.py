@@ -2,18 +2,20 @@
 
 import dataclasses
 
+from keras_effnet.data import AUGMENTATIONS
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.specs import get_spec
+from keras_effnet.training.recipe import OPTIMIZERS
 from keras_effnet.training.recipes import _fields
 
 _CHOICES = {
     "channels": (1, 3),
     "progression": ("linear", "automl"),
-    "optimizer": ("rmsprop", "sgd", "adam", "adamw"),
+    "optimizer": OPTIMIZERS,
     "schedule": ("exponential", "cosine", "constant"),
     "loss": ("softmax", "sigmoid"),
-    "augmentation": ("none", "flip", "crop", "randaugment", "autoaugment"),
+    "augmentation": AUGMENTATIONS,
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
 }
 # In the notation of intervals; of a pair, both values.
