@@ -1,5 +1,6 @@
 """`kill -9` at random moments: the same command ends as if nothing had happened."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -28,7 +29,13 @@ COMMAND = (
 def _start(folder):
     command = [sys.executable, "-m", "keras_effnet", *COMMAND, "--output", str(folder)]
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Two undisturbed runs differ after some steps without: threads add up a
+        # gradient in the order in which they finish.
+        env={**os.environ, "TF_DETERMINISTIC_OPS": "1"},
     )
 
 
