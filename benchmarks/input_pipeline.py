@@ -62,7 +62,7 @@ def ours(paths, labels, size):
         randaugment_layers=LAYERS,
     )
     stage = Stage(0, 0, 1, size, BATCH, MAGNITUDE, MIXUP_ALPHA, 0.0, 0.0, 0.0)
-    rule = preprocessing.for_name("EfficientNetV2S", size)
+    rule = preprocessing.for_weights("EfficientNetV2S", image_size=size)
 
     def one(place, example):
         path, label = example

@@ -213,7 +213,7 @@ class Training:
             "learning_rate": float(self.optimizer.learning_rate),
             **logs,
             **{f"val_{name}": float(value) for name, value in found.items()},
-            "images_per_second": round(images_per_second, 1),
+            "images_per_second": round(images_per_second, 2),
         }
         state.history.append(row)
         state.epoch += 1
