@@ -4,12 +4,15 @@ Each is defined as in Pillow, where it has one, after google/automl
 `efficientnetv2/autoaugment.py`, and takes and returns a uint8 image, `(height,
 width, channels)`, 0-255, whose shape is static. Arguments may be tensors.
 
-Selecting and looking up cost ten times as much as arithmetic on whole rows here,
-and so does broadcasting along three channels: hence bit masks instead of
-`tf.where`, and rows of `width * channels` values.
+Selecting and looking up cost ten times as much as arithmetic on whole rows in
+TensorFlow's own kernels, and so does broadcasting along three channels: hence bit
+masks instead of `tf.where`, and rows of `width * channels` values; or XLA, where an
+operation can't do without, which makes one loop of it.
 """
 
 import tensorflow as tf
+
+_fused = tf.function(jit_compile=True, autograph=False)
 
 BLANK = 128  # what no pixel of the photograph covers
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as in Pillow's mode L
@@ -32,9 +35,10 @@ def equalize(image):
     """Makes the histogram of each channel as even as a table of values can."""
     channels = image.shape[-1]
     offset = _repeated(tf.range(channels) * 256, image)
-    index = _rows(tf.cast(image, tf.int32)) + offset
     histogram = tf.raw_ops.Bincount(
-        arr=index, size=256 * channels, weights=tf.constant([], tf.int32)
+        arr=_rows(tf.cast(image, tf.int32)) + offset,
+        size=256 * channels,
+        weights=tf.constant([], tf.int32),
     )
     histogram = tf.reshape(histogram, [channels, 256])
     below = tf.cumsum(histogram, axis=1, exclusive=True)
@@ -44,8 +48,7 @@ def equalize(image):
     step = (total - brightest) // 255
     table = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
     table = tf.where(step == 0, tf.range(256)[None], table)
-    found = tf.gather_nd(tf.reshape(table, [-1]), index[..., None])
-    return tf.reshape(tf.cast(found, tf.uint8), image.shape)
+    return _looked_up(image, tf.cast(table, tf.uint8))
 
 
 def invert(image):
@@ -162,6 +165,7 @@ def translate_y(image, pixels):
     return _translated(image, pixels, axis=0)
 
 
+@_fused
 def cutout(image, side, centre):
     """Blanks a square (DeVries and Taylor 2017).
 
@@ -174,19 +178,14 @@ def cutout(image, side, centre):
     Returns:
         A uint8 image of the same shape.
     """
-    size = tf.constant(image.shape.as_list()[:2])
     side = tf.cast(side, tf.int32)
-    start = tf.cast(centre * tf.cast(size, tf.float32), tf.int32) - side // 2
-    end = tf.minimum(start + side, size)
-    start = tf.maximum(start, 0)
-    blanked = tf.zeros(
-        tf.concat([tf.maximum(end - start, 0), image.shape.as_list()[2:]], 0), tf.uint8
+    size = tf.constant(image.shape.as_list()[:2], tf.float32)
+    start = tf.unstack(tf.cast(centre * size, tf.int32) - side // 2)
+    rows, columns = (
+        (place >= first) & (place < first + side)
+        for place, first in zip(_positions(image, tf.int32), start, strict=True)
     )
-    around = tf.concat([tf.stack([start, size - end], axis=1), [[0, 0]]], axis=0)
-    kept = tf.pad(blanked, around, constant_values=tf.constant(255, tf.uint8))
-    kept = tf.reshape(kept, image.shape)
-    blank = tf.bitwise.bitwise_and(tf.bitwise.invert(kept), _blank())
-    return tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(image, kept), blank)
+    return tf.where(rows & columns, _blank(), image)
 
 
 def _blank():
@@ -212,15 +211,36 @@ def _of_channels(reduce, image):
 
 
 def _projected(image, matrix):
-    matrix = tf.stack([tf.cast(value, tf.float32) for value in [*matrix, 0.0, 0.0]])
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
-        transforms=matrix[None],
-        output_shape=image.shape.as_list()[:2],
-        fill_value=float(BLANK),
-        interpolation="NEAREST",
-        fill_mode="CONSTANT",
-    )[0]
+    return _nearest(image, [tf.cast(value, tf.float32) for value in matrix])
+
+
+@_fused
+def _nearest(image, matrix):
+    height, width, channels = image.shape
+    y, x = _positions(image, tf.float32)
+    x, y = (
+        tf.cast(tf.floor(a * x + b * y + c + 0.5), tf.int32)[..., 0]
+        for a, b, c in (matrix[:3], matrix[3:])
+    )
+    is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    place = tf.where(is_inside, y * width + x, 0)
+    found = tf.gather(tf.reshape(image, [height * width, channels]), place)
+    return tf.where(is_inside[..., None], found, _blank())
+
+
+@_fused
+def _looked_up(image, table):
+    """`table` has 256 values for each channel."""
+    offset = tf.range(image.shape[-1]) * 256
+    return tf.gather(tf.reshape(table, [-1]), tf.cast(image, tf.int32) + offset)
+
+
+def _positions(image, dtype):
+    """Row and column numbers, `(height, 1, 1)` and `(1, width, 1)`."""
+    height, width, _ = image.shape
+    return tf.range(height, dtype=dtype)[:, None, None], tf.range(width, dtype=dtype)[
+        None, :, None
+    ]
 
 
 def _translated(image, pixels, axis):

@@ -53,7 +53,7 @@ def load_last(folder):
     """The last checkpoint that can be read.
 
     Args:
-        folder: Of the checkpoints; what a killed writer left is removed.
+        folder: Of the checkpoints.
 
     Returns:
         `(arrays, state)` as `save` took them, or `None` where there is none.
@@ -61,9 +61,6 @@ def load_last(folder):
     Raises:
         InputError: There are checkpoints, and none can be read.
     """
-    folder = pathlib.Path(folder)
-    for leftover in folder.glob(".writing-*"):
-        leftover.unlink()
     found = checkpoints(folder)
     for path in reversed(found):
         try:

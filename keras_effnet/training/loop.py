@@ -12,6 +12,7 @@ import sys
 import time
 
 import keras
+import numpy as np
 import tqdm
 
 from keras_effnet.data import pipeline
@@ -111,8 +112,8 @@ class Training:
             to `model.keras`.
 
         Raises:
-            InputError: The loss is no finite number any more, or the disk is
-                full; the checkpoints stay.
+            InputError: The loss or a weight is no finite number any more, or the
+                disk is full; the checkpoints stay.
         """
         self.folder.begin()
         self._resume()
@@ -181,11 +182,7 @@ class Training:
             self.ema.update()
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            raise InputError(
-                f"The loss is no finite number after batch {self.state.step} of epoch "
-                f"{self.state.epoch + 1}: a smaller learning_rate or a gradient_clip "
-                f"may help. The last checkpoint is kept. Received: loss={loss}"
-            )
+            raise self._diverged("The loss", f"loss={loss}")
         self._shown.set_postfix_str(
             f"loss {loss:.3f}, accuracy {float(logs['accuracy']):.1%}", refresh=False
         )
@@ -196,9 +193,24 @@ class Training:
             if every
             else time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
         ):
+            self._check_weights()
             self.save()
 
+    def _check_weights(self):
+        # The loss is that of the weights before the step.
+        for weight in self.model.weights:
+            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+                raise self._diverged("A weight", weight.path)
+
+    def _diverged(self, what, received):
+        return InputError(
+            f"{what} is no finite number after batch {self.state.step} of epoch "
+            f"{self.state.epoch + 1}: a smaller learning_rate or a gradient_clip may "
+            f"help. The last checkpoint is kept. Received: {received}"
+        )
+
     def _end_of_epoch(self, images_per_second):
+        self._check_weights()
         logs = self.model.get_metrics_result()
         logs = {name: float(value) for name, value in logs.items()}
         with networks.averaged(self.ema):

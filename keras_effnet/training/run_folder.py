@@ -1,6 +1,7 @@
 """The folder of a run: what was asked for, what came of it, and all between."""
 
 import csv
+import errno
 import importlib.metadata
 import io
 import json
@@ -46,7 +47,10 @@ class RunFolder:
         self._check("data.json", self._data, "data")
 
     def begin(self):
-        """Writes what the run is of."""
+        """Writes what the run is of, and removes what a killed writer left."""
+        for place in (self.path, self.checkpoints, (self.path / _EVENTS).parent):
+            for leftover in place.glob(".writing-*"):
+                leftover.unlink()
         environment = {
             "command": sys.argv,
             "python": platform.python_version(),
@@ -132,10 +136,14 @@ def _write_events(path, rows):
     import tensorflow as tf
     from tensorflow.core.util.event_pb2 import Event
 
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(Event(file_version="brain.Event:2").SerializeToString())
-        for row in rows:
-            event = Event(step=row["epoch"])
-            for name, value in row.items():
-                event.summary.value.add(tag=name, simple_value=value)
-            writer.write(event.SerializeToString())
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(Event(file_version="brain.Event:2").SerializeToString())
+            for row in rows:
+                event = Event(step=row["epoch"])
+                for name, value in row.items():
+                    event.summary.value.add(tag=name, simple_value=value)
+                writer.write(event.SerializeToString())
+    except tf.errors.OpError as error:
+        # "PATH; No space left on device"
+        raise OSError(errno.EIO, error.message.rpartition("; ")[2]) from error
