@@ -7,7 +7,8 @@ system has cached: `tf.io.decode_jpeg` alone; crop, flip, RandAugment (magnitude
 two layers) and mixup of this package; `keras.utils.image_dataset_from_directory`
 with `keras.layers.RandAugment` (the same magnitude and layers) and `MixUp`. Seconds
 of wall time and of CPU time, which others on the machine disturb less. Keras' side
-is so slow that it is given fewer photographs. Writes results/input_pipeline.json. KERAS_EFFNET_SHARED names the folder of photographs.
+is so slow that it is given fewer photographs. Writes results/input_pipeline.json.
+KERAS_EFFNET_SHARED names the folder of photographs.
 """
 
 import os
