@@ -8,6 +8,22 @@ import tempfile
 from keras_effnet.errors import InputError
 
 
+def keras_home():
+    """Keras' folder for what is kept between runs.
+
+    `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras` where the home folder can't be
+    written to.
+
+    Returns:
+        A `pathlib.Path`, absolute; the folder may not exist yet.
+    """
+    home = os.environ.get("KERAS_HOME")
+    if not home:
+        user = os.path.expanduser("~")
+        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
+    return pathlib.Path(home).expanduser().absolute()
+
+
 @contextlib.contextmanager
 def replacing(path):
     """A temporary path that becomes `path` when the block ends without an error.

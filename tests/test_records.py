@@ -12,6 +12,7 @@ from test_sources import FORMATS
 from test_sources import keys
 from test_sources import write_classes
 
+from keras_effnet.data import scan
 from keras_effnet.data.decode import decode
 from keras_effnet.data.records import write_records
 from keras_effnet.data.sources import open_source
@@ -286,3 +287,30 @@ def test_broken_images_in_records_have_a_name(tmp_path, caplog):
     assert shapes == {(24, 37, 3)}
     with pytest.raises(InputError, match=r"1 of 20 images.*3\.jpg \("):
         open_source(tmp_path, on_broken="fail")
+
+
+def test_records_that_have_not_changed_are_not_looked_at_again(
+    folder, tmp_path, monkeypatch
+):
+    looked_at = []
+    inspect = scan.inspect
+    monkeypatch.setattr(
+        scan, "inspect", lambda data: looked_at.append(1) or inspect(data)
+    )
+    cache = tmp_path / "cache"
+    original = open_source(folder, cache=cache)
+    first = write_records({"train": original}, tmp_path / "first", "flowers")
+    looked_at.clear()
+    for _ in range(2):
+        source = open_source(first, cache=cache)
+        assert content(source) == content(original)
+        assert len(looked_at) == original.count
+    for path in cache.iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ids": None}))
+    assert open_source(first, cache=cache).fingerprint == original.fingerprint
+    assert len(looked_at) == 2 * original.count
+    fewer = original.subset("fewer", np.arange(original.count) < 9)
+    write_records({"train": fewer}, tmp_path / "second", "flowers")
+    for path in (tmp_path / "second").iterdir():
+        path.replace(first / path.name)
+    assert content(open_source(first, cache=cache)) == content(fewer)

@@ -10,6 +10,7 @@ from test_sources import keys
 from test_sources import picture
 from test_sources import write_classes
 
+from keras_effnet.data import scan
 from keras_effnet.data.decode import decode
 from keras_effnet.data.sources import open_source
 from keras_effnet.data.split import train_and_validation
@@ -94,6 +95,23 @@ def test_tfds_takes_parts_of_splits_and_prepared_folders(mnist):
         open_source(folder)
     with pytest.raises(InputError, match=r"splits train, test.*Did you mean 'test'"):
         open_source("tfds:mnist", "tets", data_dir=mnist)
+
+
+def test_a_tfds_that_has_not_changed_is_not_looked_at_again(
+    mnist, tmp_path, monkeypatch
+):
+    inspect = scan.inspect
+    looked_at = []
+    monkeypatch.setattr(
+        scan, "inspect", lambda data: looked_at.append(1) or inspect(data)
+    )
+    sources = [
+        open_source("tfds:mnist", split, data_dir=mnist, cache=tmp_path)
+        for split in ("train", "test", "train", "test", "train[:80%]")
+    ]
+    assert [source.count for source in sources] == [50, 20, 50, 20, 40]
+    assert len(looked_at) == 50 + 20 + 40
+    assert sources[0].fingerprint == sources[2].fingerprint
 
 
 def test_a_tfds_without_validation_is_split_by_its_file_names(folder, tmp_path):

@@ -49,12 +49,18 @@ def add_arguments(parser):
         help="images that can't be decoded: skip or fail (default: skip)",
     )
     parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="look at every image again, not only at those that have changed",
+    )
+    parser.add_argument(
         "--no-progress", action="store_true", help="no bars, a line for each epoch"
     )
 
 
 def run(args):
     import_keras()
+    from keras_effnet.data import cached
     from keras_effnet.data.split import train_and_validation
     from keras_effnet.training.recipes import get_recipe
     from keras_effnet.training.recipes import parse_override
@@ -71,6 +77,7 @@ def run(args):
             train_split=args.train_split,
             validation_split=args.validation_split,
             on_broken=args.on_broken,
+            cache=None if args.no_cache else cached.default_folder(),
             progress=checked,
         )
     print(

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet.data import cached
 from keras_effnet.data import scan
 from keras_effnet.data.indexed import indexed_source
 from keras_effnet.data.photos import SUFFIXES
@@ -50,6 +51,7 @@ class FolderData:
         keys = [key for name in found for key in found[name]]
         labels = [class_names.index(name) for name in found for _ in found[name]]
         paths = [root / key for key in keys]
+        cache = cached.file_of(cache, str(root.absolute()))
         verdicts = scan.scan(paths, progress, cache)
         good = scan.sound(paths, verdicts, on_broken)
         kept = np.flatnonzero(good)

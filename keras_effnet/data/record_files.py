@@ -10,6 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet.data import cached
 from keras_effnet.data.indexed import permutation
 from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
@@ -92,7 +93,10 @@ class RecordData:
         split = check_split(split, self.splits, self.path)
         files = self._files[split]
         name = f"{self.path}:{split}" if split else str(self.path)
-        index = read_index(_records(files, None), name, progress)
+        cache = cached.file_of(cache, f"{pathlib.Path(self.path).absolute()}:{split}")
+        index = read_index(
+            _records(files, None), name, progress, cache, cached.stamp(files)
+        )
         if len(index.ids) != self._counts.get(split, len(index.ids)):
             raise InputError(
                 f"{CLASSES_FILE} tells of {self._counts[split]} images, some are lost. "

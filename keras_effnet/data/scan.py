@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import io
-import json
 import logging
 import pathlib
 import warnings
@@ -14,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from PIL import ImageOps
 
-from keras_effnet import files
+from keras_effnet.data import cached
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
 
@@ -145,12 +144,9 @@ def scan(paths, progress=None, cache=None):
 
     Returns:
         A list of `Verdict` in the order of `paths`.
-
-    Raises:
-        InputError: The cache can't be written.
     """
     paths = [pathlib.Path(path) for path in paths]
-    known = _cached(cache)
+    known = _known(cache)
     found = {}
 
     def look(path):
@@ -172,20 +168,18 @@ def scan(paths, progress=None, cache=None):
             verdicts.append(verdict)
             if progress:
                 progress(len(verdicts), len(paths))
-    if cache is not None and found:
-        files.write_text(cache, json.dumps(known | found))
+    if found:
+        cached.write(cache, known | found)
     return verdicts
 
 
-def _cached(path):
+def _known(cache):
     try:
-        entries = json.loads(pathlib.Path(path).read_text("utf-8")) if path else {}
         return {
             name: [int(size), int(changed), int(code), str(reason)]
-            for name, (size, changed, code, reason) in entries.items()
+            for name, (size, changed, code, reason) in cached.read(cache).items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):
-        # A cache that can't be read saves nothing, and does no harm.
+    except (ValueError, TypeError):
         return {}
 
 

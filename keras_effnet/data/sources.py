@@ -178,7 +178,9 @@ def open_source(
         data_dir: Where TFDS keeps its data.
         on_broken: `"skip"` leaves images that can't be decoded out, with one
             warning; `"fail"` ends at them.
-        cache: Path of a JSON file that keeps which files of a folder are broken.
+        cache: Folder that keeps what was found, so that files that haven't changed
+            aren't looked at again, or `None`. The command line's is
+            `keras_effnet.data.cached.default_folder()`.
         progress: Called with the numbers of images seen and of all (`None` where
             that is unknown).
 

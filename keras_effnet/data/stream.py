@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet.data import cached
 from keras_effnet.data import scan
 from keras_effnet.data.sources import Source
 from keras_effnet.errors import InputError
@@ -50,7 +51,7 @@ def _text(data):
     return data.decode("utf-8", "surrogateescape")
 
 
-def read_index(records, name, progress=None):
+def read_index(records, name, progress=None, cache=None, stamp=None):
     """Reads and decodes every record once.
 
     Args:
@@ -58,6 +59,9 @@ def read_index(records, name, progress=None):
             `image`, strings, and `label`, int64.
         name: Of the data, for messages.
         progress: As for `open_source`.
+        cache: Path of a JSON file that keeps the index, or `None`.
+        stamp: `cached.stamp` of the records' files: a kept index of another one is
+            out of date; `None` keeps nothing.
 
     Returns:
         An `Index`.
@@ -65,6 +69,8 @@ def read_index(records, name, progress=None):
     Raises:
         InputError: A record can't be read, or there is none.
     """
+    if stamp and (index := _kept(cached.read(cache), stamp)):
+        return index
     index = Index()
     try:
         with scan.pool() as threads:
@@ -83,7 +89,34 @@ def read_index(records, name, progress=None):
         ) from error
     if not index.ids:
         raise InputError(f"The data holds no images. Received: {name!r}")
+    if stamp:
+        cached.write(cache, {"stamp": stamp, **_plain(index)})
     return index
+
+
+def _plain(index):
+    return {
+        "ids": [_text(each) for each in index.ids],
+        "names": [_text(each) for each in index.names],
+        "labels": index.labels,
+        "texts": [_text(each) for each in index.texts],
+        "verdicts": [[each.code, each.size, each.reason] for each in index.verdicts],
+    }
+
+
+def _kept(found, stamp):
+    if found.get("stamp") != stamp:
+        return None
+
+    def data(name):
+        return [each.encode("utf-8", "surrogateescape") for each in found[name]]
+
+    try:
+        verdicts = [scan.Verdict(*each) for each in found["verdicts"]]
+        parts = data("ids"), data("names"), found["labels"], data("texts"), verdicts
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return Index(*parts)
 
 
 def stream_source(name, class_names, index, labels, records, on_broken):

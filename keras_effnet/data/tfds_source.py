@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet.data import cached
 from keras_effnet.data.indexed import permutation
 from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
@@ -82,7 +83,13 @@ class TfdsData:
         else:
             self._check_split(split)
         name = f"{self.text}:{split}"
-        index = read_index(self._records(split, None), name, progress)
+        stamp = None
+        folder = pathlib.Path(self._builder.data_dir)
+        # Of an ImageFolder it isn't that of the photographs; it may be in a cloud.
+        if not isinstance(self._builder, self._tfds.ImageFolder) and folder.is_dir():
+            cache = cached.file_of(cache, f"{folder}:{split}")
+            stamp = cached.stamp(path for path in folder.iterdir() if path.is_file())
+        index = read_index(self._records(split, None), name, progress, cache, stamp)
         index.names = [_short(name) for name in index.names]
         class_names = self._builder.info.features[self._label].names
         if like and tuple(class_names) != like.class_names:

@@ -206,7 +206,8 @@ class Training:
         return InputError(
             f"{what} is no finite number after batch {self.state.step} of epoch "
             f"{self.state.epoch + 1}: a smaller learning_rate or a gradient_clip may "
-            f"help. The last checkpoint is kept. Received: {received}"
+            f"help, in a new folder. This one keeps its last checkpoint. "
+            f"Received: {received}"
         )
 
     def _end_of_epoch(self, images_per_second):

@@ -16,20 +16,12 @@ from keras_effnet.errors import InputError
 
 
 def cache_folder():
-    """The folder of all files: `models/keras_effnet` in Keras' own.
-
-    Keras' is `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras` where the home
-    folder can't be written to.
+    """The folder of all files: `models/keras_effnet` in `files.keras_home()`.
 
     Returns:
         A `pathlib.Path`, absolute; the folder may not exist yet.
     """
-    home = os.environ.get("KERAS_HOME")
-    if not home:
-        user = os.path.expanduser("~")
-        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
-    folder = pathlib.Path(home).expanduser().absolute()
-    return folder / "models" / "keras_effnet"
+    return files.keras_home() / "models" / "keras_effnet"
 
 
 def path_of(weight_set):

@@ -1,0 +1,55 @@
+"""What the look at every image found, kept from one run to the next.
+
+A cache that can't be read or written saves nothing, and does no harm.
+"""
+
+import contextlib
+import hashlib
+import json
+import pathlib
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+
+
+def default_folder():
+    """The folder of the command line's caches."""
+    return files.keras_home() / "datasets" / "keras_effnet"
+
+
+def file_of(folder, what):
+    """The file of one data set.
+
+    Args:
+        folder: Of the caches, or `None` for none.
+        what: The data's name or path.
+
+    Returns:
+        A `pathlib.Path`, or `None`.
+    """
+    if folder is None:
+        return None
+    name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()
+    return pathlib.Path(folder) / f"{name}.json"
+
+
+def stamp(paths):
+    """What changes when one of the files does: names, sizes and times of change."""
+    found = [(str(path), path.stat()) for path in sorted(paths)]
+    return [[name, status.st_size, status.st_mtime_ns] for name, status in found]
+
+
+def read(path):
+    """The dict that `write` wrote, or an empty one."""
+    try:
+        found = json.loads(pathlib.Path(path).read_text("utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write(path, content):
+    """Writes a dict of plain values; nothing where `path` is `None`."""
+    if path:
+        with contextlib.suppress(InputError):
+            files.write_text(path, json.dumps(content))
