@@ -52,22 +52,75 @@ def accuracy():
 
 
 def _accuracy_rows():
-    return json.loads((RESULTS / "accuracy.json").read_text())["rows"]
+    return _result("accuracy")["rows"]
 
 
-def flowers():
-    """Measured: `benchmarks/results/flowers.json`."""
-    report = json.loads((RESULTS / "flowers.json").read_text())
-    low, high = report["interval"]
+def _result(name):
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def recipes():
+    """Measured: `benchmarks/results/flowers.json` and `mnist.json`."""
     yield "recipe", "network", "learns from", "held out", "accuracy", "time"
-    yield (
-        "`flowers`",
-        f"`{report['recipe']['model']}`",
-        f"{report['training_images']:,}",
-        f"{report['held_out_images']:,}",
-        f"{report['top1']:.1%} ({low:.1%} to {high:.1%})",
-        f"{report['seconds'] / 60:.0f} min, {report['cores']} cores",
-    )
+    for name in ("flowers", "mnist"):
+        report = _result(name)
+        low, high = report["interval"]
+        yield (
+            f"`{name}`",
+            f"`{report['recipe']['model']}`",
+            f"{report['training_images']:,}",
+            f"{report['held_out_images']:,}",
+            f"{report['top1']:.1%} ({low:.1%} to {high:.1%})",
+            f"{report['seconds'] / 60:.0f} min, {report['cores']} cores",
+        )
+
+
+def input_pipeline():
+    """Measured: `benchmarks/results/input_pipeline.json`."""
+    yield "images/s", "`decode_jpeg` alone", "keras_effnet", "Keras", "of decoding"
+    for name, result in _result("input_pipeline")["comparisons"].items():
+        rates = result["images_per_second"].values()
+        photographs = name.replace("_", " ")
+        yield (
+            photographs,
+            *(f"{rate:.0f}" for rate in rates),
+            f"{result['rate_of_decoding']:.2f} "
+            f"({result['rate_of_decoding_by_cpu_time']:.2f} by CPU time)",
+        )
+
+
+def training_step():
+    """Measured: `benchmarks/results/training_step.json`."""
+    yield "B0, batch 32", "keras_effnet", "`train_on_batch`", "ratio"
+    for name, result in _result("training_step")["comparisons"].items():
+        ours, theirs = result["median_images_per_second"].values()
+        ratio = result["rate_of_the_bare_model"]
+        yield name, f"{ours:.2f} images/s", f"{theirs:.2f} images/s", f"{ratio:.3f}"
+
+
+def fused():
+    """Measured: `benchmarks/results/fused.json`; the paper's Table 3."""
+    report = _result("fused")
+    paper = dict(zip(report["parameters"], (155, 216, 223, 206), strict=True))
+    yield "fused stages", "parameters", "images/s", "of none", "paper, of none"
+    for stages, count in report["parameters"].items():
+        yield (
+            stages,
+            f"{count / 1e6:.1f} M",
+            f"{report['median_images_per_second'][stages]:.2f}",
+            f"{report['times_none'][stages]:.2f}",
+            f"{paper[stages] / paper['none']:.2f}",
+        )
+
+
+def progressive():
+    """Measured: `benchmarks/results/progressive.json`."""
+    report = _result("progressive")
+    yield "V2-S", "image sizes", "time of an image", "of the fixed size's"
+    fixed = report["mean_seconds_of_an_image"]["fixed size"]
+    for name, seconds in report["mean_seconds_of_an_image"].items():
+        sizes = report["seconds_of_an_image_by_size"][name][0]
+        yield name, ", ".join(sizes), f"{seconds:.2f} s", f"{seconds / fixed:.2f}"
 
 
 def weight_sets():
@@ -82,7 +135,7 @@ def ratios():
     """Measured: `benchmarks/results/import_time.json` and `build_time.json`."""
     yield "what", "keras_effnet", "the other", "ratio"
     for name in ("import_time", "build_time"):
-        report = json.loads((RESULTS / f"{name}.json").read_text())
+        report = _result(name)
         for label, result in report["comparisons"].items():
             (_, ours), (other, theirs) = result["median_seconds"].items()
             yield (
@@ -98,7 +151,11 @@ TABLES = {
     "accuracy": accuracy,
     "ratios": ratios,
     "weight_sets": weight_sets,
-    "flowers": flowers,
+    "recipes": recipes,
+    "input_pipeline": input_pipeline,
+    "training_step": training_step,
+    "fused": fused,
+    "progressive": progressive,
 }
 
 
