@@ -27,9 +27,11 @@ STEPS, ROUNDS = 2, 5
 CLASSES = 1000
 
 
-def compiled(last):
+def compiled(last, size):
     keras.utils.set_random_seed(0)
-    model = keras_effnet.EfficientNetB4(fused_stages=range(1, last + 1))
+    model = keras_effnet.EfficientNetB4(
+        fused_stages=range(1, last + 1), input_shape=(size, size, 3)
+    )
     model.compile(keras.optimizers.SGD(1e-3, 0.9), loss="categorical_crossentropy")
     return model
 
@@ -46,7 +48,7 @@ def main():
         images.astype("float32"),
         np.eye(CLASSES, dtype="float32")[draw.integers(0, CLASSES, args.batch)],
     )
-    models = {name: compiled(last) for name, last in FUSED_STAGES.items()}
+    models = {name: compiled(last, args.size) for name, last in FUSED_STAGES.items()}
     for model in models.values():
         model.train_on_batch(*batch)
     rates = {name: [] for name in models}

@@ -33,7 +33,7 @@ DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"
 
 def recipes():
     """The two sides."""
-    settings = {"batch_size": BATCH, "checkpoint_minutes": 1000}
+    settings = {"batch_size": BATCH, "checkpoint_minutes": 1000, "warmup_epochs": 0}
     last = stages(get_recipe("v2_paper"))[-1]
     fixed = {
         "stages": 1,

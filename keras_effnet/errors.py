@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class Preempted(Exception):
+    """Work was asked to end (SIGTERM), has saved its state, and can go on."""
+
+
 def suggest(value, valid):
     """The part of a message that names the nearest valid values.
 

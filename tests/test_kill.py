@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_training import _assert_equal_runs
 
+from keras_effnet import cli
 from keras_effnet.training import checkpoint
 
 KILLS = 10
@@ -86,3 +87,18 @@ def test_ten_kills(tmp_path):
     assert inside_a_write
     _finish(folder)
     _assert_equal_runs(folder, tmp_path / "whole", steps=STEPS)
+
+
+@pytest.mark.slow
+def test_a_terminated_run_goes_on_from_its_last_step(tmp_path):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    process = _start(tmp_path)
+    while process.poll() is None and _last_step(tmp_path / "checkpoints") < 4:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == cli.RESTART, errors
+    assert "Traceback" not in errors
+    assert "the same command goes on from there" in errors.splitlines()[-1]
+    _finish(tmp_path)
+    assert _last_step(tmp_path / "checkpoints") == STEPS

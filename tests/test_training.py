@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import os
+import signal
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from keras_effnet import saving
 from keras_effnet.data.sources import open_source
 from keras_effnet.errors import InputError
+from keras_effnet.errors import Preempted
 from keras_effnet.specs import get_spec
 from keras_effnet.training import checkpoint
 from keras_effnet.training import loop
@@ -121,6 +124,23 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
     _run(_recipe(), digits, tmp_path)
     _assert_equal_runs(tmp_path, whole)
     assert not list((tmp_path / "checkpoints").glob(".writing-*"))
+
+
+def test_sigterm_saves_the_step_under_way(digits, whole, tmp_path, monkeypatch):
+    after_step = loop.Training.after_step
+
+    def terminated(self, logs):
+        if self.state.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        after_step(self, logs)
+
+    monkeypatch.setattr(loop.Training, "after_step", terminated)
+    with pytest.raises(Preempted, match="stopped after 1 epochs and 1 batches"):
+        train(_recipe(), *digits, tmp_path, progress=False, say=lambda line: None)
+    assert _last(tmp_path)[1]["global_step"] == 5
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    _run(_recipe(), digits, tmp_path)
+    _assert_equal_runs(tmp_path, whole)
 
 
 def test_a_finished_run_is_not_trained_again(digits, whole, tmp_path):

@@ -7,6 +7,10 @@ import sys
 
 from keras_effnet import __version__
 from keras_effnet.errors import InputError
+from keras_effnet.errors import Preempted
+
+# EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
+RESTART = 75
 
 # In the order of a user's road. Each module has a docstring, `add_arguments`
 # and `run`.
@@ -54,8 +58,8 @@ def main(argv=None):
         argv: The arguments after the program's name; `sys.argv`'s when `None`.
 
     Returns:
-        The exit code: 0, or 1 after a line on standard error that says which
-        input was wrong.
+        The exit code: 0; 1 after a line on standard error that says which input
+        was wrong; `RESTART` after a training that SIGTERM stopped.
     """
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,6 +68,9 @@ def main(argv=None):
         return args.run(args) or 0
     except InputError as error:
         print(f"keras-effnet: error: {error}", file=sys.stderr)
+    except Preempted as error:
+        print(f"keras-effnet: {error}", file=sys.stderr)
+        return RESTART
     except BrokenPipeError:
         # The reader (head, less) left; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,8 @@ DATA is a folder of one folder per class, tfds:NAME, TFRecord files, a folder of
 IDX files, or digits (scikit-learn's). Where it has no validation split of its own, a
 share of it is held out by a hash of the file names. The output folder is the whole
 truth about the run; stopped in whatever way, the same command goes on from the last
-checkpoint.
+checkpoint. SIGTERM, with which schedulers announce that a machine is taken away, is
+answered by a checkpoint and exit code 75.
 """
 
 import contextlib

@@ -17,6 +17,7 @@ import tqdm
 
 from keras_effnet.data import pipeline
 from keras_effnet.errors import InputError
+from keras_effnet.errors import Preempted
 from keras_effnet.training import checkpoint
 from keras_effnet.training import networks
 from keras_effnet.training.ema import EMA
@@ -102,6 +103,7 @@ class Training:
         self._phase = self._stage = None
         self._metrics = None
         self._saved_at = time.monotonic()
+        self._asked_to_stop = False
 
     def run(self):
         """Trains to the end.
@@ -114,6 +116,7 @@ class Training:
         Raises:
             InputError: The loss or a weight is no finite number any more, or the
                 disk is full; the checkpoints stay.
+            Preempted: `stop` was called; the last step is saved.
         """
         self.folder.begin()
         self._resume()
@@ -138,7 +141,19 @@ class Training:
             self.restore_metrics()
             trained = (self.state.step - first_step) * self._batches.batch_size
             self._end_of_epoch(trained / (time.perf_counter() - started))
+            self._stop_if_asked()
         return self._finish()
+
+    def stop(self):
+        """Ends the training after the step under way; a signal handler may call it."""
+        self._asked_to_stop = True
+
+    def _stop_if_asked(self):
+        if self._asked_to_stop:
+            raise Preempted(
+                f"stopped after {self.state.epoch} epochs and {self.state.step} "
+                f"batches; the same command goes on from there"
+            )
 
     def evaluation_batches(self, source):
         """The images of a source as the model evaluates them.
@@ -188,13 +203,15 @@ class Training:
         )
         self._shown.update(self._batches.batch_size)
         every = self.recipe.checkpoint_steps
-        if (
+        due = (
             self.state.global_step % every == 0
             if every
             else time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
-        ):
+        )
+        if due or self._asked_to_stop:
             self._check_weights()
             self.save()
+        self._stop_if_asked()
 
     def _check_weights(self):
         # The loss is that of the weights before the step.

@@ -1,6 +1,9 @@
 """A training from a recipe to a model with its numbers and its report."""
 
+import contextlib
 import json
+import signal
+import threading
 
 import numpy as np
 
@@ -30,9 +33,13 @@ def train(recipe, source, validation, folder, progress=True, say=print):
 
     Raises:
         InputError: See `keras_effnet.training.loop.Training`.
+        Preempted: SIGTERM came, with which schedulers take a machine back; the
+            last step is saved. (In the main thread; elsewhere Python handles no
+            signals.)
     """
     training = loop.Training(recipe, source, validation, folder, progress, say)
-    model = training.run()
+    with _sigterm(training.stop):
+        model = training.run()
     images = (images for images, _ in training.evaluation_batches(validation))
     evaluation = evaluate(model, images, validation.labels)
     names = source.class_names
@@ -51,6 +58,18 @@ def train(recipe, source, validation, folder, progress=True, say=print):
     )
     files.write_text(path / "report.html", page)
     return evaluation
+
+
+@contextlib.contextmanager
+def _sigterm(stop):
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _worst(evaluation, validation, training):
