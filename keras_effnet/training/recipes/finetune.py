@@ -32,8 +32,8 @@ ImageNet weights; first the new classifier alone, then the whole network.
 
 Data: a folder of class folders, a TFDS name, TFRecord shards.
 
-Cost: with EfficientNetLite0 at 224 pixels on two cores, to be measured; see `flowers`
-for a set of 2,350 photographs.
+Cost: that of the epochs above at the network's own image size; on a machine without a
+GPU see `flowers`, which has six epochs of smaller images for 2,350 photographs.
 
 Expected accuracy: that of the data; on photographs of things ImageNet has, better than
 a linear classifier on frozen features.
