@@ -106,6 +106,10 @@ def test_preview(command, colours, tmp_path):
     assert (code, errors) == (0, [])
     with Image.open(picture) as image:
         assert image.width > 200
+    two_stages = picture.stat().st_size
+    code, _, errors = command("preview", *photos, *arguments, "--set", "stages=1")
+    assert (code, errors) == (0, [])
+    assert picture.stat().st_size < 0.7 * two_stages
     code, _, errors = command("preview", *photos, *arguments, "--stage", "9")
     assert (code, len(errors)) == (1, 1)
     code, _, errors = command("preview", tmp_path / "no.jpg", *arguments)

@@ -9,6 +9,7 @@ A block for each progressive stage; the first column is the evaluation crop.
 import pathlib
 
 from keras_effnet import files
+from keras_effnet.cli import _recipe
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
 
@@ -17,7 +18,7 @@ _MOST_PHOTOS = 12
 
 def add_arguments(parser):
     parser.add_argument("photos", nargs="+", help="photographs, or folders of them")
-    parser.add_argument("--recipe", required=True, help="a recipe's name")
+    _recipe.add_arguments(parser)
     parser.add_argument(
         "--stage", default="all", help="number of a stage, from 1 (default: all)"
     )
@@ -39,18 +40,19 @@ def run(args):
     if output.suffix.lower() != ".png":
         raise InputError(f"--output must end in .png. Received: {args.output!r}")
     import_keras()
-    from keras_effnet import preprocessing
     from keras_effnet.data import preview
-    from keras_effnet.specs import get_spec
-    from keras_effnet.training.recipes import get_recipe
+    from keras_effnet.preprocessing import for_weights
     from keras_effnet.training.stages import stages
+    from keras_effnet.weights.table import sets_of
 
-    recipe = get_recipe(args.recipe)
-    chosen = _chosen(stages(recipe), args.stage)
-    spec = get_spec(recipe.model)
-    rule = preprocessing.for_spec(spec, recipe.eval_image_size)
-    # The first of each folder would show one class only.
     paths = find_photos(args.photos)
+    recipe = _recipe.chosen(args, len(paths))
+    chosen = _chosen(stages(recipe), args.stage)
+    published = str(recipe.weights).partition("@")[0] in sets_of(recipe.model)
+    rule = for_weights(
+        recipe.model, recipe.weights if published else None, recipe.eval_image_size
+    )
+    # The first of each folder would show one class only.
     paths = paths[:: -(-len(paths) // _MOST_PHOTOS)]
     photos = [read_photo(path, recipe.channels) for path in paths]
     previews = [

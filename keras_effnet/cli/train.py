@@ -15,30 +15,13 @@ answered by a checkpoint and exit code 75.
 import contextlib
 import sys
 
+from keras_effnet.cli import _recipe
 from keras_effnet.quiet import import_keras
-from keras_effnet.training.recipes import RECIPES
 
 
 def add_arguments(parser):
     parser.add_argument("data", metavar="DATA", help="see above")
-    parser.add_argument(
-        "--recipe",
-        default="finetune",
-        help=f"one of {', '.join(RECIPES)} (default: finetune)",
-    )
-    parser.add_argument("--model", metavar="NETWORK", help="default: the recipe's")
-    parser.add_argument(
-        "--weights",
-        metavar="SET",
-        help="to start from: a published set, a file, or none (default: the recipe's)",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="another value for a field of the recipe; may be repeated",
-    )
+    _recipe.add_arguments(parser)
     parser.add_argument(
         "--output", default="runs/train", metavar="FOLDER", help="default: runs/train"
     )
@@ -63,14 +46,9 @@ def run(args):
     import_keras()
     from keras_effnet.data import cached
     from keras_effnet.data.split import train_and_validation
-    from keras_effnet.training.recipes import get_recipe
-    from keras_effnet.training.recipes import parse_override
     from keras_effnet.training.running import train
 
-    overrides = dict(parse_override(text) for text in args.set)
-    if args.weights:
-        overrides["weights"] = None if args.weights == "none" else args.weights
-    recipe = get_recipe(args.recipe, model=args.model, **overrides)
+    recipe = _recipe.chosen(args)
     with _checking(shown=not args.no_progress) as checked:
         source, validation = train_and_validation(
             args.data,
@@ -87,7 +65,7 @@ def run(args):
         file=sys.stderr,
     )
     result = train(
-        get_recipe(args.recipe, model=args.model, images=source.count, **overrides),
+        _recipe.chosen(args, source.count),
         source,
         validation,
         args.output,

@@ -52,7 +52,9 @@ def draw(photos, stage, recipe, preprocessing, draws=6):
 
     @tf.function(input_signature=[photo_spec])
     def evaluated(photo):
-        return evaluation_image(photo, size, preprocessing, recipe.channels)
+        return evaluation_image(
+            photo, size, preprocessing, recipe.channels, antialias=True
+        )
 
     @tf.function(input_signature=[photo_spec, tf.TensorSpec([2], seeds.dtype)])
     def augmented(photo, seed):
