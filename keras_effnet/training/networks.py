@@ -62,7 +62,7 @@ def training_model(recipe, source):
         # The published initialiser is meant for 1000 classes: it starts ten of them
         # at a loss of 7. From zero, every class starts equally likely.
         head = model.get_layer(_HEAD)
-        head.kernel.assign(keras.ops.zeros_like(head.kernel))
+        head.kernel.assign(keras.ops.zeros(head.kernel.shape))
     if located is not None:
         weights_room.load_file(model, located.path)
     return model, at_size(saving.attached(model), eval_size(recipe))
