@@ -26,7 +26,7 @@ from keras_effnet.training.loop import Training
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.stages import stages
 
-IMAGES, BATCH, ROUNDS, EPOCHS_OF_A_STAGE = 32, 8, 2, 2
+IMAGES, BATCH, ROUNDS, EPOCHS_OF_A_STAGE = 32, 8, 1, 2
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
 
