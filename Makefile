@@ -7,7 +7,7 @@ demo: .venv/demo.installed
 	$(BIN)/keras-effnet demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow
