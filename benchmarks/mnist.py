@@ -4,9 +4,7 @@
 
 MNIST itself has to be downloaded; scikit-learn ships 1,797 digits of 8 x 8 pixels. They
 are enlarged, written as MNIST's IDX files, four fifths to learn from, and trained on by
-the command that the recipe states, from nothing. MNIST has forty times as many, so that
-an epoch of it is worth forty of these; everything else is the recipe's. Writes
-results/mnist.json.
+the recipe, from nothing. Writes results/mnist.json.
 """
 
 import os
@@ -53,11 +51,11 @@ def write_digits(folder):
 
 
 def main():
-    recipe = get_recipe("mnist")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write_digits(folder)
         source, validation = train_and_validation(folder)
+        recipe = get_recipe("mnist", images=source.count)
         started = time.perf_counter()
         found = train(
             recipe,

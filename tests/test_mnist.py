@@ -64,5 +64,6 @@ def test_from_idx_files_and_from_tfds(idx_files, prepared, tmp_path):
 def test_most_digits_are_read(idx_files, tmp_path):
     """Of 1,437 digits and not 60,000: the recipe as it is."""
     source, validation = train_and_validation(idx_files)
-    found = train(get_recipe("mnist"), source, validation, tmp_path, progress=False)
+    recipe = get_recipe("mnist", images=source.count)
+    found = train(recipe, source, validation, tmp_path, progress=False)
     assert found.top1 >= 0.97
