@@ -116,7 +116,7 @@ def fused():
 def progressive():
     """Measured: `benchmarks/results/progressive.json`."""
     report = _result("progressive")
-    yield "V2-S", "image sizes", "time of an image", "of the fixed size's"
+    yield "V2-B0", "image sizes", "time of an image", "of the fixed size's"
     fixed = report["mean_seconds_of_an_image"]["fixed size"]
     for name, seconds in report["mean_seconds_of_an_image"].items():
         sizes = report["seconds_of_an_image_by_size"][name][0]
