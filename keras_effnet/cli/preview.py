@@ -42,6 +42,7 @@ def run(args):
     import_keras()
     from keras_effnet.data import preview
     from keras_effnet.preprocessing import for_weights
+    from keras_effnet.training.networks import evaluation_rule
     from keras_effnet.training.stages import stages
     from keras_effnet.weights.table import sets_of
 
@@ -49,9 +50,8 @@ def run(args):
     recipe = _recipe.chosen(args, len(paths))
     chosen = _chosen(stages(recipe), args.stage)
     published = str(recipe.weights).partition("@")[0] in sets_of(recipe.model)
-    rule = for_weights(
-        recipe.model, recipe.weights if published else None, recipe.eval_image_size
-    )
+    rule = for_weights(recipe.model, recipe.weights if published else None)
+    rule = evaluation_rule(recipe, rule)
     # The first of each folder would show one class only.
     paths = paths[:: -(-len(paths) // _MOST_PHOTOS)]
     photos = [read_photo(path, recipe.channels) for path in paths]

@@ -1,6 +1,7 @@
 """The network of a recipe: as it is trained, and as it is used afterwards."""
 
 import contextlib
+import dataclasses
 
 import keras
 
@@ -34,6 +35,14 @@ def _spec(recipe):
     )
 
 
+def evaluation_rule(recipe, rule):
+    """The `Preprocessing` of a recipe's weights as the recipe evaluates by it."""
+    rule = at_size(rule, eval_size(recipe))
+    if recipe.whole_image:
+        rule = dataclasses.replace(rule, crop_padding=None)
+    return rule
+
+
 def training_model(recipe, source):
     """The network for images of any size, with logits.
 
@@ -65,7 +74,7 @@ def training_model(recipe, source):
         head.kernel.assign(keras.ops.zeros(head.kernel.shape))
     if located is not None:
         weights_room.load_file(model, located.path)
-    return model, at_size(saving.attached(model), eval_size(recipe))
+    return model, evaluation_rule(recipe, saving.attached(model))
 
 
 @contextlib.contextmanager

@@ -55,6 +55,8 @@ class Recipe:
             (google/automl: the first stage is one step above the minimum).
         image_size: Pair, in pixels; `None` for the network's own.
         eval_image_size: Pixels; `None` for the network's own.
+        whole_image: Whether images are evaluated whole, not by the centre crop of
+            the weights' rule, which at 28 pixels is 28/(28 + 32) of a digit.
         batch_size: Images in a step, at the last stage.
         grow_batch: Whether earlier stages have larger batches, as many as need
             the same work.
@@ -114,6 +116,7 @@ class Recipe:
     progression: str = "linear"
     image_size: tuple[int, int] | None = None
     eval_image_size: int | None = None
+    whole_image: bool = False
     batch_size: int = 32
     grow_batch: bool = False
     optimizer: str = "rmsprop"

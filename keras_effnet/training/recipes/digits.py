@@ -28,6 +28,7 @@ def recipe(model="EfficientNetLite0", images=None):
         channels=1,
         epochs=20,
         image_size=(48, 48),
+        whole_image=True,
         eval_image_size=48,
         batch_size=64,
         optimizer="adam",
