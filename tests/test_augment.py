@@ -228,7 +228,7 @@ def test_a_preview_shows_every_stage(photos, tmp_path):
     ]
     again = preview.draw(images, STAGE, recipe, RULE, draws=3)
     assert (again.training == previews[0].training).all()
-    expected = augment.evaluation_image(images[0], (64, 64), RULE)
+    expected = augment.evaluation_image(images[0], (64, 64), RULE, antialias=True)
     assert (previews[0].evaluation[0] == expected.numpy()).all()
     figure = preview.figure(previews)
     titles = [block._suptitle.get_text() for block in figure.subfigs]
