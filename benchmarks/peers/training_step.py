@@ -25,7 +25,7 @@ from keras_effnet.training.loop import Training
 from keras_effnet.training.recipe import Recipe
 
 BATCH, SIZE, CLASSES = 32, 224, 1000
-STEPS, EPOCHS = 2, 8
+STEPS, EPOCHS = 1, 8
 LEAST = 0.97
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 
