@@ -73,9 +73,7 @@ def main():
             "devices": [device.name for device in tf.config.list_logical_devices()],
             "batch": args.batch,
             "image_size": args.size,
-            "parameters": {
-                name: model.count_params() for name, model in models.items()
-            },
+            "parameters": parameters,
             "images_per_second": rates,
             "median_images_per_second": medians,
             "times_none": {name: r / medians["none"] for name, r in medians.items()},

@@ -23,15 +23,9 @@ def idx_files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(idx_files, tmp_path_factory):
     """The same digits as `tfds:mnist`, prepared here."""
-    tfds = pytest.importorskip("tensorflow_datasets", reason="TFDS is not installed")
-    from test_tfds import prepared
+    pytest.importorskip("tensorflow_datasets", reason="TFDS is not installed")
+    from test_tfds import prepared_mnist
 
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(28, 28, 1)),
-            "label": tfds.features.ClassLabel(num_classes=10),
-        }
-    )
     splits = {
         split: [
             {"image": row["image"], "label": row["label"]}
@@ -39,9 +33,7 @@ def prepared(idx_files, tmp_path_factory):
         ]
         for split in ("train", "test")
     }
-    data_dir = tmp_path_factory.mktemp("tfds")
-    prepared(data_dir, "mnist", "3.0.1", features, splits)
-    return data_dir
+    return prepared_mnist(tmp_path_factory.mktemp("tfds"), splits)
 
 
 def test_from_idx_files_and_from_tfds(idx_files, prepared, tmp_path):

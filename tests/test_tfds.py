@@ -43,20 +43,24 @@ def prepared(data_dir, dataset_name, version, features, examples):
     return pathlib.Path(builder.data_path)
 
 
-@pytest.fixture(scope="module")
-def mnist(tmp_path_factory):
-    """A small `tfds:mnist`, written here."""
-    rows = [{"image": image, "label": i % 10} for i, image in enumerate(IMAGES)]
+def prepared_mnist(data_dir, splits):
+    """Writes a `tfds:mnist` of the given examples by split."""
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(28, 28, 1)),
             "label": tfds.features.ClassLabel(num_classes=10),
         }
     )
-    data_dir = tmp_path_factory.mktemp("tfds")
-    splits = {"train": rows[:50], "test": rows[50:]}
     prepared(data_dir, "mnist", "3.0.1", features, splits)
     return data_dir
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A small `tfds:mnist`, written here."""
+    rows = [{"image": image, "label": i % 10} for i, image in enumerate(IMAGES)]
+    splits = {"train": rows[:50], "test": rows[50:]}
+    return prepared_mnist(tmp_path_factory.mktemp("tfds"), splits)
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,20 @@ from keras_effnet.training.stages import stages
 STEPS = 2 * 4 + 2 * 4
 
 
-@pytest.fixture(scope="module")
-def digits():
+def some_digits(training, validation):
+    """The first digits to learn from, and as many after them to evaluate on."""
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     source = open_source("digits")
-    place = np.arange(source.count)
+    place = np.arange(source.count) - training
     return (
-        source.subset("training", place < 70),
-        source.subset("validation", (place >= 70) & (place < 110)),
+        source.subset("training", place < 0),
+        source.subset("validation", (place >= 0) & (place < validation)),
     )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return some_digits(70, 40)
 
 
 def _recipe(**overrides):

@@ -16,6 +16,7 @@ from test_sources import write_idx
 from test_training import _history
 from test_training import _last
 from test_training import _recipe
+from test_training import some_digits
 
 from keras_effnet import saving
 from keras_effnet.data import pipeline
@@ -44,13 +45,7 @@ def _three_blocks():
 
 @pytest.fixture(scope="module")
 def digits():
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    source = open_source("digits")
-    place = np.arange(source.count)
-    return (
-        source.subset("training", place < 64),
-        source.subset("validation", (place >= 64) & (place < 96)),
-    )
+    return some_digits(64, 32)
 
 
 def _plain(**overrides):
