@@ -98,6 +98,38 @@ def training_step():
         yield name, f"{ours:.2f} images/s", f"{theirs:.2f} images/s", f"{ratio:.3f}"
 
 
+def accelerator_step():
+    """Measured: `benchmarks/results/accelerator_step.json`."""
+    report = _result("accelerator_step")
+    yield (
+        report["device"] + (", a trial of the script" if report["tiny"] else ""),
+        "step",
+        "keras_effnet, images/s",
+        "timm, images/s",
+        "ratio",
+        "of the matrix rate",
+        "peak memory",
+    )
+    for name, result in report["networks"].items():
+        sides = result["sides"].values()
+        for variant, ratio in (result["rate_of_timm"] or {}).items():
+            yield (
+                f"`{name}`, {result['image_size']} px, batch {result['batch']}",
+                variant.replace("loop", "the loop"),
+                *(_rate_and_range(side, variant) for side in sides),
+                f"{ratio:.2f}",
+                ", ".join(f"{s['share_of_matrix_rate'][variant]:.1%}" for s in sides),
+                ", ".join(f"{s['peak_memory_bytes'] / 2**30:.1f}" for s in sides)
+                + " GiB",
+            )
+
+
+def _rate_and_range(side, variant):
+    least, most = side["least_and_most"][variant]
+    median = side["median_images_per_second"][variant]
+    return f"{median:.4g} ({least:.4g} to {most:.4g})"
+
+
 def fused():
     """Measured: `benchmarks/results/fused.json`; the paper's Table 3."""
     report = _result("fused")
@@ -154,6 +186,7 @@ TABLES = {
     "recipes": recipes,
     "input_pipeline": input_pipeline,
     "training_step": training_step,
+    "accelerator_step": accelerator_step,
     "fused": fused,
     "progressive": progressive,
 }

@@ -15,6 +15,10 @@ class Preempted(Exception):
     """Work was asked to end (SIGTERM), has saved its state, and can go on."""
 
 
+class WorkerLost(Exception):
+    """Another process of a cluster is gone; the last checkpoint stands."""
+
+
 def suggest(value, valid):
     """The part of a message that names the nearest valid values.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_effnet.data import mix
 
 SEED = tf.constant([3, 4])
+NEIGHBOUR = np.arange(8) ^ 1
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def test_labels_tell_the_share_of_each_image(batch, alphas):
     assert (labels.numpy().max(1) < 1).any()
 
 
-def test_mixup_meets_the_reversed_batch_and_keeps_the_larger_share(batch):
+def test_mixup_meets_the_neighbour_and_keeps_the_larger_share(batch):
     images, labels = mix.mix(*batch, SEED, mixup_alpha=0.5)
     labels = labels.numpy()
     own = np.diag(labels)
     assert (own >= 0.5).all()
     assert len(np.unique(own)) > 4
-    np.testing.assert_allclose(np.diag(labels[::-1]), 1 - own[::-1], atol=1e-6)
+    np.testing.assert_allclose(labels[np.arange(8), NEIGHBOUR], 1 - own, atol=1e-6)
     assert (images.numpy() == images.numpy()[:, :1, :1]).all()
 
 
@@ -51,7 +52,7 @@ def test_cutmix_cuts_one_rectangle(batch):
     values = batch[0].numpy()[:, 0, 0, 0]
     sizes = []
     for image, own, other, label in zip(
-        images.numpy(), values, values[::-1], labels.numpy(), strict=True
+        images.numpy(), values, values[NEIGHBOUR], labels.numpy(), strict=True
     ):
         assert set(np.unique(image)) <= {own, other}
         rows, columns = np.nonzero(image[..., 0] == other)
@@ -71,6 +72,18 @@ def test_both_take_half_of_the_batch_each(batch):
     # Nobody meets an image of the other half.
     assert not labels.numpy()[:4, 4:].any()
     assert not labels.numpy()[4:, :4].any()
+
+
+@pytest.mark.parametrize("alphas", [(0.3, 0.0), (0.0, 1.0), (0.3, 1.0)])
+@pytest.mark.parametrize("size", [2, 4])
+def test_parts_are_mixed_as_the_whole(batch, alphas, size):
+    whole = mix.mix(*batch, SEED, *alphas)
+    parts = [
+        mix.mix(*(t[row : row + size] for t in batch), SEED, *alphas, rows=(row, 8))
+        for row in range(0, 8, size)
+    ]
+    for together, *pieces in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(together, np.concatenate(pieces))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])

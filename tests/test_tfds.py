@@ -1,10 +1,13 @@
 """TensorFlow Datasets, written here: nothing is downloaded."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_sources import assert_any_places_can_be_read
+from test_sources import content
 from test_sources import encoded
 from test_sources import keys
 from test_sources import picture
@@ -92,13 +95,38 @@ def test_tfds_takes_parts_of_splits_and_prepared_folders(mnist):
     part = open_source("tfds:mnist", "train[:80%]", data_dir=mnist)
     rest = open_source("tfds:mnist", "train[80%:]", data_dir=mnist)
     assert (part.count, rest.count) == (40, 10)
-    assert sorted([*part.keys, *rest.keys]) == sorted(whole.keys)
+    assert content(part, 1) | content(rest, 2) == content(whole)
     folder = mnist / "mnist" / "3.0.1"
     assert open_source(f"tfds:{folder}").fingerprint == whole.fingerprint
     with pytest.raises(InputError, match="Did you mean 'tfds:"):
         open_source(folder)
     with pytest.raises(InputError, match=r"splits train, test.*Did you mean 'test'"):
         open_source("tfds:mnist", "tets", data_dir=mnist)
+    with pytest.raises(InputError, match=r"no images.*'tfds:mnist:train\[:0\]'"):
+        open_source("tfds:mnist", "train[:0]", data_dir=mnist)
+
+
+def test_any_places_of_an_image_folder_can_be_read(folder, tmp_path):
+    (tmp_path / "train").symlink_to(folder)
+    assert_any_places_can_be_read(open_source(f"tfds:{tmp_path}"), open_source(folder))
+
+
+def test_a_tfds_that_is_not_what_its_description_says(mnist, tmp_path):
+    shutil.copytree(mnist / "mnist" / "3.0.1", tmp_path / "mnist")
+    first, second = sorted((tmp_path / "mnist").glob("*train*"))
+    shutil.copy(second, first)
+    assert open_source(f"tfds:{tmp_path / 'mnist'}").count == 50
+    with tf.io.TFRecordWriter(str(first)):
+        pass
+    with pytest.raises(InputError, match=r"can't be read.*50.*25"):
+        open_source(f"tfds:{tmp_path / 'mnist'}")
+    info = tmp_path / "mnist" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
+    with pytest.raises(
+        InputError,
+        match=r"build mnist --file_format=tfrecord.*'array_record' in 'tfds:",
+    ):
+        open_source(f"tfds:{tmp_path / 'mnist'}")
 
 
 def test_a_tfds_that_has_not_changed_is_not_looked_at_again(
@@ -141,6 +169,9 @@ def test_a_tfds_without_validation_is_split_by_its_file_names(folder, tmp_path):
     assert sorted(validation.keys) == sorted(expected[1].keys)
     names = [key.split("/")[0] for key in train.keys]
     assert [train.class_names[label] for label in train.labels] == names
+    source = open_source(f"tfds:{path}")
+    photos = source.subset("photos", source.keys != original.keys[0])
+    assert_any_places_can_be_read(photos, original)
 
 
 def test_tfds_data_that_trains_nothing(tmp_path):

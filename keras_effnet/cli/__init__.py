@@ -8,6 +8,7 @@ import sys
 from keras_effnet import __version__
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
+from keras_effnet.errors import WorkerLost
 
 # EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
 RESTART = 75
@@ -64,11 +65,21 @@ def main(argv=None):
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     args = build_parser().parse_args(argv)
+    code = _run(args)
+    if code and getattr(args, "cluster", None):
+        # Python's way out would wait for the other processes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(args):
     try:
         return args.run(args) or 0
     except InputError as error:
         print(f"keras-effnet: error: {error}", file=sys.stderr)
-    except Preempted as error:
+    except (Preempted, WorkerLost) as error:
         print(f"keras-effnet: {error}", file=sys.stderr)
         return RESTART
     except BrokenPipeError:

@@ -10,12 +10,21 @@ share of it is held out by a hash of the file names. The output folder is the wh
 truth about the run; stopped in whatever way, the same command goes on from the last
 checkpoint. SIGTERM, with which schedulers announce that a machine is taken away, is
 answered by a checkpoint and exit code 75.
+
+It uses every GPU of the machine, or as many as --devices says. Several machines, or
+processes, train together with --cluster, on JAX; the output folder must be one that
+all of them see:
+
+  keras-effnet train photos/ --cluster 10.0.0.1:8476 --processes 2 --process-id 0
+  keras-effnet train photos/ --cluster 10.0.0.1:8476 --processes 2 --process-id 1
 """
 
 import contextlib
+import os
 import sys
 
 from keras_effnet.cli import _recipe
+from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
 
 
@@ -38,18 +47,79 @@ def add_arguments(parser):
         help="look at every image again, not only at those that have changed",
     )
     parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="of this machine (default: every GPU, or the processor)",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="HOST:PORT",
+        help="of the first process of several; or auto, under Slurm, Open MPI, TPU",
+    )
+    parser.add_argument("--processes", type=int, metavar="N", help="in the cluster")
+    parser.add_argument(
+        "--process-id", type=int, metavar="I", help="of this one, from 0, the chief"
+    )
+    parser.add_argument(
         "--no-progress", action="store_true", help="no bars, a line for each epoch"
     )
 
 
 def run(args):
+    if args.cluster:
+        _choose_jax(args.cluster)
     import_keras()
+    with _devices(args) as devices:
+        _train(args, devices)
+
+
+def _choose_jax(cluster):
+    import importlib.util
+
+    backend = os.environ.setdefault("KERAS_BACKEND", "jax")
+    if backend != "jax":
+        raise InputError(
+            "A cluster trains on JAX: leave KERAS_BACKEND away, or set it to jax. "
+            f"Received: {backend!r}"
+        )
+    if not importlib.util.find_spec("jax"):
+        raise InputError(
+            "A cluster needs JAX: pip install 'keras-effnet[cluster]'. "
+            f"Received: {cluster!r}"
+        )
+
+
+@contextlib.contextmanager
+def _devices(args):
+    from keras_effnet.training import cluster
+    from keras_effnet.training.devices import open_devices
+
+    if args.cluster:
+        if args.devices is not None:
+            raise InputError(
+                "`--devices` is for one process; those of a cluster use all that they "
+                f"see (CUDA_VISIBLE_DEVICES). Received: {args.devices}"
+            )
+        with cluster.joined(args.cluster, args.processes, args.process_id) as devices:
+            yield devices
+        return
+    if args.processes is not None or args.process_id is not None:
+        raise InputError(
+            "`--processes` and `--process-id` belong to `--cluster`. Received: "
+            f"processes={args.processes}, process_id={args.process_id}"
+        )
+    yield open_devices(args.devices)
+
+
+def _train(args, devices):
     from keras_effnet.data import cached
     from keras_effnet.data.split import train_and_validation
     from keras_effnet.training.running import train
 
     recipe = _recipe.chosen(args)
-    with _checking(shown=not args.no_progress) as checked:
+    show = devices.chief and not args.no_progress
+    with _checking(shown=show) as checked:
         source, validation = train_and_validation(
             args.data,
             validation=recipe.validation,
@@ -59,19 +129,23 @@ def run(args):
             cache=None if args.no_cache else cached.default_folder(),
             progress=checked,
         )
-    print(
-        f"{source.count} images of {len(source.class_names)} classes to learn from, "
-        f"{validation.count} held out",
-        file=sys.stderr,
-    )
+    if devices.chief:
+        print(
+            f"{source.count} images of {len(source.class_names)} classes to learn "
+            f"from, {validation.count} held out",
+            file=sys.stderr,
+        )
     result = train(
         _recipe.chosen(args, source.count),
         source,
         validation,
         args.output,
-        progress=not args.no_progress,
+        progress=show,
         say=lambda line: print(line, file=sys.stderr, flush=True),
+        devices=devices,
     )
+    if result is None:
+        return
     low, high = result.interval
     print(
         f"{args.output}/model.keras: {result.top1:.1%} of {len(result.labels)} "

@@ -38,8 +38,10 @@ def indexed_source(name, class_names, keys, labels, sizes, tensors, load, broken
         A `Source`, whose order is a full permutation.
     """
 
-    def read(source, order_seed):
+    def read(source, order_seed, places):
         order = source.positions[permutation(source.count, order_seed)]
+        if places is not None:
+            order = order[places]
         labels = tf.constant(all_labels[order])
         rows = (tuple(tensor[order] for tensor in tensors), labels, all_keys[order])
         return tf.data.Dataset.from_tensor_slices(rows).map(

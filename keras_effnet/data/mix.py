@@ -1,13 +1,15 @@
 """mixup and CutMix: images and labels of a batch, blended with each other's.
 
-Each image meets the one at the same place of the reversed batch, and has its own
-share, as in google/automl `efficientnetv2/datasets.py`.
+Each image meets its neighbour, rows 0 and 1, 2 and 3 ..., and has its own share.
+(google/automl `efficientnetv2/datasets.py` pairs a batch with its reverse. In a
+shuffled order any pairing is as good, and neighbours stay together when several
+processes make a batch.)
 """
 
 import tensorflow as tf
 
 
-def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0):
+def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0, rows=None):
     """mixup, CutMix, or each for half of the batch where both are on.
 
     Args:
@@ -16,27 +18,30 @@ def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0):
         seed: Int tensor, `(2,)`.
         mixup_alpha: Of the Beta distribution; 0 for no mixup.
         cutmix_alpha: Of the Beta distribution; 0 for no CutMix.
+        rows: `(first, all)`: the first row of the whole batch that these are part
+            of, an even number, and how many rows that has. A part is mixed as it
+            would be within the whole.
 
     Returns:
         `(images, labels)`, float32 images and labels of the same shapes.
     """
     seeds = tf.random.experimental.stateless_split(seed, 2)
     if not (mixup_alpha and cutmix_alpha):
-        images, labels = mixup(images, labels, seeds[0], mixup_alpha)
-        images, labels = cutmix(images, labels, seeds[1], cutmix_alpha)
+        images, labels = mixup(images, labels, seeds[0], mixup_alpha, rows)
+        images, labels = cutmix(images, labels, seeds[1], cutmix_alpha, rows)
         return tf.cast(images, tf.float32), labels
-    half = tf.shape(images)[0] // 2
-    first = mixup(images[:half], labels[:half], seeds[0], mixup_alpha)
-    second = cutmix(images[half:], labels[half:], seeds[1], cutmix_alpha)
-    return tuple(
-        tf.ensure_shape(tf.concat(parts, axis=0), whole.shape)
-        for parts, whole in zip(
-            zip(first, second, strict=True), (images, labels), strict=True
-        )
+    count = images.shape[0]
+    first, total = rows or (0, count)
+    # Even, so that no pair is divided.
+    half = min(max(total // 4 * 2 - first, 0), count)
+    blended = mixup(images[:half], labels[:half], seeds[0], mixup_alpha, (first, total))
+    cut = cutmix(
+        images[half:], labels[half:], seeds[1], cutmix_alpha, (first + half, total)
     )
+    return tuple(tf.concat(parts, axis=0) for parts in zip(blended, cut, strict=True))
 
 
-def mixup(images, labels, seed, alpha):
+def mixup(images, labels, seed, alpha, rows=None):
     """Weighted means of pairs (Zhang et al. 2018).
 
     Args:
@@ -45,20 +50,22 @@ def mixup(images, labels, seed, alpha):
         seed: Int tensor, `(2,)`.
         alpha: Weights are drawn from Beta(alpha, alpha), and the larger of the
             weight and its complement stays with the image; 0 changes nothing.
+        rows: As for `mix`.
 
     Returns:
         `(images, labels)` of the same shapes; mixed images are float32.
     """
     if not alpha:
         return images, labels
-    share = symmetric_beta(tf.shape(images)[0], seed, alpha)
+    first, total = rows or (0, images.shape[0])
+    share = symmetric_beta(total, seed, alpha)[first : first + images.shape[0]]
     other = tf.minimum(share, 1 - share)
     return _blended(images, other[:, None, None, None]), _blended(
         labels, tf.cast(other, labels.dtype)[:, None]
     )
 
 
-def cutmix(images, labels, seed, alpha):
+def cutmix(images, labels, seed, alpha, rows=None):
     """A rectangle of each image comes from another (Yun et al. 2019).
 
     Args:
@@ -68,16 +75,19 @@ def cutmix(images, labels, seed, alpha):
         alpha: The share that an image keeps of itself is drawn from
             Beta(alpha, alpha), before the rectangle is cut off at the border; 0
             changes nothing.
+        rows: As for `mix`.
 
     Returns:
         `(images, labels)` of the same shapes; mixed images are float32.
     """
     if not alpha:
         return images, labels
-    batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    batch, height, width, channels = images.shape
+    first, total = rows or (0, batch)
+    here = slice(first, first + batch)
     seeds = tf.random.experimental.stateless_split(seed, 2)
-    side = tf.sqrt(1 - symmetric_beta(batch, seeds[0], alpha))
-    centres = tf.random.stateless_uniform([batch, 2], seeds[1])
+    side = tf.sqrt(1 - symmetric_beta(total, seeds[0], alpha)[here])
+    centres = tf.random.stateless_uniform([total, 2], seeds[1])[here]
     rows = _inside(height, centres[:, 0], side)
     columns = _inside(width, centres[:, 1], side)
     share = tf.reduce_mean(rows, axis=1) * tf.reduce_mean(columns, axis=1)
@@ -112,7 +122,15 @@ def symmetric_beta(count, seed, alpha):
 @tf.function(jit_compile=True, autograph=False)
 def _blended(values, share_of_other):
     values = tf.cast(values, share_of_other.dtype)
-    return values + share_of_other * (tf.reverse(values, [0]) - values)
+    return values + share_of_other * (_neighbours(values) - values)
+
+
+def _neighbours(values):
+    # The last of an odd number meets itself.
+    count, *shape = values.shape
+    even = count // 2 * 2
+    pairs = tf.reverse(tf.reshape(values[:even], [count // 2, 2, *shape]), [1])
+    return tf.concat([tf.reshape(pairs, [even, *shape]), values[even:]], axis=0)
 
 
 def _inside(length, centre, side):

@@ -5,6 +5,7 @@ place in the epoch alone, so a training that goes on in the middle of an epoch
 sees what it would have seen.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import augment
@@ -21,20 +22,27 @@ class TrainingBatches:
         recipe: A `keras_effnet.training.recipe.Recipe`.
         stage: One of its `Stage`.
         preprocessing: A `Preprocessing`, whose interpolation is used.
+        part: `(number, parts)`: the part of each batch that this process makes,
+            from 0, and how many parts there are. Together they are what one
+            process would make.
 
     Attributes:
         steps_per_epoch: Whole batches in an epoch; the rest of the images is
             left out, others in every epoch.
-        batch_size: That of the stage, or all images if they are fewer.
+        batch_size: That of the stage, or all images if they are fewer; of all
+            parts together.
     """
 
-    def __init__(self, source, recipe, stage, preprocessing):
+    def __init__(self, source, recipe, stage, preprocessing, part=(0, 1)):
         self._source = source
         self._recipe = recipe
         self._stage = stage
         self.batch_size = min(stage.batch_size, source.count)
         self.steps_per_epoch = source.count // self.batch_size
         self._classes = len(source.class_names)
+        number, parts = part
+        self._part_size = self.batch_size // parts
+        self._first_row = number * self._part_size
 
         # Traced once: every epoch's pipeline calls it.
         @tf.function(autograph=False)
@@ -53,15 +61,15 @@ class TrainingBatches:
         Returns:
             A `tf.data.Dataset` of `(images, labels)`: float32,
             `(batch, size, size, channels)`, 0-255, and `(batch, classes)`,
-            one-hot or mixed.
+            one-hot or mixed; of the part of the batch.
         """
         seed = self._recipe.seed
         options = tf.data.Options()
         options.deterministic = True
+        places = self._places(first_step)
+        examples = self._source.dataset(_order_seed(seed, number), places)
         batches = (
-            self._source.dataset(order_seed=_order_seed(seed, number))
-            .enumerate()
-            .skip(first_step * self.batch_size)
+            tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(places), examples)
             .map(
                 lambda place, example: (
                     self._training_image(
@@ -72,7 +80,7 @@ class TrainingBatches:
                 ),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
-            .batch(self.batch_size, drop_remainder=True)
+            .batch(self._part_size, drop_remainder=True)
         )
         if self._stage.mixup_alpha or self._stage.cutmix_alpha:
             batches = batches.enumerate(first_step).map(
@@ -81,12 +89,19 @@ class TrainingBatches:
                     seed=tf.stack([_image_seed(seed, number) + 1, step]),
                     mixup_alpha=self._stage.mixup_alpha,
                     cutmix_alpha=self._stage.cutmix_alpha,
+                    rows=(self._first_row, self.batch_size),
                 ),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         else:
             batches = batches.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE)
         return batches.prefetch(_PREFETCH).with_options(options)
+
+    def _places(self, first_step):
+        """The places in the epoch's order that this part of the batches takes."""
+        steps = np.arange(first_step, self.steps_per_epoch)
+        rows = self._first_row + np.arange(self._part_size)
+        return (steps[:, None] * self.batch_size + rows).ravel()
 
 
 def _order_seed(seed, epoch):
@@ -97,11 +112,11 @@ def _image_seed(seed, epoch):
     return tf.constant(2 * _order_seed(seed, epoch), tf.int64)
 
 
-def _as_float(images, labels):
-    return tf.cast(images, tf.float32), labels
+def _as_float(images, *rest):
+    return tf.cast(images, tf.float32), *rest
 
 
-def evaluation_batches(source, size, preprocessing, batch_size, channels=3):
+def evaluation_batches(source, size, preprocessing, batch_size, channels=3, part=None):
     """The evaluation crops of a source, in its order, one pass.
 
     Args:
@@ -110,12 +125,25 @@ def evaluation_batches(source, size, preprocessing, batch_size, channels=3):
         preprocessing: A `Preprocessing`, whose crop and interpolation are used.
         batch_size: Images in a batch; the last may have fewer.
         channels: 3, or 1 for grey images.
+        part: As for `TrainingBatches`; the last batch is then filled up, with black
+            images of no class.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: float32,
         `(batch, size, size, channels)`, 0-255, and `(batch, classes)`, one-hot.
+        With a `part`, of `(images, labels, weights)`: the weights are `(batch,)`,
+        0 for what fills up.
     """
     classes = len(source.class_names)
+    places, missing = None, 0
+    if part is not None:
+        number, parts = part
+        batch_size //= parts
+        # The batches of all parts together are those of one.
+        padded = -(-source.count // (batch_size * parts)) * batch_size * parts
+        rows = np.arange(padded).reshape(-1, parts, batch_size)[:, number].ravel()
+        places = rows[rows < source.count]
+        missing = len(rows) - len(places)
 
     @tf.function(autograph=False)
     def evaluation_image(image):
@@ -124,16 +152,30 @@ def evaluation_batches(source, size, preprocessing, batch_size, channels=3):
             image, (size, size), preprocessing, channels, antialias=True
         )
 
+    examples = source.dataset(places=places).map(
+        lambda example: (
+            evaluation_image(example["image"]),
+            tf.one_hot(example["label"], classes),
+        ),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    if part is not None:
+        examples = _filled_up(examples, missing)
     return (
-        source.dataset()
-        .map(
-            lambda example: (
-                evaluation_image(example["image"]),
-                tf.one_hot(example["label"], classes),
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .batch(batch_size)
+        examples.batch(batch_size)
         .map(_as_float, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(_PREFETCH)
+    )
+
+
+def _filled_up(examples, missing):
+    """The examples with weights of 1, then as many as are missing, of 0."""
+    image, label = examples.element_spec
+    nothing = (
+        tf.zeros(image.shape, image.dtype),
+        tf.zeros(label.shape, label.dtype),
+        0.0,
+    )
+    return examples.map(lambda image, label: (image, label, 1.0)).concatenate(
+        tf.data.Dataset.from_tensors(nothing).repeat(missing)
     )

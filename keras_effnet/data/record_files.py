@@ -1,7 +1,6 @@
 """TFRecord files with ImageNet's feature names, read."""
 
 import glob
-import itertools
 import json
 import os
 import pathlib
@@ -11,19 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import cached
-from keras_effnet.data.indexed import permutation
+from keras_effnet.data import record_index
 from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
-from keras_effnet.data.stream import read_index
-from keras_effnet.data.stream import stream_source
 from keras_effnet.errors import InputError
 
 CLASSES_FILE = "classes.json"
-_PARALLEL_SHARDS = 16
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=[-_.])")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})")
+_ENCODED = "image/encoded"
 _FEATURES = {
-    "image/encoded": tf.io.FixedLenFeature((), tf.string),
+    _ENCODED: tf.io.FixedLenFeature((), tf.string),
     "image/class/label": tf.io.FixedLenFeature((), tf.int64),
     "image/class/text": tf.io.FixedLenFeature((), tf.string, ""),
     "image/filename": tf.io.FixedLenFeature((), tf.string, ""),
@@ -68,13 +65,15 @@ class RecordData:
         splits: Those that the files' names tell, or an empty tuple.
 
     Raises:
-        InputError: A part is missing, or `classes.json` can't be read.
+        InputError: A part is missing, a file is compressed, or `classes.json` can't
+            be read.
     """
 
     def __init__(self, path):
         self.path = path
         files = find_files(path)
         _check_parts(files)
+        _check_compression(files)
         self._files = {None: files}
         of_splits = {}
         for file in files:
@@ -94,25 +93,33 @@ class RecordData:
         files = self._files[split]
         name = f"{self.path}:{split}" if split else str(self.path)
         cache = cached.file_of(cache, f"{pathlib.Path(self.path).absolute()}:{split}")
-        index = read_index(
-            _records(files, None), name, progress, cache, cached.stamp(files)
+        paths = [os.fsencode(file) for file in files]
+        shards = [
+            record_index.Shard(path, os.path.basename(path) + b":") for path in paths
+        ]
+        records = record_index.records(shards, _parsed)
+        index = record_index.read_index(
+            records, name, progress, cache, cached.stamp(files)
         )
-        if len(index.ids) != self._counts.get(split, len(index.ids)):
+        keys = index.keys
+        if len(keys) != self._counts.get(split, len(keys)):
             raise InputError(
                 f"{CLASSES_FILE} tells of {self._counts[split]} images, some are lost. "
-                f"Received: {len(index.ids)} in {name!r}"
+                f"Received: {len(keys)} in {name!r}"
             )
         if self._class_names:
-            class_names, labels = self._class_names, np.array(index.labels)
-            _check_range(labels, index.keys, len(class_names))
+            class_names, labels = self._class_names, index.columns["label"]
+            _check_range(labels, keys, len(class_names))
         else:
             class_names, labels = _classes(index, name, like)
-        return stream_source(
+        return record_index.record_source(
             name,
             class_names,
             index,
+            keys,
             labels,
-            lambda order_seed: _records(files, order_seed),
+            ("file", "offset"),
+            lambda file, offset: _image(tf.gather(paths, file), offset),
             on_broken,
         )
 
@@ -131,6 +138,15 @@ def _check_parts(files):
                 f"{len(missing)} of {total} TFRecord files are missing, the first is "
                 f"number {missing[0]}. Received: {str(files[0].parent / stem)!r}"
             )
+
+
+def _check_compression(files):
+    zipped = [file for file in files if file.suffix == ".gz"]
+    if zipped:
+        raise InputError(
+            "Nothing can be read from the middle of a compressed TFRecord file: "
+            f"gunzip them. Received: {len(zipped)}, the first is {str(zipped[0])!r}"
+        )
 
 
 def _read_classes(path):
@@ -162,8 +178,8 @@ def _check_range(labels, keys, classes):
 
 def _classes(index, name, like):
     """Class names from the records themselves, in the order of their labels."""
-    names = {}
-    for label, text in zip(index.labels, index.texts, strict=True):
+    names, found = {}, index.columns["label"].tolist()
+    for label, text in zip(found, index.columns["text"], strict=True):
         text = text.decode("utf-8", "replace") or str(label)
         if names.setdefault(label, text) != text:
             raise InputError(
@@ -183,46 +199,20 @@ def _classes(index, name, like):
             f"{', '.join(unknown)}. Received: {name!r}"
         )
     places = {label: class_names.index(text) for label, text in names.items()}
-    return class_names, np.array([places[label] for label in index.labels])
+    return class_names, np.array([places[label] for label in found])
 
 
-def _records(files, order_seed):
-    def shard(path, file_name, compression):
-        return (
-            tf.data.TFRecordDataset(path, compression_type=compression)
-            .enumerate()
-            .map(lambda place, record: _parsed(file_name, place, record))
-        )
-
-    datasets = []
-    # One compression a dataset: TFRecordDataset takes no list of them.
-    order = permutation(len(files), order_seed)
-    chosen = [files[i] for i in order]
-    for zipped, group in itertools.groupby(chosen, lambda f: f.suffix == ".gz"):
-        group = list(group)
-        rows = ([os.fsencode(f) for f in group], [os.fsencode(f.name) for f in group])
-        compression = "GZIP" if zipped else ""
-        datasets.append(
-            tf.data.Dataset.from_tensor_slices(rows).interleave(
-                lambda path, file_name, c=compression: shard(path, file_name, c),
-                # A fixed number: the order may not depend on the machine.
-                cycle_length=1 if order_seed is None else _PARALLEL_SHARDS,
-                num_parallel_calls=1 if order_seed is None else tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-        )
-    records = datasets[0]
-    for other in datasets[1:]:
-        records = records.concatenate(other)
-    return records
-
-
-def _parsed(file_name, place, record):
+def _parsed(record):
     parsed = tf.io.parse_single_example(record, _FEATURES)
     return {
-        "id": tf.strings.join([file_name, ":", tf.strings.as_string(place)]),
-        "name": parsed["image/filename"],
+        "key": parsed["image/filename"],
         "label": parsed["image/class/label"],
         "text": parsed["image/class/text"],
-        "image": parsed["image/encoded"],
+        "image": parsed[_ENCODED],
     }
+
+
+def _image(path, offset):
+    record = record_index.read_record(path, offset)
+    features = {_ENCODED: _FEATURES[_ENCODED]}
+    return tf.io.parse_single_example(record, features)[_ENCODED]

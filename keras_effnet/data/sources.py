@@ -31,7 +31,7 @@ class Source:
         sizes: int64 array, `(count,)`, bytes of each image.
         broken: Names of the images that were left out, a tuple.
         positions: int64 array, `(count,)`: which images of the storage these are.
-        read: Called with the source and the order's seed for `dataset`.
+        read: Called with the source and the arguments of `dataset`.
     """
 
     name: str
@@ -64,12 +64,14 @@ class Source:
         """Images of each class, `(classes,)`."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
-    def dataset(self, order_seed=None):
+    def dataset(self, order_seed=None, places=None):
         """The images, one pass.
 
         Args:
             order_seed: A non-negative integer that fixes the order, the same on
                 every run and machine; `None` for the order of `keys`.
+            places: Int array: which places of that order are read, one after the
+                other; `None` for all of them.
 
         Returns:
             A `tf.data.Dataset` of dicts: `image`, a scalar string that
@@ -77,7 +79,7 @@ class Source:
             `(height, width, channels)`; `label`, an int64 scalar; `key`, a scalar
             string.
         """
-        return self.read(self, order_seed)
+        return self.read(self, order_seed, places)
 
     def subset(self, name, mask):
         """Some of the images.

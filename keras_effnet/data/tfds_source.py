@@ -7,17 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import cached
-from keras_effnet.data.indexed import permutation
+from keras_effnet.data import record_index
 from keras_effnet.data.sources import SPLITS
 from keras_effnet.data.sources import check_split
-from keras_effnet.data.stream import read_index
-from keras_effnet.data.stream import stream_source
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
 _PREFIX = "tfds:"
 _FILE_NAMES = ("image/filename", "file_name", "filename", "image_name")
-_PARALLEL_SHARDS = 16
 
 
 class TfdsData:
@@ -47,11 +44,23 @@ class TfdsData:
         self._tfds = tfds
         self.text = text
         self._builder = _builder(tfds, text, data_dir)
+        self._is_folder = isinstance(self._builder, tfds.ImageFolder)
+        self._check_format()
         self._image, self._label = self._feature_names()
         found = self._builder.info.splits
         self.splits = tuple(
             sorted(found, key=lambda s: (s not in SPLITS, s != "train", s))
         )
+
+    def _check_format(self):
+        file_format = self._builder.info.file_format
+        if file_format and file_format.value != "tfrecord":
+            raise InputError(
+                "Only data that TensorFlow Datasets prepared as TFRecord files can be "
+                "read; in a new folder: `tfds build "
+                f"{self._builder.name} --file_format=tfrecord --data_dir=NEW`. "
+                f"Received: {file_format.value!r} in {self.text!r}"
+            )
 
     def _feature_names(self):
         features = self._builder.info.features
@@ -78,7 +87,7 @@ class TfdsData:
 
         Keys are the dataset's file names, or its `tfds_id`.
         """
-        if isinstance(self._builder, self._tfds.ImageFolder) or split is None:
+        if self._is_folder or split is None:
             split = check_split(split, self.splits, self.text)
         else:
             self._check_split(split)
@@ -86,18 +95,22 @@ class TfdsData:
         stamp = None
         folder = pathlib.Path(self._builder.data_dir)
         # Of an ImageFolder it isn't that of the photographs; it may be in a cloud.
-        if not isinstance(self._builder, self._tfds.ImageFolder) and folder.is_dir():
+        if not self._is_folder and folder.is_dir():
             cache = cached.file_of(cache, f"{folder}:{split}")
             stamp = cached.stamp(path for path in folder.iterdir() if path.is_file())
-        index = read_index(self._records(split, None), name, progress, cache, stamp)
-        index.names = [_short(name) for name in index.names]
+        if self._is_folder:
+            examples, columns, load = self._photos(split)
+        else:
+            examples, columns, load = self._records(split)
+        index = record_index.read_index(examples, name, progress, cache, stamp)
+        keys = [_short(key) for key in index.keys]
         class_names = self._builder.info.features[self._label].names
         if like and tuple(class_names) != like.class_names:
             raise InputError(
                 "The validation data must have the training data's classes. "
                 f"Received: {name!r}"
             )
-        labels = np.array(index.labels)
+        labels = index.columns["label"]
         good = (labels >= 0) & (labels < len(class_names))
         if not good.all():
             wrong = int(np.argmin(good))
@@ -105,15 +118,10 @@ class TfdsData:
                 f"The labels of {len(class_names)} classes are 0 to "
                 f"{len(class_names) - 1}, those of {(~good).sum()} images are not (a "
                 f"test split may have no labels). Received: {labels[wrong]} of "
-                f"{index.keys[wrong]!r}"
+                f"{keys[wrong]!r}"
             )
-        return stream_source(
-            name,
-            class_names,
-            index,
-            labels,
-            lambda order_seed: self._records(split, order_seed),
-            on_broken,
+        return record_index.record_source(
+            name, class_names, index, keys, labels, columns, load, on_broken
         )
 
     def _check_split(self, split):
@@ -125,42 +133,63 @@ class TfdsData:
                 f"them: 'train[:80%]'. {suggest(split, self.splits)}Received: {split!r}"
             ) from error
 
-    def _records(self, split, order_seed):
-        def ordered(shards):
-            return [shards[i] for i in permutation(len(shards), order_seed)]
-
-        config = self._tfds.ReadConfig(
-            add_tfds_id=True,
-            try_autocache=False,
-            enable_ordering_guard=False,
-            experimental_interleave_sort_fn=ordered,
-            # A fixed number: the order may not depend on the machine.
-            interleave_cycle_length=1 if order_seed is None else _PARALLEL_SHARDS,
+    def _records(self, split):
+        """What `record_index` needs of a prepared split."""
+        split = self._builder.info.splits[split]
+        shards = [
+            record_index.Shard(
+                path=os.fspath(file.filename),
+                prefix=f"{file.basename()}__",  # as in TFDS' own `tfds_id`
+                skip=file.skip,
+                take=-1 if file.takes_all else file.take,
+            )
+            for file in split.file_instructions
+        ]
+        paths = [shard.path for shard in shards]
+        examples = record_index.records(shards, self._parsed).apply(
+            tf.data.experimental.assert_cardinality(split.num_examples)
         )
-        dataset = self._builder.as_dataset(
-            split=split,
-            decoders={self._image: self._tfds.decode.SkipDecoding()},
-            read_config=config,
-        )
-        return dataset.map(self._record)
 
-    def _record(self, example):
+        def load(file, offset):
+            record = record_index.read_record(tf.gather(paths, file), offset)
+            return self._deserialized(record)[self._image]
+
+        return examples, ("file", "offset"), load
+
+    def _deserialized(self, record):
+        decoders = {self._image: self._tfds.decode.SkipDecoding()}
+        return self._builder.info.features.deserialize_example(
+            record, decoders=decoders
+        )
+
+    def _parsed(self, record):
+        example = self._deserialized(record)
         names = [example[name] for name in _FILE_NAMES if name in example]
-        name = names[0] if names else tf.constant("")
         return {
-            "id": example.get("tfds_id", name),
-            "name": name,
+            "key": names[0] if names else tf.constant(""),
             "label": tf.cast(example[self._label], tf.int64),
-            "text": tf.constant(""),
             "image": example[self._image],
         }
+
+    def _photos(self, split):
+        """What `record_index` needs of a split of an ImageFolder."""
+        examples = self._builder.as_dataset(
+            split=split,
+            decoders={self._image: self._tfds.decode.SkipDecoding()},
+            read_config=self._tfds.ReadConfig(try_autocache=False),
+        ).map(
+            lambda example: {
+                "key": example["image/filename"],
+                "label": tf.cast(example[self._label], tf.int64),
+                "image": example[self._image],
+            }
+        )
+        return examples, ("key",), tf.io.read_file
 
 
 def _short(name):
     """A file name as the folder source has it: `"daisy/1.jpg"`."""
-    if os.path.isabs(name):
-        return b"/".join(name.split(b"/")[-2:])
-    return name
+    return "/".join(name.split("/")[-2:]) if os.path.isabs(name) else name
 
 
 def _builder(tfds, text, data_dir):

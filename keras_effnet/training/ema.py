@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_effnet.errors import InputError
+from keras_effnet.training.networks import synchronise
 
 
 class EMA:
@@ -66,7 +67,7 @@ class EMA:
             return
         updates = self.batches // self.every
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        _synchronise(self._model)
+        synchronise(self._model)
         # A Python float would be compiled in, once for each value.
         self._blend(ops.convert_to_tensor(1 - decay, "float32"))
 
@@ -86,13 +87,13 @@ class EMA:
             InputError: The model has other weights.
         """
         model = self._model if model is None else model
-        _synchronise(model)
+        synchronise(model)
         weights = _averaged(model)
         self._check_shapes([weight.shape for weight in weights], "model")
-        raw = [_copied(weight) for weight in weights]
+        raw = [ops.copy(weight) for weight in weights]
         try:
             for weight, average in zip(weights, self._averages, strict=True):
-                weight.assign(ops.cast(_copied(average), weight.dtype))
+                weight.assign(ops.cast(ops.copy(average), weight.dtype))
             yield model
         finally:
             for weight, value in zip(weights, raw, strict=True):
@@ -141,12 +142,6 @@ def _copied(variable):
     # A copy always: on JAX a training step frees the arrays that it was given,
     # and an array that two variables share with them.
     return np.array(ops.convert_to_numpy(variable))
-
-
-def _synchronise(model):
-    # On JAX `fit` holds the weights itself and gives them back only when asked.
-    if keras.backend.backend() == "jax" and hasattr(model, "_jax_state"):
-        model.jax_state_sync()
 
 
 def _blended(averages, weights, rate):

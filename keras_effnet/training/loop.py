@@ -20,6 +20,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.training import checkpoint
 from keras_effnet.training import networks
+from keras_effnet.training.devices import Devices
 from keras_effnet.training.ema import EMA
 from keras_effnet.training.losses import build_loss
 from keras_effnet.training.losses import class_weights
@@ -61,28 +62,54 @@ class Training:
             holds goes on where its last checkpoint is.
         progress: Whether a bar is shown on standard error.
         say: Called with a line of text for each epoch.
+        devices: What `keras_effnet.training.devices.open_devices` gave; one device
+            when `None`.
 
     Raises:
-        InputError: The folder holds another run, or can't be written to.
+        InputError: The folder holds another run, or can't be written to; a batch
+            can't be divided among the devices.
     """
 
-    def __init__(self, recipe, source, validation, folder, progress=True, say=print):
+    def __init__(
+        self,
+        recipe,
+        source,
+        validation,
+        folder,
+        progress=True,
+        say=print,
+        devices=None,
+    ):
+        self.devices = devices or Devices()
         self.recipe = recipe
         self.source = source
         self.folder = RunFolder(folder, recipe, source, validation)
         self.stages = stages(recipe)
         self.state = State()
-        self._progress = progress
-        self._say = say
+        self._progress = progress and self.devices.chief
+        self._say = say if self.devices.chief else lambda line: None
+        self._phase = self._stage = None
+        self._metrics = None
+        self._saved_at = time.monotonic()
+        self._asked_to_stop = False
+        with self.devices.scope():
+            self._build(validation)
+
+    def _build(self, validation):
+        recipe, source = self.recipe, self.source
         keras.utils.set_random_seed(recipe.seed)
-        self.model, self.preprocessing = networks.training_model(recipe, source)
+        self.model, self.preprocessing = networks.training_model(
+            recipe, source, self.devices.replicas
+        )
         # Once: its pipeline is the same after every epoch.
-        self._validation_batches = self.evaluation_batches(validation)
+        self._validate_on(validation)
         classes = len(source.class_names)
         self._weights = None
         if recipe.class_weights:
             self._weights = dict(enumerate(class_weights(source.labels, classes)))
         sizes = [min(stage.batch_size, source.count) for stage in self.stages]
+        for size in sizes:
+            self._check_divisible(size)
         steps = [source.count // size for size in sizes]
         schedule = build_schedule(recipe, steps, sizes)
         self.optimizer = build_optimizer(recipe, schedule)
@@ -100,10 +127,29 @@ class Training:
         self.ema = (
             EMA(self.model, recipe.ema, recipe.accumulate) if recipe.ema else None
         )
-        self._phase = self._stage = None
-        self._metrics = None
-        self._saved_at = time.monotonic()
-        self._asked_to_stop = False
+
+    def _validate_on(self, validation):
+        replicas = self.devices.replicas
+        if replicas == 1:
+            self._validation_batches = self.evaluation_batches(validation)
+            self._filled = 1
+            return
+        # Every device gets as many images as the others, in the last batch too.
+        size = -(-self.recipe.batch_size // replicas) * replicas
+        self._validation_batches = self.evaluation_batches(
+            validation, size, self.devices.part
+        )
+        self._filled = -(-validation.count // size) * size / validation.count
+
+    def _check_divisible(self, size):
+        replicas, (_, parts) = self.devices.replicas, self.devices.part
+        # Images are mixed in pairs.
+        unit = math.lcm(replicas, 2 * parts if parts > 1 else 1)
+        if size % unit:
+            raise InputError(
+                f"A batch must be a multiple of {unit} on {replicas} devices. "
+                f"Received: {size} images"
+            )
 
     def run(self):
         """Trains to the end.
@@ -111,14 +157,20 @@ class Training:
         Returns:
             The trained `keras.Model` of the evaluation size, with
             probabilities, its preprocessing and its class names; also written
-            to `model.keras`.
+            to `model.keras`. `None` in processes other than the chief.
 
         Raises:
             InputError: The loss or a weight is no finite number any more, or the
                 disk is full; the checkpoints stay.
             Preempted: `stop` was called; the last step is saved.
         """
-        self.folder.begin()
+        with self.devices.scope():
+            self._train()
+        return self._finish()
+
+    def _train(self):
+        if self.devices.chief:
+            self.folder.begin()
         self._resume()
         steps = _Steps(self)
         while self.state.epoch < self.recipe.epochs and not self.state.stopped:
@@ -142,7 +194,6 @@ class Training:
             trained = (self.state.step - first_step) * self._batches.batch_size
             self._end_of_epoch(trained / (time.perf_counter() - started))
             self._stop_if_asked()
-        return self._finish()
 
     def stop(self):
         """Ends the training after the step under way; a signal handler may call it."""
@@ -155,11 +206,13 @@ class Training:
                 f"batches; the same command goes on from there"
             )
 
-    def evaluation_batches(self, source):
+    def evaluation_batches(self, source, batch_size=None, part=None):
         """The images of a source as the model evaluates them.
 
         Args:
             source: A `keras_effnet.data.sources.Source`.
+            batch_size: The recipe's when `None`.
+            part: As for `keras_effnet.data.pipeline.evaluation_batches`.
 
         Returns:
             See `keras_effnet.data.pipeline.evaluation_batches`.
@@ -168,8 +221,9 @@ class Training:
             source,
             networks.eval_size(self.recipe),
             self.preprocessing,
-            self.recipe.batch_size,
+            batch_size or self.recipe.batch_size,
             self.recipe.channels,
+            part,
         )
 
     def _enter(self, epoch):
@@ -181,7 +235,7 @@ class Training:
             return
         if stage != self._stage:
             self._batches = pipeline.TrainingBatches(
-                self.source, recipe, stage, self.preprocessing
+                self.source, recipe, stage, self.preprocessing, self.devices.part
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)
@@ -203,6 +257,7 @@ class Training:
         )
         self._shown.update(self._batches.batch_size)
         every = self.recipe.checkpoint_steps
+        self._asked_to_stop |= self.devices.must_stop(self.state.global_step)
         due = (
             self.state.global_step % every == 0
             if every
@@ -215,6 +270,7 @@ class Training:
 
     def _check_weights(self):
         # The loss is that of the weights before the step.
+        networks.synchronise(self.model)
         for weight in self.model.weights:
             if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
                 raise self._diverged("A weight", weight.path)
@@ -235,6 +291,8 @@ class Training:
             found = self.model.evaluate(
                 self._validation_batches, verbose=0, return_dict=True
             )
+        # Keras divides the losses by what fills up, too.
+        found["loss"] *= self._filled
         state = self.state
         row = {
             "epoch": state.epoch + 1,
@@ -250,7 +308,7 @@ class Training:
         state.step = 0
         if state.best is None or row["val_accuracy"] > state.best[0]:
             state.best = (row["val_accuracy"], state.epoch)
-            if self.recipe.early_stopping:
+            if self.recipe.early_stopping and self.devices.chief:
                 with networks.averaged(self.ema):
                     self.folder.write_best(self.model.get_weights())
         elif self.recipe.early_stopping:
@@ -258,7 +316,8 @@ class Training:
             waited = state.epoch - max(state.best[1], self.recipe.head_epochs)
             state.stopped = waited >= self.recipe.early_stopping
         self.save()
-        self.folder.write_history(state.history)
+        if self.devices.chief:
+            self.folder.write_history(state.history)
         self._say(
             f"epoch {row['epoch']}/{self.recipe.epochs}: loss {row['loss']:.3f}, "
             f"accuracy {row['accuracy']:.1%}, validation {row['val_accuracy']:.1%}, "
@@ -266,6 +325,8 @@ class Training:
         )
 
     def _finish(self):
+        if not self.devices.chief:
+            return None
         if self.recipe.early_stopping and (best := self.folder.read_best()):
             self.model.set_weights(best)
             average = None
@@ -280,6 +341,10 @@ class Training:
 
     def save(self):
         """Writes a checkpoint of this moment."""
+        self._saved_at = time.monotonic()
+        if not self.devices.chief:
+            return
+        networks.synchronise(self.model)
         arrays = {
             "model": self.model.variables,
             "optimizer": self.optimizer.variables,
@@ -287,10 +352,11 @@ class Training:
             "ema": self.ema.state() if self.ema else [],
         }
         checkpoint.save(self.folder.checkpoints, arrays, dataclasses.asdict(self.state))
-        self._saved_at = time.monotonic()
 
     def _resume(self):
         found = checkpoint.load_last(self.folder.checkpoints)
+        step = found[1]["global_step"] if found else 0
+        self.devices.check_equal("checkpoint, in a folder that all see", str(step))
         if found is None:
             return
         arrays, state = found
@@ -301,7 +367,7 @@ class Training:
             self._metrics = arrays["metrics"]
         if self.ema:
             self.ema.restore(arrays["ema"])
-        if self.state.history:
+        if self.state.history and self.devices.chief:
             self.folder.write_history(self.state.history)
         self._say(
             f"Going on after {self.state.epoch} epochs and {self.state.step} batches"

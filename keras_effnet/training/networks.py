@@ -11,6 +11,7 @@ from keras_effnet.models import build_model
 from keras_effnet.preprocessing import at_size
 from keras_effnet.scaling import scaled_spec
 from keras_effnet.specs import get_spec
+from keras_effnet.training.batch_norm import GroupedBatchNormalization
 from keras_effnet.training.stages import drop_connect_rates
 from keras_effnet.weights.blocks import blocks
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
@@ -43,12 +44,13 @@ def evaluation_rule(recipe, rule):
     return rule
 
 
-def training_model(recipe, source):
+def training_model(recipe, source, replicas=1):
     """The network for images of any size, with logits.
 
     Args:
         recipe: A `Recipe`.
         source: A `Source`, for the number of classes.
+        replicas: Devices that a batch is divided among.
 
     Returns:
         `(model, preprocessing)`: a `keras.Model` and the `Preprocessing` of its
@@ -67,6 +69,8 @@ def training_model(recipe, source):
         options["preprocessing"] = located.preprocessing(eval_size(recipe))
     with _policy(recipe.mixed_precision):
         model = _build(recipe, source, None, None, **options)
+        if replicas > 1:
+            model = _with_statistics(model, recipe.synchronized_bn, replicas)
     if not published:
         # The published initialiser is meant for 1000 classes: it starts ten of them
         # at a loss of 7. From zero, every class starts equally likely.
@@ -75,6 +79,26 @@ def training_model(recipe, source):
     if located is not None:
         weights_room.load_file(model, located.path)
     return model, evaluation_rule(recipe, saving.attached(model))
+
+
+def _with_statistics(model, synchronized, replicas):
+    """The model, whose BatchNormalization looks at the whole batch or at replicas."""
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if synchronized != on_tensorflow:
+        return model  # as it comes: JAX sees one batch, TensorFlow's replicas their own
+
+    def copied(layer):
+        if type(layer) is not keras.layers.BatchNormalization:
+            return layer.__class__.from_config(layer.get_config())
+        if on_tensorflow:
+            config = {**layer.get_config(), "synchronized": True}
+            return keras.layers.BatchNormalization.from_config(config)
+        return GroupedBatchNormalization(replicas, **layer.get_config())
+
+    found = keras.models.clone_model(model, clone_function=copied)
+    found.set_weights(model.get_weights())
+    saving.attach(found, saving.attached(model))
+    return found
 
 
 @contextlib.contextmanager
@@ -146,10 +170,32 @@ def set_trainable(model, phase, recipe):
 
 def metrics(classes):
     """Top-1, and top-5 where there are more classes than that."""
-    found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    found = [_Accuracy(name="accuracy")]
     if classes > 5:
-        found.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
+        found.append(_TopKAccuracy(5, name="top5"))
     return found
+
+
+def _of_images(labels):
+    # What fills up a batch has no class.
+    return keras.ops.any(labels > 0, axis=-1)
+
+
+class _Accuracy(keras.metrics.CategoricalAccuracy):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_true, y_pred, _of_images(y_true))
+
+
+class _TopKAccuracy(keras.metrics.TopKCategoricalAccuracy):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_true, y_pred, _of_images(y_true))
+
+
+def synchronise(model):
+    """Makes sure that a model holds its weights, in the middle of `fit`."""
+    # On JAX `fit` holds them itself and gives them back only when asked.
+    if keras.backend.backend() == "jax" and hasattr(model, "_jax_state"):
+        model.jax_state_sync()
 
 
 def averaged(ema):

@@ -93,6 +93,9 @@ class Recipe:
         drop_connect_rate: Pair; `None` for the network's own.
         bn_momentum: `None` for the network's own.
         freeze_bn: Whether BatchNormalization keeps the weights' statistics.
+        synchronized_bn: Whether BatchNormalization takes its statistics from the
+            whole batch, on however many devices that lies, or each device from its
+            own images.
         head_epochs: Epochs at the start in which the classifier alone learns.
         head_learning_rate: In those.
         early_stopping: Epochs without a better validation, or `None`.
@@ -149,6 +152,7 @@ class Recipe:
     drop_connect_rate: tuple[float, float] | None = None
     bn_momentum: float | None = None
     freeze_bn: bool = False
+    synchronized_bn: bool = True
     head_epochs: int = 0
     head_learning_rate: float = 0.001
     early_stopping: int | None = None

@@ -15,7 +15,7 @@ from keras_effnet.training import loop
 _WORST = 24
 
 
-def train(recipe, source, validation, folder, progress=True, say=print):
+def train(recipe, source, validation, folder, progress=True, say=print, devices=None):
     """Trains, evaluates and reports; goes on where the folder's run stopped.
 
     Args:
@@ -27,9 +27,11 @@ def train(recipe, source, validation, folder, progress=True, say=print):
             `model.keras`, `evaluation.json` and `report.html`.
         progress: Whether bars are shown on standard error.
         say: Called with a line of text for each epoch.
+        devices: As for `keras_effnet.training.loop.Training`.
 
     Returns:
-        The `Evaluation` of the trained model on the validation images.
+        The `Evaluation` of the trained model on the validation images; `None` in
+        the processes of a cluster that are not its chief.
 
     Raises:
         InputError: See `keras_effnet.training.loop.Training`.
@@ -37,9 +39,11 @@ def train(recipe, source, validation, folder, progress=True, say=print):
             last step is saved. (In the main thread; elsewhere Python handles no
             signals.)
     """
-    training = loop.Training(recipe, source, validation, folder, progress, say)
-    with _sigterm(training.stop):
+    training = loop.Training(recipe, source, validation, folder, progress, say, devices)
+    with _sigterm(training):
         model = training.run()
+    if model is None:
+        return None
     images = (images for images, _ in training.evaluation_batches(validation))
     evaluation = evaluate(model, images, validation.labels)
     names = source.class_names
@@ -61,11 +65,13 @@ def train(recipe, source, validation, folder, progress=True, say=print):
 
 
 @contextlib.contextmanager
-def _sigterm(stop):
-    if threading.current_thread() is not threading.main_thread():
+def _sigterm(training):
+    # A cluster is stopped by JAX, which tells all of its processes.
+    alone = training.devices.part[1] == 1
+    if not alone or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: stop())
+    before = signal.signal(signal.SIGTERM, lambda number, frame: training.stop())
     try:
         yield
     finally:

@@ -1,0 +1,236 @@
+"""Records that are looked at once, in their order, and then read in any order."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet.data import cached
+from keras_effnet.data import scan
+from keras_effnet.data.indexed import indexed_source
+from keras_effnet.errors import InputError
+
+_CHUNK = 256
+# Of each record in a TFRecord file: its length, that one's checksum, its own.
+_FRAME_BYTES = 8 + 4 + 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Records of one TFRecord file that follow each other.
+
+    Attributes:
+        path: Of the file, as bytes or a string.
+        prefix: Bytes or a string, of the names of records that have none of their own.
+        skip: Records before the first.
+        take: How many, or -1 for all that follow.
+    """
+
+    path: bytes | str
+    prefix: bytes | str
+    skip: int = 0
+    take: int = -1
+
+
+def records(shards, parse):
+    """The records of TFRecord files, one after the other.
+
+    Args:
+        shards: A list of `Shard`.
+        parse: Called in a graph with a record, a scalar string; gives a dict of
+            tensors. An empty `key` is replaced by the shard's prefix and the
+            record's place in the file.
+
+    Returns:
+        A `tf.data.Dataset` of those dicts, with `file`, the place in `shards`, and
+        `offset`, the record's first byte in the file, int64.
+    """
+
+    def of_shard(file, path, prefix, skip, take):
+        return (
+            tf.data.TFRecordDataset(path)
+            .enumerate()
+            .scan(np.int64(0), _with_offset)
+            .skip(skip)
+            .take(take)
+            .map(lambda place, offset, record: (file, prefix, place, offset, record))
+        )
+
+    def parsed(file, prefix, place, offset, record):
+        row = parse(record)
+        name = tf.strings.join([prefix, tf.strings.as_string(place)])
+        key = tf.where(tf.strings.length(row["key"]) > 0, row["key"], name)
+        return {**row, "key": key, "file": file, "offset": offset}
+
+    columns = (
+        np.arange(len(shards)),
+        tf.constant([shard.path for shard in shards], tf.string),
+        tf.constant([shard.prefix for shard in shards], tf.string),
+        np.array([shard.skip for shard in shards], np.int64),
+        np.array([shard.take for shard in shards], np.int64),
+    )
+    return (
+        tf.data.Dataset.from_tensor_slices(columns)
+        .flat_map(of_shard)
+        .map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    )
+
+
+def _with_offset(offset, numbered):
+    place, record = numbered
+    size = tf.cast(tf.strings.length(record), tf.int64)
+    return offset + size + _FRAME_BYTES, (place, offset, record)
+
+
+def read_record(path, offset):
+    """One record, in a graph; its checksums are compared.
+
+    Args:
+        path: Of the TFRecord file, uncompressed; a scalar string tensor.
+        offset: Its first byte, a scalar int64 tensor.
+
+    Returns:
+        A scalar string tensor.
+    """
+    # TFRecordDataset has this argument in its operation alone.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[path],
+        compression_type="",
+        buffer_size=0,  # else each record would drag its neighbours along
+        byte_offsets=[offset],
+    )
+    found = tf.data.experimental.from_variant(variant, tf.TensorSpec((), tf.string))
+    return found.take(1).get_single_element()
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """What one look at all images found, in their order.
+
+    Attributes:
+        columns: A dict of arrays, `(count,)`, int64 or of bytes.
+        verdicts: A `keras_effnet.data.scan.Verdict` each.
+    """
+
+    columns: dict
+    verdicts: list
+
+    @property
+    def keys(self):
+        """Strings."""
+        return [_text(key) for key in self.columns["key"]]
+
+
+def _text(data):
+    return data.decode("utf-8", "surrogateescape")
+
+
+def read_index(examples, name, progress=None, cache=None, stamp=None):
+    """Reads and decodes every image once.
+
+    Args:
+        examples: A `tf.data.Dataset` of dicts of scalars: `image` and `key`,
+            strings, and further strings and int64, all of which are kept but the
+            image.
+        name: Of the data, for messages.
+        progress: As for `open_source`.
+        cache: Path of a JSON file that keeps the index, or `None`.
+        stamp: `cached.stamp` of the records' files: a kept index of another one is
+            out of date; `None` keeps nothing.
+
+    Returns:
+        An `Index`.
+
+    Raises:
+        InputError: A record can't be read, or there is none.
+    """
+    columns = {column: [] for column in examples.element_spec if column != "image"}
+    if stamp and (index := _kept(cached.read(cache), stamp, columns)):
+        return index
+    verdicts = []
+    try:
+        with scan.pool() as threads:
+            for chunk in examples.batch(_CHUNK).prefetch(1).as_numpy_iterator():
+                verdicts += threads.map(scan.inspect, chunk["image"].tolist())
+                for column, found in columns.items():
+                    found.append(chunk[column])
+                if progress:
+                    progress(len(verdicts), None)
+    except tf.errors.OpError as error:
+        raise InputError(
+            "The records can't be read, a file may be damaged or of another kind: "
+            f"{error.message.splitlines()[0]}. Received: {name!r}"
+        ) from error
+    if not verdicts:
+        raise InputError(f"The data holds no images. Received: {name!r}")
+    index = Index({c: np.concatenate(found) for c, found in columns.items()}, verdicts)
+    if stamp:
+        cached.write(cache, {"stamp": stamp, **_plain(index)})
+    return index
+
+
+def _plain(index):
+    return {
+        "columns": {
+            column: [_text(each) if isinstance(each, bytes) else each for each in found]
+            for column, found in ((c, a.tolist()) for c, a in index.columns.items())
+        },
+        "verdicts": [[each.code, each.size, each.reason] for each in index.verdicts],
+    }
+
+
+def _kept(found, stamp, columns):
+    if found.get("stamp") != stamp:
+        return None
+    try:
+        kept = {column: _array(found["columns"][column]) for column in columns}
+        verdicts = [scan.Verdict(*each) for each in found["verdicts"]]
+    except (LookupError, TypeError, AttributeError):
+        return None
+    return Index(kept, verdicts)
+
+
+def _array(values):
+    if isinstance(values[0], int):
+        return np.array(values, np.int64)
+    return np.array([each.encode("utf-8", "surrogateescape") for each in values], "O")
+
+
+def record_source(name, class_names, index, keys, labels, columns, load, on_broken):
+    """A source over what was looked at.
+
+    Args:
+        name: As for `Source`.
+        class_names: As for `Source`.
+        index: An `Index`.
+        keys: As for `Source`, those of the index's images.
+        labels: As for `Source`, those of the index's images.
+        columns: Names of the index's columns that `load` needs.
+        load: Called in a graph with a scalar tensor of each; gives the encoded
+            image.
+        on_broken: As for `open_source`.
+
+    Returns:
+        A `Source`, whose order is a full permutation.
+    """
+    all_keys = np.array(keys, object)
+    good = scan.sound(all_keys, index.verdicts, on_broken)
+    sizes = np.array([verdict.size for verdict in index.verdicts], np.int64)
+    codes = np.array([verdict.code for verdict in index.verdicts])
+    convert = codes[good] == scan.CONVERT
+
+    def load_upright(row):
+        *row, flag = row
+        data = load(*row)
+        return scan.convert_where(flag, data) if convert.any() else data
+
+    return indexed_source(
+        name=name,
+        class_names=class_names,
+        keys=all_keys[good],
+        labels=np.asarray(labels)[good],
+        sizes=sizes[good],
+        tensors=(*(index.columns[column][good] for column in columns), convert),
+        load=load_upright,
+        broken=all_keys[~good],
+    )

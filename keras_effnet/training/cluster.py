@@ -1,0 +1,167 @@
+"""Several processes, on one machine or many, that train one network.
+
+They are processes of JAX: each reads its part of every batch, and XLA adds up the
+gradients. Process 0 is the chief, which alone writes.
+"""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import Preempted
+from keras_effnet.errors import WorkerLost
+from keras_effnet.training.devices import Parallel
+from keras_effnet.training.devices import hide_accelerators_from_tensorflow
+
+# Seconds: until all processes must be there, and until a silent one is given up.
+START = 300
+HEARTBEAT = 60
+# The others wait while the chief evaluates.
+_END = 24 * 3600
+AUTO = "auto"
+
+_EPITAPH = (
+    "keras-effnet: error: another process of the cluster died or can't be reached; "
+    "the same command goes on from the last checkpoint"
+)
+_WATCHER = """
+import signal, sys
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+print("ready", flush=True)
+if not sys.stdin.read():
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
+
+
+class Cluster(Parallel):
+    """All devices of all processes that have joined."""
+
+    def __init__(self):
+        import jax
+
+        super().__init__(jax.devices())
+        self.part = (jax.process_index(), jax.process_count())
+
+    def must_stop(self, step):
+        # JAX takes SIGTERM, to whichever process, and finds a step for all.
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.reached_preemption_sync_point(step)
+
+    def check_equal(self, what, text):
+        from jax.experimental import multihost_utils
+
+        digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+        found = multihost_utils.process_allgather(digest).reshape(-1, digest.size)
+        other = np.flatnonzero((found != found[0]).any(axis=1))
+        if len(other):
+            raise InputError(
+                f"All processes of a cluster must have the same {what}. Received: "
+                f"another one in process {', '.join(map(str, other))} than in 0"
+            )
+
+
+@contextlib.contextmanager
+def joined(address, processes=None, number=None):
+    """Joins a cluster, and leaves it when the block has ended well.
+
+    If the block ends with an exception, the process must end too, without waiting
+    for the others (`os._exit`): they learn of it and end in their turn.
+
+    Args:
+        address: `"HOST:PORT"` of the chief, as all can reach it; or `"auto"`, which
+            finds it and the numbers in what Slurm, Open MPI or a TPU pod tells.
+        processes: How many there are.
+        number: Of this one, from 0, the chief.
+
+    Yields:
+        A `Cluster`.
+
+    Raises:
+        InputError: The arguments make no cluster.
+        WorkerLost: Another process is gone.
+    """
+    _check(address, processes, number)
+    import jax
+
+    hide_accelerators_from_tensorflow()
+    with _watched():
+        try:
+            jax.distributed.initialize(
+                None if address == AUTO else address,
+                processes,
+                number,
+                initialization_timeout=START,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=_END,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"The cluster doesn't come about: {str(error).splitlines()[0]} "
+                f"Received: {address!r}"
+            ) from error
+        try:
+            yield Cluster()
+        except Preempted:
+            # All have stopped, and the chief has written.
+            jax.distributed.shutdown()
+            raise
+        except (ValueError, jax.errors.JaxRuntimeError) as error:
+            if isinstance(error, InputError) or not _is_loss_of_a_peer(error):
+                raise
+            raise WorkerLost(
+                "another process of the cluster died; the same command goes on from "
+                "the last checkpoint"
+            ) from error
+        jax.distributed.shutdown()
+
+
+def _check(address, processes, number):
+    if address == AUTO:
+        if processes is not None or number is not None:
+            raise InputError(
+                "A cluster that is found by itself takes no numbers. Received: "
+                f"processes={processes}, process_id={number}"
+            )
+        return
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 2**16):
+        raise InputError(
+            "`cluster` is HOST:PORT of the first process, or 'auto'. "
+            f"Received: {address!r}"
+        )
+    if processes is None or number is None:
+        raise InputError(
+            "A cluster needs the number of processes and that of this one. Received: "
+            f"processes={processes}, process_id={number}"
+        )
+    if processes < 1 or not 0 <= number < processes:
+        raise InputError(
+            "`process_id` must be 0 to `processes` - 1. Received: "
+            f"processes={processes}, process_id={number}"
+        )
+
+
+def _is_loss_of_a_peer(error):
+    text = str(error)
+    # Of Gloo, NCCL and JAX's coordination service.
+    signs = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat")
+    return any(sign in text for sign in signs)
+
+
+@contextlib.contextmanager
+def _watched():
+    """Says what has happened if JAX ends this process without a word of Python."""
+    command = [sys.executable, "-c", _WATCHER, _EPITAPH]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as watcher:
+        watcher.stdout.readline()
+        try:
+            yield
+        finally:
+            watcher.communicate(b"done")

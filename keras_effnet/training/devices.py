@@ -1,0 +1,161 @@
+"""The devices of one machine that a training runs on."""
+
+import contextlib
+
+import keras
+
+from keras_effnet.errors import InputError
+
+
+class Devices:
+    """One device, and what a training asks of however many there are.
+
+    Attributes:
+        part: `(number, parts)`: which part of each batch this process reads, from 0,
+            and how many processes there are.
+        replicas: Devices of all processes; a batch is divided evenly among them.
+    """
+
+    part = (0, 1)
+    replicas = 1
+
+    @property
+    def chief(self):
+        """Whether this is the process that writes and speaks."""
+        return self.part[0] == 0
+
+    def scope(self):
+        """A context for everything that touches the network in training."""
+        return contextlib.nullcontext()
+
+    def must_stop(self, step):
+        """Whether all processes have agreed to stop after a step.
+
+        Args:
+            step: Number of the step; every process asks after every step.
+        """
+        return False
+
+    def check_equal(self, what, text):
+        """Refuses processes that differ.
+
+        Args:
+            what: What is compared, for the message.
+            text: This process's.
+
+        Raises:
+            InputError: Another process has another one.
+        """
+
+
+class Mirrored(Devices):
+    """Devices of one machine, by `tf.distribute.MirroredStrategy`.
+
+    Args:
+        names: Of the devices, `"GPU:0"`.
+    """
+
+    def __init__(self, names):
+        import tensorflow as tf
+
+        self._strategy = tf.distribute.MirroredStrategy(names)
+        self.replicas = self._strategy.num_replicas_in_sync
+
+    def scope(self):
+        return self._strategy.scope()
+
+
+class Parallel(Devices):
+    """Devices of one machine, by `keras.distribution.DataParallel` on JAX."""
+
+    def __init__(self, devices):
+        self._distribution = keras.distribution.DataParallel(
+            devices=devices, auto_shard_dataset=False
+        )
+        self.replicas = len(devices)
+
+    def scope(self):
+        return self._distribution.scope()
+
+
+def open_devices(count=None):
+    """The devices of this machine, before anything was computed on them.
+
+    Args:
+        count: How many; `None` for every GPU or TPU core, or one processor where
+            there are none. A processor can be divided into several, to try it.
+
+    Returns:
+        A `Devices`.
+
+    Raises:
+        InputError: There are not so many, or the backend can use only one.
+    """
+    if count is not None and count < 1:
+        raise InputError(f"`devices` must be at least 1. Received: {count}")
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return _of_tensorflow(count)
+    if backend == "jax":
+        return _of_jax(count)
+    if count and count > 1:
+        raise InputError(
+            "Several devices need the backend tensorflow or jax, set by KERAS_BACKEND. "
+            f"Received: devices={count} with {backend!r}"
+        )
+    return Devices()
+
+
+def _of_tensorflow(count):
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU") if _has_gpu(tf) else []
+    names = [gpu.name for gpu in gpus] if gpus else _processors(tf, count or 1)
+    names = names[: _checked(count, len(names))]
+    return Mirrored(names) if len(names) > 1 else Devices()
+
+
+def _has_gpu(tf):
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _processors(tf, count):
+    if count > 1:
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        processor = tf.config.list_physical_devices("CPU")[0]
+        try:
+            tf.config.set_logical_device_configuration(processor, parts)
+        except RuntimeError as error:
+            raise InputError(
+                "The devices must be chosen before TensorFlow has computed anything. "
+                f"Received: devices={count}"
+            ) from error
+    return [f"CPU:{number}" for number in range(count)]
+
+
+def hide_accelerators_from_tensorflow():
+    """Leaves them to JAX: TensorFlow, which only reads the images, would take all
+    of their memory."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+
+
+def _of_jax(count):
+    import jax
+
+    hide_accelerators_from_tensorflow()
+    if count and count > 1:
+        # Has no effect where there is an accelerator.
+        jax.config.update("jax_num_cpu_devices", count)
+    devices = jax.local_devices()
+    if count is None and devices[0].platform == "cpu":
+        count = 1
+    devices = devices[: _checked(count, len(devices))]
+    return Parallel(devices) if len(devices) > 1 else Devices()
+
+
+def _checked(count, found):
+    if count and count > found:
+        raise InputError(f"The machine has {found} devices. Received: devices={count}")
+    return count or found
