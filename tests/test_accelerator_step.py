@@ -32,9 +32,10 @@ def case(script):
 class FakeChild:
     """Images per second as the test has them; remembers what was asked."""
 
-    def __init__(self, side, case, script, asked, rates, fits=1000, fails=()):
-        self._script, self._asked, self._rates = script, asked, rates[side]
+    def __init__(self, side, case, script, asked, fits=1000, fails=(), on=None):
+        self._script, self._asked, self._rates = script, asked, RATES[side]
         self._side, self._case, self._fits, self._fails = side, case, fits, fails
+        self._device = (on or {}).get(side, "gpu: Fake")
         self._round = dict.fromkeys(self._rates, 0)
         self.stopped = False
 
@@ -48,7 +49,7 @@ class FakeChild:
 
     def prepare(self):
         return {
-            "device": "gpu: Fake",
+            "device": self._device,
             "versions": {"fake": "1"},
             "warm_up_seconds": dict.fromkeys(self._rates, 1.0),
             "matrix_tflops": 100.0,
@@ -79,7 +80,7 @@ def compared(script, case):
         asked, children, lines = [], [], []
 
         def start(side, case):
-            children.append(FakeChild(side, case, script, asked, RATES, **options))
+            children.append(FakeChild(side, case, script, asked, **options))
             return children[-1]
 
         result = script.compare(case, start, say=lines.append)
@@ -164,6 +165,12 @@ def test_a_side_that_fails_leaves_the_other(compared, name):
     assert result["sides"]["keras_effnet"]["median_images_per_second"]["loop"] == 110
     assert result["rate_of_timm"] is None
     assert lines == ["EfficientNetB0, timm: no answer"]
+
+
+def test_a_cpu_is_not_held_against_a_gpu(compared):
+    result, *_ = compared(on={"timm": "cpu"})
+    assert "error" not in result["sides"]["timm"]
+    assert result["rate_of_timm"] is None
 
 
 def test_the_file_feeds_the_table(script, compared, tmp_path, monkeypatch, capsys):

@@ -551,8 +551,9 @@ def _of_rates(case, rates, matrix_tflops):
 def _described(case, sides):
     """`rate_of_timm` is there where both were measured on the same kind of device."""
     measured = [side for side in sides.values() if "error" not in side]
+    kinds = {side["device"].partition(":")[0] for side in measured}
     ratio = None
-    if len(measured) == len(SIDES) and len({side["device"] for side in measured}) == 1:
+    if len(measured) == len(SIDES) and len(kinds) == 1:
         ours, theirs = (sides[name]["median_images_per_second"] for name in SIDES)
         ratio = {variant: ours[variant] / theirs[variant] for variant in theirs}
     return {

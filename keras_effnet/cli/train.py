@@ -70,8 +70,9 @@ def run(args):
     if args.cluster:
         _choose_jax(args.cluster)
     import_keras()
+    recipe = _recipe.chosen(args)
     with _devices(args) as devices:
-        _train(args, devices)
+        _train(args, recipe, devices)
 
 
 def _choose_jax(cluster):
@@ -112,12 +113,11 @@ def _devices(args):
     yield open_devices(args.devices)
 
 
-def _train(args, devices):
+def _train(args, recipe, devices):
     from keras_effnet.data import cached
     from keras_effnet.data.split import train_and_validation
     from keras_effnet.training.running import train
 
-    recipe = _recipe.chosen(args)
     show = devices.chief and not args.no_progress
     with _checking(shown=show) as checked:
         source, validation = train_and_validation(

@@ -5,6 +5,7 @@ import contextlib
 import keras
 
 from keras_effnet.errors import InputError
+from keras_effnet.quiet import native_stderr_held_back
 
 
 class Devices:
@@ -136,9 +137,10 @@ def _processors(tf, count):
 def hide_accelerators_from_tensorflow():
     """Leaves them to JAX: TensorFlow, which only reads the images, would take all
     of their memory."""
-    import tensorflow as tf
+    with native_stderr_held_back():
+        import tensorflow as tf
 
-    tf.config.set_visible_devices([], "GPU")
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _of_jax(count):

@@ -89,7 +89,7 @@ class Training:
         self._progress = progress and self.devices.chief
         self._say = say if self.devices.chief else lambda line: None
         self._phase = self._stage = None
-        self._metrics = None
+        self._metrics = self._logs = None
         self._saved_at = time.monotonic()
         self._asked_to_stop = False
         with self.devices.scope():
@@ -119,7 +119,8 @@ class Training:
             self.optimizer,
             loss=build_loss(recipe, from_logits=True),
             metrics=networks.metrics(classes),
-            jit_compile=recipe.jit_compile,
+            # JAX without it runs operation by operation.
+            jit_compile=recipe.jit_compile or keras.backend.backend() == "jax",
         )
         # Keras has wrapped it for float16.
         self.optimizer = self.model.optimizer
@@ -186,10 +187,11 @@ class Training:
                         initial_epoch=epoch,
                         epochs=epoch + 1,
                         class_weight=self._weights,
-                        callbacks=[steps],
+                        callbacks=steps,
                         shuffle=False,  # the batches are
                         verbose=0,
                     )
+                    self._look_at_last_step()
             self.restore_metrics()
             trained = (self.state.step - first_step) * self._batches.batch_size
             self._end_of_epoch(trained / (time.perf_counter() - started))
@@ -239,23 +241,20 @@ class Training:
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)
-        # Rates, and what learns, are constants of the traced step.
-        self.model.make_train_function(force=True)
+        # Rates, and what learns, are constants of the traced step: `fit` makes it anew.
+        self.model.train_function = None
         self._phase, self._stage = phase, stage
 
     def after_step(self, logs):
-        """Called after each batch with the running means of the epoch."""
+        """Called after each batch with the running means of the epoch, which the
+        device may still be at work on."""
+        # A step late: to read a number of the one just begun is to wait for it.
+        self._look_at_last_step()
+        self._logs = logs
         self.state.step += 1
         self.state.global_step += 1
         if self.ema:
             self.ema.update()
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise self._diverged("The loss", f"loss={loss}")
-        self._shown.set_postfix_str(
-            f"loss {loss:.3f}, accuracy {float(logs['accuracy']):.1%}", refresh=False
-        )
-        self._shown.update(self._batches.batch_size)
         every = self.recipe.checkpoint_steps
         self._asked_to_stop |= self.devices.must_stop(self.state.global_step)
         due = (
@@ -264,9 +263,22 @@ class Training:
             else time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
         )
         if due or self._asked_to_stop:
+            self._look_at_last_step()
             self._check_weights()
             self.save()
         self._stop_if_asked()
+
+    def _look_at_last_step(self):
+        logs, self._logs = self._logs, None
+        if logs is None:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise self._diverged("The loss", f"loss={loss}")
+        self._shown.set_postfix_str(
+            f"loss {loss:.3f}, accuracy {float(logs['accuracy']):.1%}", refresh=False
+        )
+        self._shown.update(self._batches.batch_size)
 
     def _check_weights(self):
         # The loss is that of the weights before the step.
@@ -399,9 +411,11 @@ class Training:
         )
 
 
-class _Steps(keras.callbacks.Callback):
+class _Steps(keras.callbacks.CallbackList):
+    # A list, not a callback of one: Keras' own reads all numbers of a step, and so
+    # waits for it, before it calls anyone.
     def __init__(self, training):
-        super().__init__()
+        super().__init__(add_history=True, model=training.model)
         self._training = training
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -102,7 +102,7 @@ class Recipe:
         validation: The share of images that is held out where the data has no
             validation split of its own.
         mixed_precision: A Keras dtype policy, or `None`.
-        jit_compile: Whether XLA compiles the step.
+        jit_compile: Whether XLA compiles the step; on JAX it always does.
         seed: Of everything random.
         checkpoint_minutes: Between checkpoints.
         checkpoint_steps: Between checkpoints, instead, or `None`.
