@@ -84,6 +84,7 @@ class Training:
         self.recipe = recipe
         self.source = source
         self.folder = RunFolder(folder, recipe, source, validation)
+        self.devices.check_equal("recipe and data", self.folder.identity)
         self.stages = stages(recipe)
         self.state = State()
         self._progress = progress and self.devices.chief
@@ -360,7 +361,8 @@ class Training:
         arrays = {
             "model": self.model.variables,
             "optimizer": self.optimizer.variables,
-            "metrics": self.model.metrics_variables,
+            # After an epoch they are those of the evaluation.
+            "metrics": self.model.metrics_variables if self.state.step else [],
             "ema": self.ema.state() if self.ema else [],
         }
         checkpoint.save(self.folder.checkpoints, arrays, dataclasses.asdict(self.state))

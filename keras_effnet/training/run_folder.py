@@ -33,6 +33,7 @@ class RunFolder:
     Attributes:
         path: Of the folder.
         checkpoints: The folder of the checkpoints.
+        identity: A string that tells runs apart, of the recipe and the data.
 
     Raises:
         InputError: Another recipe or other data were trained there.
@@ -43,6 +44,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._recipe = as_json(recipe)
         self._data = _described(source, validation)
+        self.identity = json.dumps([self._recipe, self._data], sort_keys=True)
         self._check("recipe.json", self._recipe, "recipe")
         self._check("data.json", self._data, "data")
 
