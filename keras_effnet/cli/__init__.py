@@ -21,6 +21,7 @@ COMMANDS = (
     "weights",
     "preview",
     "train",
+    "data_service",
     "evaluate",
     "predict",
     "export",
@@ -42,7 +43,7 @@ def build_parser():
         module = importlib.import_module(f"keras_effnet.cli.{name}")
         summary = module.__doc__.split("\n")[0]
         subparser = subparsers.add_parser(
-            name,
+            name.replace("_", "-"),
             help=summary,
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,

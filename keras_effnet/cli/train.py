@@ -62,6 +62,12 @@ def add_arguments(parser):
         "--process-id", type=int, metavar="I", help="of this one, from 0, the chief"
     )
     parser.add_argument(
+        "--data-service",
+        metavar="HOST:PORT",
+        help="of a dispatcher (keras-effnet data-service), whose workers read and "
+        "augment the images",
+    )
+    parser.add_argument(
         "--no-progress", action="store_true", help="no bars, a line for each epoch"
     )
 
@@ -143,6 +149,7 @@ def _train(args, recipe, devices):
         progress=show,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         devices=devices,
+        service=args.data_service,
     )
     if result is None:
         return

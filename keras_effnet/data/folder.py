@@ -55,22 +55,18 @@ class FolderData:
         verdicts = scan.scan(paths, progress, cache)
         good = scan.sound(paths, verdicts, on_broken)
         kept = np.flatnonzero(good)
-        convert = np.array([verdicts[i].code == scan.CONVERT for i in kept])
-
-        def load(row):
-            path, flag = row
-            data = tf.io.read_file(path)
-            return scan.convert_where(flag, data) if convert.any() else data
-
+        # A worker of the data service has a working directory of its own.
+        files = [os.fsencode(paths[i].absolute()) for i in kept]
         return indexed_source(
             name=str(root),
             class_names=class_names,
             keys=[keys[i] for i in kept],
             labels=np.array(labels)[kept],
             sizes=[verdicts[i].size for i in kept],
-            tensors=(np.array([os.fsencode(paths[i]) for i in kept]), convert),
-            load=load,
+            tensors=(np.array(files),),
+            load=lambda row: tf.io.read_file(row[0]),
             broken=[str(path) for path, ok in zip(paths, good, strict=True) if not ok],
+            convert=[verdicts[i].code == scan.CONVERT for i in kept],
         )
 
 

@@ -5,11 +5,15 @@ place in the epoch alone, so a training that goes on in the middle of an epoch
 sees what it would have seen.
 """
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import augment
+from keras_effnet.data import indexed
 from keras_effnet.data import mix
+from keras_effnet.data import service as data_service
 
 _PREFETCH = 4
 
@@ -31,9 +35,21 @@ class TrainingBatches:
             left out, others in every epoch.
         batch_size: That of the stage, or all images if they are fewer; of all
             parts together.
+
+    Raises:
+        InputError: `service` is no address, or other machines can't decode the images.
     """
 
-    def __init__(self, source, recipe, stage, preprocessing, part=(0, 1)):
+    def __init__(
+        self,
+        source,
+        recipe,
+        stage,
+        preprocessing,
+        part=(0, 1),
+        service=None,
+        say=warnings.warn,
+    ):
         self._source = source
         self._recipe = recipe
         self._stage = stage
@@ -43,6 +59,10 @@ class TrainingBatches:
         number, parts = part
         self._part_size = self.batch_size // parts
         self._first_row = number * self._part_size
+        self._service = None
+        if service is not None:
+            data_service.check_source(source)
+            self._service = data_service.DataService(service, say)
 
         # Traced once: every epoch's pipeline calls it.
         @tf.function(autograph=False)
@@ -63,45 +83,81 @@ class TrainingBatches:
             `(batch, size, size, channels)`, 0-255, and `(batch, classes)`,
             one-hot or mixed; of the part of the batch.
         """
-        seed = self._recipe.seed
+
+        def drawn(first, last):
+            return self._drawn(number, first, last)
+
+        if self._service:
+            batches = self._service.batches(drawn, first_step, self.steps_per_epoch)
+        else:
+            batches = drawn(first_step, self.steps_per_epoch)
         options = tf.data.Options()
         options.deterministic = True
-        places = self._places(first_step)
-        examples = self._source.dataset(_order_seed(seed, number), places)
-        batches = (
-            tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(places), examples)
+        return (
+            batches.map(self._mixed(number), num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(_PREFETCH)
+            .with_options(options)
+        )
+
+    def _drawn(self, epoch, first_step, last_step):
+        """The steps before `last_step`, each as `(step, images, labels)`: int64, uint8
+        `(batch, size, size, channels)` and int64 `(batch,)`."""
+        seed = self._recipe.seed
+        # A row for each step: what a data service hands out is never part of a batch.
+        steps = np.arange(first_step, last_step)[:, None]
+        places = steps * self.batch_size + self._first_row + np.arange(self._part_size)
+        chosen = indexed.order(self._source.count, _order_seed(seed, epoch), places)
+        columns = (
+            places,
+            indexed.rows(self._source, chosen),
+            self._source.labels[chosen],
+        )
+        options = tf.data.Options()
+        options.deterministic = True
+        return (
+            tf.data.Dataset.from_tensor_slices(columns)
+            .unbatch()
             .map(
-                lambda place, example: (
+                lambda place, row, label: (
+                    place,
                     self._training_image(
-                        example["image"],
-                        tf.stack([_image_seed(seed, number), place]),
+                        indexed.image(self._source, row),
+                        tf.stack([_image_seed(seed, epoch), place]),
                     ),
-                    tf.one_hot(example["label"], self._classes),
+                    label,
                 ),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
             .batch(self._part_size, drop_remainder=True)
-        )
-        if self._stage.mixup_alpha or self._stage.cutmix_alpha:
-            batches = batches.enumerate(first_step).map(
-                lambda step, batch: mix.mix(
-                    *batch,
-                    seed=tf.stack([_image_seed(seed, number) + 1, step]),
-                    mixup_alpha=self._stage.mixup_alpha,
-                    cutmix_alpha=self._stage.cutmix_alpha,
-                    rows=(self._first_row, self.batch_size),
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
+            .map(
+                lambda places, images, labels: (
+                    places[0] // self.batch_size,
+                    images,
+                    labels,
+                )
             )
-        else:
-            batches = batches.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE)
-        return batches.prefetch(_PREFETCH).with_options(options)
+            .with_options(options)
+        )
 
-    def _places(self, first_step):
-        """The places in the epoch's order that this part of the batches takes."""
-        steps = np.arange(first_step, self.steps_per_epoch)
-        rows = self._first_row + np.arange(self._part_size)
-        return (steps[:, None] * self.batch_size + rows).ravel()
+    def _mixed(self, epoch):
+        """What makes the batch of the training of a batch as drawn, in a graph."""
+        stage = self._stage
+        mixes = stage.mixup_alpha or stage.cutmix_alpha
+
+        def mixed(step, images, labels):
+            labels = tf.one_hot(labels, self._classes)
+            if not mixes:
+                return _as_float(images, labels)
+            return mix.mix(
+                images,
+                labels,
+                seed=tf.stack([_image_seed(self._recipe.seed, epoch) + 1, step]),
+                mixup_alpha=stage.mixup_alpha,
+                cutmix_alpha=stage.cutmix_alpha,
+                rows=(self._first_row, self.batch_size),
+            )
+
+        return mixed
 
 
 def _order_seed(seed, epoch):

@@ -93,7 +93,8 @@ class RecordData:
         files = self._files[split]
         name = f"{self.path}:{split}" if split else str(self.path)
         cache = cached.file_of(cache, f"{pathlib.Path(self.path).absolute()}:{split}")
-        paths = [os.fsencode(file) for file in files]
+        # A worker of the data service has a working directory of its own.
+        paths = [os.fsencode(file.absolute()) for file in files]
         shards = [
             record_index.Shard(path, os.path.basename(path) + b":") for path in paths
         ]

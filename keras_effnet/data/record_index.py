@@ -217,20 +217,14 @@ def record_source(name, class_names, index, keys, labels, columns, load, on_brok
     good = scan.sound(all_keys, index.verdicts, on_broken)
     sizes = np.array([verdict.size for verdict in index.verdicts], np.int64)
     codes = np.array([verdict.code for verdict in index.verdicts])
-    convert = codes[good] == scan.CONVERT
-
-    def load_upright(row):
-        *row, flag = row
-        data = load(*row)
-        return scan.convert_where(flag, data) if convert.any() else data
-
     return indexed_source(
         name=name,
         class_names=class_names,
         keys=all_keys[good],
         labels=np.asarray(labels)[good],
         sizes=sizes[good],
-        tensors=(*(index.columns[column][good] for column in columns), convert),
-        load=load_upright,
+        tensors=tuple(index.columns[column][good] for column in columns),
+        load=lambda row: load(*row),
         broken=all_keys[~good],
+        convert=codes[good] == scan.CONVERT,
     )

@@ -30,8 +30,9 @@ class Source:
         labels: int64 array, `(count,)`, in the order of `dataset()`.
         sizes: int64 array, `(count,)`, bytes of each image.
         broken: Names of the images that were left out, a tuple.
-        positions: int64 array, `(count,)`: which images of the storage these are.
-        read: Called with the source and the arguments of `dataset`.
+        tensors: Arrays, `(count, ...)`: what `load` needs of each image.
+        load: Called in a graph with a tuple of one row of each; gives the image.
+        convert: Bool array, `(count,)`: which images only Pillow decodes.
     """
 
     name: str
@@ -40,8 +41,9 @@ class Source:
     labels: np.ndarray = dataclasses.field(repr=False)
     sizes: np.ndarray = dataclasses.field(repr=False)
     broken: tuple[str, ...] = dataclasses.field(repr=False)
-    positions: np.ndarray = dataclasses.field(repr=False)
-    read: Callable = dataclasses.field(repr=False)
+    tensors: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
+    load: Callable = dataclasses.field(repr=False)
+    convert: np.ndarray = dataclasses.field(repr=False)
 
     @property
     def count(self):
@@ -79,7 +81,10 @@ class Source:
             `(height, width, channels)`; `label`, an int64 scalar; `key`, a scalar
             string.
         """
-        return self.read(self, order_seed, places)
+        # Imports TensorFlow.
+        from keras_effnet.data import indexed
+
+        return indexed.examples(self, indexed.order(self.count, order_seed, places))
 
     def subset(self, name, mask):
         """Some of the images.
@@ -97,7 +102,8 @@ class Source:
             keys=self.keys[mask],
             labels=self.labels[mask],
             sizes=self.sizes[mask],
-            positions=self.positions[mask],
+            tensors=tuple(tensor[mask] for tensor in self.tensors),
+            convert=self.convert[mask],
         )
 
 

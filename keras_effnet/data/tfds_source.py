@@ -138,7 +138,7 @@ class TfdsData:
         split = self._builder.info.splits[split]
         shards = [
             record_index.Shard(
-                path=os.fspath(file.filename),
+                path=_absolute(os.fspath(file.filename)),
                 prefix=f"{file.basename()}__",  # as in TFDS' own `tfds_id`
                 skip=file.skip,
                 take=-1 if file.takes_all else file.take,
@@ -185,6 +185,11 @@ class TfdsData:
             }
         )
         return examples, ("key",), tf.io.read_file
+
+
+def _absolute(path):
+    # A worker of the data service has a working directory of its own.
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _short(name):

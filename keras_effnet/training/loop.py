@@ -16,6 +16,7 @@ import numpy as np
 import tqdm
 
 from keras_effnet.data import pipeline
+from keras_effnet.data import service as data_service
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.training import checkpoint
@@ -64,10 +65,13 @@ class Training:
         say: Called with a line of text for each epoch.
         devices: What `keras_effnet.training.devices.open_devices` gave; one device
             when `None`.
+        service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers read
+            and augment the images; this process when `None`.
 
     Raises:
         InputError: The folder holds another run, or can't be written to; a batch
-            can't be divided among the devices.
+            can't be divided among the devices; the service can't be reached, or
+            can't read the images.
     """
 
     def __init__(
@@ -79,7 +83,12 @@ class Training:
         progress=True,
         say=print,
         devices=None,
+        service=None,
     ):
+        if service is not None:
+            data_service.check(service)
+            data_service.check_source(source)
+        self._service = service
         self.devices = devices or Devices()
         self.recipe = recipe
         self.source = source
@@ -238,7 +247,13 @@ class Training:
             return
         if stage != self._stage:
             self._batches = pipeline.TrainingBatches(
-                self.source, recipe, stage, self.preprocessing, self.devices.part
+                self.source,
+                recipe,
+                stage,
+                self.preprocessing,
+                self.devices.part,
+                self._service,
+                self._say,
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)

@@ -62,8 +62,9 @@ class Recipe:
             the same work.
         optimizer: `"rmsprop"`, `"sgd"`, `"adam"` or `"adamw"`.
         learning_rate: Of a batch of `learning_rate_batch` images.
-        learning_rate_batch: The peak grows linearly with the batch above this;
-            `None` takes `learning_rate` as it is.
+        learning_rate_batch: The batch that `learning_rate` is meant for; with
+            another one the peak grows linearly, or, of Adam and AdamW, with the
+            square root. `None` takes `learning_rate` as it is.
         schedule: `"exponential"`, `"cosine"` or `"constant"`.
         warmup_epochs: Linear from 0.
         decay_rate: Of the exponential schedule, a staircase.

@@ -15,7 +15,16 @@ from keras_effnet.training import loop
 _WORST = 24
 
 
-def train(recipe, source, validation, folder, progress=True, say=print, devices=None):
+def train(
+    recipe,
+    source,
+    validation,
+    folder,
+    progress=True,
+    say=print,
+    devices=None,
+    service=None,
+):
     """Trains, evaluates and reports; goes on where the folder's run stopped.
 
     Args:
@@ -28,6 +37,7 @@ def train(recipe, source, validation, folder, progress=True, say=print, devices=
         progress: Whether bars are shown on standard error.
         say: Called with a line of text for each epoch.
         devices: As for `keras_effnet.training.loop.Training`.
+        service: As for `keras_effnet.training.loop.Training`.
 
     Returns:
         The `Evaluation` of the trained model on the validation images; `None` in
@@ -39,7 +49,9 @@ def train(recipe, source, validation, folder, progress=True, say=print, devices=
             last step is saved. (In the main thread; elsewhere Python handles no
             signals.)
     """
-    training = loop.Training(recipe, source, validation, folder, progress, say, devices)
+    training = loop.Training(
+        recipe, source, validation, folder, progress, say, devices, service
+    )
     with _sigterm(training):
         model = training.run()
     if model is None:

@@ -150,7 +150,10 @@ def build_schedule(recipe, steps_per_epoch, batch_sizes=None):
     """The schedule of a recipe.
 
     The peak of a stage is `learning_rate * batch / learning_rate_batch`, where
-    the batch is that of an update: `batch_size * accumulate`.
+    the batch is that of an update: `batch_size * accumulate`. With Adam and AdamW
+    it grows with the square root of that (Malladi et al., "On the SDEs and Scaling
+    Rules for Adaptive Gradient Algorithms", NeurIPS 2022). The warm-up is counted
+    in epochs: it takes as many images, whatever the batch.
 
     Args:
         recipe: A `Recipe`.
@@ -169,6 +172,8 @@ def build_schedule(recipe, steps_per_epoch, batch_sizes=None):
         size * recipe.accumulate / (recipe.learning_rate_batch or 1)
         for size in batch_sizes
     ]
+    if recipe.optimizer in ("adam", "adamw"):
+        scales = [scale**0.5 for scale in scales]
     if recipe.learning_rate_batch is None:
         scales = [1.0] * len(plan)
     return EpochSchedule(

@@ -33,6 +33,7 @@ def recipe(model="EfficientNetLite0", images=None):
         batch_size=64,
         optimizer="adam",
         learning_rate=0.003,
+        learning_rate_batch=64,
         schedule="cosine",
         warmup_epochs=2.0,
         momentum=0.9,

@@ -74,6 +74,7 @@ def recipe(model="EfficientNetLite0", images=None):
         batch_size=_BATCH_SIZE[row],
         optimizer="adamw",
         learning_rate=_LEARNING_RATE[row],
+        learning_rate_batch=_BATCH_SIZE[row],
         schedule="cosine",
         warmup_epochs=1.0,
         momentum=0.9,

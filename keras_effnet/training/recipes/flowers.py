@@ -34,6 +34,7 @@ def recipe(model="EfficientNetLite0", images=None):
         batch_size=32,
         optimizer="adamw",
         learning_rate=3e-4,
+        learning_rate_batch=32,
         schedule="cosine",
         warmup_epochs=0.5,
         momentum=0.9,

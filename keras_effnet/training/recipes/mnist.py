@@ -33,6 +33,7 @@ def recipe(model="EfficientNetLite0", images=None):
         batch_size=50,
         optimizer="sgd",
         learning_rate=0.01,
+        learning_rate_batch=50,
         momentum=0.8,
         schedule="constant",
         augmentation="crop",
