@@ -9,11 +9,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import peer
 import pytest
 from test_kill import _last_step
 from test_training import _assert_equal_runs
 
 from keras_effnet import cli
+from keras_effnet import saving
+from keras_effnet.export import export
+from keras_effnet.tflite import TFLiteModel
 
 SCRIPT = pathlib.Path(__file__).parent / "tiny_command.py"
 EPOCHS, STEPS_PER_EPOCH = 3, 14
@@ -120,6 +125,14 @@ def test_a_worker_dies_and_one_process_goes_on(start, alone, tmp_path):
     assert again.returncode == 0, errors
     assert f"Going on after 1 epochs and {before - STEPS_PER_EPOCH} batches" in errors
     _assert_equal_runs(tmp_path, alone, STEPS)
+
+
+def test_what_jax_has_trained_is_exported(alone, tmp_path):
+    model = saving.load_model(alone / "model.keras")
+    (file,) = export(model, tmp_path, ("float32",))
+    pixels = peer.images(24, 24, batch=4)[..., :1]
+    found = TFLiteModel(file.path).predict(pixels)
+    np.testing.assert_allclose(found, model.predict(pixels, verbose=0), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from test_records import foreign
 from test_records import write_foreign
 from test_sources import write_classes
@@ -57,6 +58,7 @@ def _plain(**overrides):
         "image_size": 24,
         "eval_image_size": 24,
         "optimizer": "sgd",
+        "learning_rate_batch": None,
         "momentum": 0.0,
         "learning_rate": 0.1,
         "schedule": "constant",
@@ -524,3 +526,16 @@ def test_a_class_of_one_image_that_is_learned_from(command, tmp_path):
     assert evaluation["images"] == sum(
         is_held_out(f"many_{i:03d}.jpg", 0.2) for i in range(20)
     )
+
+
+def test_too_large_a_batch_is_said(digits, tmp_path, monkeypatch):
+    training = loop.Training(_recipe(), *digits, tmp_path, progress=False)
+
+    def fit(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(training.model, "fit", fit)
+    with pytest.raises(
+        InputError, match=r"smaller batch_size.*Received: batch_size=\d+"
+    ):
+        training.run()

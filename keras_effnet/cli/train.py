@@ -77,6 +77,10 @@ def run(args):
         _choose_jax(args.cluster)
     import_keras()
     recipe = _recipe.chosen(args)
+    if args.data_service:
+        from keras_effnet.data import service
+
+        service.check(args.data_service)
     with _devices(args) as devices:
         _train(args, recipe, devices)
 

@@ -147,7 +147,9 @@ class DataService:
             finally:
                 stream.close()
 
-        return tf.data.Dataset.from_generator(generate, output_signature=specs)
+        return tf.data.Dataset.from_generator(generate, output_signature=specs).apply(
+            tf.data.experimental.assert_cardinality(last - first)
+        )
 
     def _limit(self, specs):
         least, most = _AHEAD

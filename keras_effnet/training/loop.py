@@ -8,6 +8,7 @@ on from the last one as if nothing had happened.
 
 import dataclasses
 import math
+import re
 import sys
 import time
 
@@ -180,6 +181,23 @@ class Training:
         return self._finish()
 
     def _train(self):
+        try:
+            self._fit_epochs()
+        except Exception as error:
+            # TensorFlow, JAX and PyTorch have a class each, and others in between.
+            text = f"{type(error).__name__}: {error}"
+            if not re.search(
+                "RESOURCE_?EXHAUSTED|OUT_?OF_?MEMORY", text, re.IGNORECASE
+            ):
+                raise
+            raise InputError(
+                "The device's memory doesn't hold a batch in training: a smaller "
+                "batch_size, with accumulate for the same update, or mixed_precision "
+                f"may fit. Received: batch_size={self._batches.batch_size}, "
+                f"image_size={self._stage.image_size}"
+            ) from error
+
+    def _fit_epochs(self):
         if self.devices.chief:
             self.folder.begin()
         self._resume()
