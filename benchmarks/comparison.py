@@ -1,5 +1,6 @@
 """Two sides measured in one run, and the JSON file that keeps what was seen."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -81,30 +82,50 @@ def write_result(name, target, load_before, comparisons):
     )
 
 
-def write_report(name, content):
-    """Writes `results/NAME.json`: where and with what it was made, and `content`."""
+def write_report(name, content, path=None):
+    """Writes where and with what a result was made, and the result.
+
+    Args:
+        name: Of the file in `results/`, without the suffix.
+        content: A dict, which follows the circumstances.
+        path: Of another file.
+    """
+    changes = _git("status", "--porcelain")
     report = {
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "uncommitted_changes": None if changes is None else bool(changes),
         "command": shlex.join(["python", *sys.argv]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": installed_versions(*_PACKAGES),
         "machine": platform.platform(),
         "cores": os.cpu_count(),
         "load_average_after": os.getloadavg(),
         **content,
     }
-    path = RESULTS / f"{name}.json"
+    path = path or RESULTS / f"{name}.json"
     files.write_text(path, json.dumps(report, indent=1) + "\n")
     print(f"written: {os.path.relpath(path)}")
 
 
+def installed_versions(*packages):
+    """A dict of those that are installed."""
+    versions = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
 def _git(*arguments):
-    return subprocess.run(
-        ["git", *arguments],
-        cwd=RESULTS.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    """What git prints, `None` where it or the repository isn't there."""
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=RESULTS.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -52,6 +52,23 @@ def test_a_comparison_is_kept_with_its_circumstances(monkeypatch, tmp_path, caps
     assert slow == "slow: a 1.200 s, b 1.000 s, ratio 1.2000, MISSES 1.05"
 
 
+def test_a_report_needs_neither_git_nor_every_package(monkeypatch, tmp_path):
+    monkeypatch.setattr(comparison, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(comparison, "_PACKAGES", ("keras", "no-such-package"))
+    path = tmp_path / "folder" / "other.json"
+    outside = {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    for variables in (outside, {"PATH": ""}):
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            comparison.write_report("name", {"seen": 1}, path)
+        kept = json.loads(path.read_text())
+        assert kept["commit"] is kept["uncommitted_changes"] is None
+        assert kept["versions"] == {"keras": importlib.metadata.version("keras")}
+        assert kept["seen"] == 1
+    assert not comparison.RESULTS.exists()
+
+
 def test_waiting_ends_at_the_first_idle_minute(monkeypatch):
     loads = iter([2.0, 0.4, 0.2, 0.1])
     slept = []
