@@ -31,6 +31,7 @@ COMMAND = (
     *("--set", "dropout_rate=0.2,0.2", "--set", "mixup_alpha=0.2,0.2"),
     *("--set", "drop_connect_rate=0.2,0.2", "--set", "optimizer=sgd"),
     *("--set", "learning_rate=0.0005", "--set", "warmup_epochs=1"),
+    *("--set", "head_epochs=1"),
     *("--set", "checkpoint_steps=1"),
 )
 SECONDS = 60  # until a process must have noticed that the other is gone
@@ -161,9 +162,36 @@ def test_processes_that_differ_are_refused(start, tmp_path):
         _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 1, errors
         assert errors.splitlines()[-1].endswith(
-            "must have the same recipe and data. Received: another one in process 1 "
-            "than in 0"
+            "must have the same recipe, data and versions. Received: another one in "
+            "process 1 than in 0"
         )
+
+
+@pytest.mark.slow
+def test_folders_of_their_own_are_refused(start, tmp_path):
+    # The last --output counts.
+    folders = [("--output", tmp_path / number) for number in "01"]
+    for process in _pair(start, tmp_path, *folders):
+        _, errors = process.communicate(timeout=3 * SECONDS)
+        assert process.returncode == 1, errors
+        assert "must have the same output folder, one that all see" in errors
+
+
+def test_what_nobody_foresaw_ends_the_process(monkeypatch, capsys):
+    """Python's own way out would wait for the others, which wait for this one."""
+
+    def run(args):
+        raise TypeError("unforeseen")
+
+    codes = []
+    monkeypatch.setattr(cli.train, "run", run)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    arguments = "--cluster", "a:1", "--processes", "2", "--process-id", "0"
+    cli.main(["train", "digits", *arguments])
+    assert codes == [1]
+    assert "TypeError: unforeseen" in capsys.readouterr().err
+    with pytest.raises(TypeError):
+        cli.main(["train", "digits"])
 
 
 @pytest.mark.parametrize(

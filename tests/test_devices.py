@@ -129,7 +129,9 @@ def test_a_batch_must_be_divisible(tmp_path):
     devices = Devices()
     devices.replicas, devices.part = 3, (0, 3)
     digits = some_digits(64, 8)
-    with pytest.raises(InputError, match=r"multiple of 6 on 3 devices.*Received: 16"):
+    with pytest.raises(
+        InputError, match=r"multiple of 6 on 3 devices.*Received: 16 images"
+    ):
         loop.Training(
             get_recipe("digits", batch_size=16), *digits, tmp_path, devices=devices
         )

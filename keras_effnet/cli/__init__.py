@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 
 from keras_effnet import __version__
 from keras_effnet.errors import InputError
@@ -66,8 +67,14 @@ def main(argv=None):
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     args = build_parser().parse_args(argv)
-    code = _run(args)
-    if code and getattr(args, "cluster", None):
+    if not getattr(args, "cluster", None):
+        return _run(args)
+    try:
+        code = _run(args)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if code:
         # Python's way out would wait for the other processes.
         sys.stdout.flush()
         sys.stderr.flush()

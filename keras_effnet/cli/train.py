@@ -20,12 +20,14 @@ all of them see:
 """
 
 import contextlib
+import importlib.util
 import os
 import sys
 
 from keras_effnet.cli import _recipe
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
+from keras_effnet.quiet import native_stderr_held_back
 
 
 def add_arguments(parser):
@@ -73,21 +75,41 @@ def add_arguments(parser):
 
 
 def run(args):
-    if args.cluster:
-        _choose_jax(args.cluster)
+    _check_cluster(args)
     import_keras()
+    from keras_effnet.training import cluster
+    from keras_effnet.training.devices import open_devices
+
     recipe = _recipe.chosen(args)
     if args.data_service:
-        from keras_effnet.data import service
+        with native_stderr_held_back():
+            from keras_effnet.data import service
 
         service.check(args.data_service)
-    with _devices(args) as devices:
-        _train(args, recipe, devices)
+    if not args.cluster:
+        devices = open_devices(args.devices)
+        _train(args, devices, *_open(args, recipe))
+        return
+    # SIGTERM ends the look at every image at once; in a cluster it waits for a step.
+    cluster.prepare(args.cluster, args.processes, args.process_id)
+    sources = _open(args, recipe)
+    with cluster.joined(args.cluster, args.processes, args.process_id) as devices:
+        _train(args, devices, *sources)
 
 
-def _choose_jax(cluster):
-    import importlib.util
-
+def _check_cluster(args):
+    if not args.cluster:
+        if args.processes is not None or args.process_id is not None:
+            raise InputError(
+                "`--processes` and `--process-id` belong to `--cluster`. Received: "
+                f"processes={args.processes}, process_id={args.process_id}"
+            )
+        return
+    if args.devices is not None:
+        raise InputError(
+            "`--devices` is for one process; those of a cluster use all that they "
+            f"see (CUDA_VISIBLE_DEVICES). Received: {args.devices}"
+        )
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")
     if backend != "jax":
         raise InputError(
@@ -97,40 +119,16 @@ def _choose_jax(cluster):
     if not importlib.util.find_spec("jax"):
         raise InputError(
             "A cluster needs JAX: pip install 'keras-effnet[cluster]'. "
-            f"Received: {cluster!r}"
+            f"Received: {args.cluster!r}"
         )
 
 
-@contextlib.contextmanager
-def _devices(args):
-    from keras_effnet.training import cluster
-    from keras_effnet.training.devices import open_devices
-
-    if args.cluster:
-        if args.devices is not None:
-            raise InputError(
-                "`--devices` is for one process; those of a cluster use all that they "
-                f"see (CUDA_VISIBLE_DEVICES). Received: {args.devices}"
-            )
-        with cluster.joined(args.cluster, args.processes, args.process_id) as devices:
-            yield devices
-        return
-    if args.processes is not None or args.process_id is not None:
-        raise InputError(
-            "`--processes` and `--process-id` belong to `--cluster`. Received: "
-            f"processes={args.processes}, process_id={args.process_id}"
-        )
-    yield open_devices(args.devices)
-
-
-def _train(args, recipe, devices):
+def _open(args, recipe):
     from keras_effnet.data import cached
     from keras_effnet.data.split import train_and_validation
-    from keras_effnet.training.running import train
 
-    show = devices.chief and not args.no_progress
-    with _checking(shown=show) as checked:
-        source, validation = train_and_validation(
+    with _checking(shown=not args.no_progress and not args.process_id) as checked:
+        return train_and_validation(
             args.data,
             validation=recipe.validation,
             train_split=args.train_split,
@@ -139,6 +137,11 @@ def _train(args, recipe, devices):
             cache=None if args.no_cache else cached.default_folder(),
             progress=checked,
         )
+
+
+def _train(args, devices, source, validation):
+    from keras_effnet.training.running import train
+
     if devices.chief:
         print(
             f"{source.count} images of {len(source.class_names)} classes to learn "
@@ -150,7 +153,7 @@ def _train(args, recipe, devices):
         source,
         validation,
         args.output,
-        progress=show,
+        progress=not args.no_progress,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         devices=devices,
         service=args.data_service,

@@ -29,6 +29,9 @@ class TrainingBatches:
         part: `(number, parts)`: the part of each batch that this process makes,
             from 0, and how many parts there are. Together they are what one
             process would make.
+        service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers make
+            the batches; `None` for this process.
+        say: Called with a line of text where this process must make them after all.
 
     Attributes:
         steps_per_epoch: Whole batches in an epoch; the rest of the images is

@@ -4,10 +4,12 @@ They are processes of JAX: each reads its part of every batch, and XLA adds up t
 gradients. Process 0 is the chief, which alone writes.
 """
 
+import collections
 import contextlib
 import hashlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -25,8 +27,8 @@ _END = 24 * 3600
 AUTO = "auto"
 
 _EPITAPH = (
-    "keras-effnet: error: another process of the cluster died or can't be reached; "
-    "the same command goes on from the last checkpoint"
+    "keras-effnet: error: this process was killed, or ended by JAX because another one "
+    "died or never came; the same command goes on from the last checkpoint"
 )
 _WATCHER = """
 import signal, sys
@@ -44,7 +46,14 @@ class Cluster(Parallel):
     def __init__(self):
         import jax
 
-        super().__init__(jax.devices())
+        devices = jax.devices()
+        counts = collections.Counter(device.process_index for device in devices)
+        if len(set(counts.values())) > 1:
+            raise InputError(
+                "All processes of a cluster must have equally many devices. Received: "
+                f"{', '.join(str(counts[number]) for number in sorted(counts))}"
+            )
+        super().__init__(devices)
         self.part = (jax.process_index(), jax.process_count())
 
     def must_stop(self, step):
@@ -53,17 +62,25 @@ class Cluster(Parallel):
 
         return multihost_utils.reached_preemption_sync_point(step)
 
-    def check_equal(self, what, text):
+    def check_equal(self, what, read, seconds=0):
+        for second in range(seconds + 1):
+            other = self._others(read())
+            if not len(other):
+                return
+            if second < seconds:
+                time.sleep(1)
+        raise InputError(
+            f"All processes of a cluster must have the same {what}. Received: "
+            f"another one in process {', '.join(map(str, other))} than in 0"
+        )
+
+    def _others(self, text):
+        """The processes that have another text than the chief; the same in all."""
         from jax.experimental import multihost_utils
 
         digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
         found = multihost_utils.process_allgather(digest).reshape(-1, digest.size)
-        other = np.flatnonzero((found != found[0]).any(axis=1))
-        if len(other):
-            raise InputError(
-                f"All processes of a cluster must have the same {what}. Received: "
-                f"another one in process {', '.join(map(str, other))} than in 0"
-            )
+        return np.flatnonzero((found != found[0]).any(axis=1))
 
 
 @contextlib.contextmanager
@@ -86,10 +103,9 @@ def joined(address, processes=None, number=None):
         InputError: The arguments make no cluster.
         WorkerLost: Another process is gone.
     """
-    _check(address, processes, number)
+    prepare(address, processes, number)
     import jax
 
-    hide_accelerators_from_tensorflow()
     with _watched():
         try:
             jax.distributed.initialize(
@@ -100,6 +116,7 @@ def joined(address, processes=None, number=None):
                 heartbeat_timeout_seconds=HEARTBEAT,
                 shutdown_timeout_seconds=_END,
             )
+        # If a process doesn't come, JAX ends this one without an exception.
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"The cluster doesn't come about: {str(error).splitlines()[0]} "
@@ -121,7 +138,14 @@ def joined(address, processes=None, number=None):
         jax.distributed.shutdown()
 
 
-def _check(address, processes, number):
+def prepare(address, processes=None, number=None):
+    """What can be done before joining: looks at the arguments of `joined`, and leaves
+    the accelerators to JAX, so that TensorFlow can open the data.
+
+    Raises:
+        InputError: They make no cluster.
+    """
+    hide_accelerators_from_tensorflow()
     if address == AUTO:
         if processes is not None or number is not None:
             raise InputError(
@@ -130,7 +154,7 @@ def _check(address, processes, number):
             )
         return
     host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 2**16):
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
         raise InputError(
             "`cluster` is HOST:PORT of the first process, or 'auto'. "
             f"Received: {address!r}"

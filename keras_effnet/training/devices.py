@@ -37,12 +37,13 @@ class Devices:
         """
         return False
 
-    def check_equal(self, what, text):
-        """Refuses processes that differ.
+    def check_equal(self, what, read, seconds=0):
+        """Waits until all processes are here, and refuses those that differ.
 
         Args:
             what: What is compared, for the message.
-            text: This process's.
+            read: Called without arguments, gives this process's text.
+            seconds: How long to read again while they differ.
 
         Raises:
             InputError: Another process has another one.
@@ -110,14 +111,13 @@ def open_devices(count=None):
 def _of_tensorflow(count):
     import tensorflow as tf
 
-    gpus = tf.config.list_logical_devices("GPU") if _has_gpu(tf) else []
-    names = [gpu.name for gpu in gpus] if gpus else _processors(tf, count or 1)
-    names = names[: _checked(count, len(names))]
+    if gpus := tf.config.list_physical_devices("GPU"):
+        # TensorFlow takes the memory of all that it sees.
+        tf.config.set_visible_devices(gpus[: _checked(count, len(gpus))], "GPU")
+        names = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    else:
+        names = _processors(tf, count or 1)
     return Mirrored(names) if len(names) > 1 else Devices()
-
-
-def _has_gpu(tf):
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _processors(tf, count):
@@ -127,10 +127,7 @@ def _processors(tf, count):
         try:
             tf.config.set_logical_device_configuration(processor, parts)
         except RuntimeError as error:
-            raise InputError(
-                "The devices must be chosen before TensorFlow has computed anything. "
-                f"Received: devices={count}"
-            ) from error
+            raise _too_late("TensorFlow", count) from error
     return [f"CPU:{number}" for number in range(count)]
 
 
@@ -149,12 +146,22 @@ def _of_jax(count):
     hide_accelerators_from_tensorflow()
     if count and count > 1:
         # Has no effect where there is an accelerator.
-        jax.config.update("jax_num_cpu_devices", count)
+        try:
+            jax.config.update("jax_num_cpu_devices", count)
+        except RuntimeError as error:
+            raise _too_late("JAX", count) from error
     devices = jax.local_devices()
     if count is None and devices[0].platform == "cpu":
         count = 1
     devices = devices[: _checked(count, len(devices))]
     return Parallel(devices) if len(devices) > 1 else Devices()
+
+
+def _too_late(backend, count):
+    return InputError(
+        f"The devices must be chosen before {backend} has computed anything. "
+        f"Received: devices={count}"
+    )
 
 
 def _checked(count, found):

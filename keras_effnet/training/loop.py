@@ -31,6 +31,9 @@ from keras_effnet.training.run_folder import RunFolder
 from keras_effnet.training.schedules import build_schedule
 from keras_effnet.training.stages import stages
 
+# A network's file system may show a new file to others as late as that.
+_SHARED_FOLDER_SECONDS = 60
+
 
 @dataclasses.dataclass
 class State:
@@ -88,17 +91,21 @@ class Training:
     ):
         if service is not None:
             data_service.check(service)
-            data_service.check_source(source)
         self._service = service
         self.devices = devices or Devices()
         self.recipe = recipe
         self.source = source
         self.folder = RunFolder(folder, recipe, source, validation)
-        self.devices.check_equal("recipe and data", self.folder.identity)
+        self.devices.check_equal(
+            "recipe, data and versions", lambda: self.folder.identity
+        )
         self.stages = stages(recipe)
         self.state = State()
         self._progress = progress and self.devices.chief
         self._say = say if self.devices.chief else lambda line: None
+        number, parts = self.devices.part
+        prefix = f"process {number}: " if parts > 1 else ""
+        self._say_of_process = lambda line: say(prefix + line)
         self._phase = self._stage = None
         self._metrics = self._logs = None
         self._saved_at = time.monotonic()
@@ -159,8 +166,9 @@ class Training:
         unit = math.lcm(replicas, 2 * parts if parts > 1 else 1)
         if size % unit:
             raise InputError(
-                f"A batch must be a multiple of {unit} on {replicas} devices. "
-                f"Received: {size} images"
+                f"A batch must be a multiple of {unit} on {replicas} devices, and it "
+                "is no larger than the training data; grow_batch makes multiples of 8. "
+                f"Received: {size} images, batch_size={self.recipe.batch_size}"
             )
 
     def run(self):
@@ -200,6 +208,12 @@ class Training:
     def _fit_epochs(self):
         if self.devices.chief:
             self.folder.begin()
+        self.devices.check_equal("start", str)
+        self.devices.check_equal(
+            "output folder, one that all see",
+            lambda: self.folder.environment,
+            _SHARED_FOLDER_SECONDS,
+        )
         self._resume()
         steps = _Steps(self)
         while self.state.epoch < self.recipe.epochs and not self.state.stopped:
@@ -271,12 +285,16 @@ class Training:
                 self.preprocessing,
                 self.devices.part,
                 self._service,
-                self._say,
+                self._say_of_process,
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)
-        # Rates, and what learns, are constants of the traced step: `fit` makes it anew.
-        self.model.train_function = None
+        # For float16 Keras has wrapped it.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer.learning = tuple(self.model.trainable_variables)
+        # Rates, and what learns, are constants of the traced steps, made anew by `fit`
+        # and `evaluate`.
+        self.model.train_function = self.model.test_function = None
         self._phase, self._stage = phase, stage
 
     def after_step(self, logs):
@@ -354,9 +372,12 @@ class Training:
         state.step = 0
         if state.best is None or row["val_accuracy"] > state.best[0]:
             state.best = (row["val_accuracy"], state.epoch)
-            if self.recipe.early_stopping and self.devices.chief:
+            if self.recipe.early_stopping:
+                # By all processes: on JAX they compute the same, in the same order.
                 with networks.averaged(self.ema):
-                    self.folder.write_best(self.model.get_weights())
+                    best = self.model.get_weights()
+                if self.devices.chief:
+                    self.folder.write_best(best)
         elif self.recipe.early_stopping:
             # The first phase has no say: its best is where the second begins.
             waited = state.epoch - max(state.best[1], self.recipe.head_epochs)
@@ -403,7 +424,7 @@ class Training:
     def _resume(self):
         found = checkpoint.load_last(self.folder.checkpoints)
         step = found[1]["global_step"] if found else 0
-        self.devices.check_equal("checkpoint, in a folder that all see", str(step))
+        self.devices.check_equal("checkpoint", lambda: str(step))
         if found is None:
             return
         arrays, state = found

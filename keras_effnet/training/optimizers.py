@@ -13,7 +13,34 @@ def is_kernel(variable):
     return variable.name.partition(":")[0].endswith("kernel")
 
 
-class _KernelL2:
+class _Phased:
+    """An optimizer of more variables than learn now.
+
+    Attributes:
+        learning: The variables that the gradients are of; `None` for all.
+    """
+
+    learning = None
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        # What JAX calls, and Keras' own takes all variables or none.
+        if self.learning is None:
+            return super().stateless_apply(
+                optimizer_variables, grads, trainable_variables
+            )
+        mapping = [
+            *zip(self.learning, trainable_variables, strict=True),
+            *zip(self.variables, optimizer_variables, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.apply(grads, self.learning)
+        return tuple(
+            [scope.get_current_value(variable) for variable in variables]
+            for variables in (self.learning, self.variables)
+        )
+
+
+class _KernelL2(_Phased):
     """L2 of the kernels, as `l2 / 2 * sum(kernel**2)` in the loss would be.
 
     Its gradient, `l2 * kernel`, is added where the optimizer takes the gradient:
@@ -86,7 +113,7 @@ class Adam(_KernelL2, keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable("keras_effnet")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(_Phased, keras.optimizers.AdamW):
     """`keras.optimizers.AdamW` whose decoupled decay acts on kernels alone."""
 
     def build(self, variables):

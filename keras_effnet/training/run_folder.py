@@ -1,6 +1,7 @@
 """The folder of a run: what was asked for, what came of it, and all between."""
 
 import csv
+import datetime
 import errno
 import importlib.metadata
 import io
@@ -16,6 +17,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.training.recipes import as_json
 
 _PACKAGES = ("keras-effnet", "keras", "tensorflow", "numpy")
+_ENVIRONMENT = "environment.json"
 _HISTORY = "history.csv"
 _EVENTS = "tensorboard/events.out.tfevents.0.run"
 _BEST = "best.npz"
@@ -33,7 +35,7 @@ class RunFolder:
     Attributes:
         path: Of the folder.
         checkpoints: The folder of the checkpoints.
-        identity: A string that tells runs apart, of the recipe and the data.
+        identity: A string that tells apart what is trained: recipe, data, versions.
 
     Raises:
         InputError: Another recipe or other data were trained there.
@@ -44,7 +46,8 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._recipe = as_json(recipe)
         self._data = _described(source, validation)
-        self.identity = json.dumps([self._recipe, self._data], sort_keys=True)
+        versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+        self.identity = json.dumps([self._recipe, self._data, versions])
         self._check("recipe.json", self._recipe, "recipe")
         self._check("data.json", self._data, "data")
 
@@ -54,6 +57,7 @@ class RunFolder:
             for leftover in place.glob(".writing-*"):
                 leftover.unlink()
         environment = {
+            "started": datetime.datetime.now(datetime.UTC).isoformat(),
             "command": sys.argv,
             "python": platform.python_version(),
             "machine": platform.platform(),
@@ -61,7 +65,13 @@ class RunFolder:
         }
         self._write_json("recipe.json", self._recipe)
         self._write_json("data.json", self._data)
-        self._write_json("environment.json", environment)
+        self._write_json(_ENVIRONMENT, environment)
+
+    @property
+    def environment(self):
+        """The text of `environment.json`, or an empty string."""
+        path = self.path / _ENVIRONMENT
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def _check(self, name, wanted, what):
         path = self.path / name
