@@ -30,6 +30,7 @@ SETTINGS = [
     *("--set", "width=0.25", "--set", "depth=0.25", "--set", "weights=none"),
     *("--set", "channels=3", "--set", "image_size=32", "--set", "eval_image_size=32"),
     *("--set", "batch_size=8", "--set", "epochs=14", "--set", "warmup_epochs=1"),
+    *("--set", "learning_rate_batch=8"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Checkpoints as tensorflow/tpu and google/automl publish them, written here with
 TensorFlow, with the values and the outputs of independent programs."""
 
+import contextlib
 import gzip
 import io
 import itertools
@@ -10,6 +11,7 @@ import re
 import sys
 import tarfile
 import tempfile
+import zlib
 
 import numpy as np
 import peer
@@ -604,11 +606,18 @@ def test_a_cut_off_archive(tiny, archive, keep, temporary):
 
 def test_a_flipped_bit_in_an_archive(tiny, archive, temporary):
     whole = archive.read_bytes()
+    refused = 0
     for position in np.linspace(30, len(whole) - 1, 12).astype(int):  # not its name
         damaged = bytearray(whole)
         damaged[position] ^= 0x10
+        # Between its blocks gzip has bits that mean nothing.
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            if gzip.decompress(damaged) == gzip.decompress(whole):
+                continue
         archive.write_bytes(damaged)
         _refused(tiny, archive, "it is cut off or damaged")
+        refused += 1
+    assert refused >= 10
 
 
 def test_an_archive_of_something_else(tiny, tmp_path, temporary):

@@ -22,7 +22,7 @@ COMMANDS = (
     "weights",
     "preview",
     "train",
-    "data_service",
+    "data-service",
     "evaluate",
     "predict",
     "export",
@@ -41,10 +41,10 @@ def build_parser():
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"keras_effnet.cli.{name}")
+        module = importlib.import_module(f"keras_effnet.cli.{name.replace('-', '_')}")
         summary = module.__doc__.split("\n")[0]
         subparser = subparsers.add_parser(
-            name.replace("_", "-"),
+            name,
             help=summary,
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
