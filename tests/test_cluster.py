@@ -184,7 +184,7 @@ def test_what_nobody_foresaw_ends_the_process(monkeypatch, capsys):
         raise TypeError("unforeseen")
 
     codes = []
-    monkeypatch.setattr(cli.train, "run", run)
+    monkeypatch.setattr("keras_effnet.cli.train.run", run)
     monkeypatch.setattr(os, "_exit", codes.append)
     arguments = "--cluster", "a:1", "--processes", "2", "--process-id", "0"
     cli.main(["train", "digits", *arguments])

@@ -131,6 +131,7 @@ class Training:
         steps = [source.count // size for size in sizes]
         schedule = build_schedule(recipe, steps, sizes)
         self.optimizer = build_optimizer(recipe, schedule)
+        self.optimizer.learning = lambda: self.model.trainable_variables
         # Of all that will ever learn: a phase moves some of it.
         networks.set_trainable(self.model, "all", recipe)
         self.model.compile(
@@ -289,9 +290,6 @@ class Training:
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)
-        # For float16 Keras has wrapped it.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        optimizer.learning = tuple(self.model.trainable_variables)
         # Rates, and what learns, are constants of the traced steps, made anew by `fit`
         # and `evaluate`.
         self.model.train_function = self.model.test_function = None

@@ -17,7 +17,8 @@ class _Phased:
     """An optimizer of more variables than learn now.
 
     Attributes:
-        learning: The variables that the gradients are of; `None` for all.
+        learning: Called without arguments, gives the variables that the gradients
+            are of; `None` for all. (Keras would take a list for variables of its own.)
     """
 
     learning = None
@@ -28,15 +29,16 @@ class _Phased:
             return super().stateless_apply(
                 optimizer_variables, grads, trainable_variables
             )
+        learning = self.learning()
         mapping = [
-            *zip(self.learning, trainable_variables, strict=True),
+            *zip(learning, trainable_variables, strict=True),
             *zip(self.variables, optimizer_variables, strict=True),
         ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            self.apply(grads, self.learning)
+            self.apply(grads, learning)
         return tuple(
             [scope.get_current_value(variable) for variable in variables]
-            for variables in (self.learning, self.variables)
+            for variables in (learning, self.variables)
         )
 
 
