@@ -149,6 +149,8 @@ def plan(model, rate, accelerators=ACCELERATORS):
         "own cores": max(compute, summing, preparing),
     }
     images = recipe.batch_size / step["hidden"]
+    hours = {name: steps * each / 3600 for name, each in step.items()}
+    accelerator_hours = {name: each * accelerators for name, each in hours.items()}
     return {
         "model": model,
         "accelerators": accelerators,
@@ -160,13 +162,10 @@ def plan(model, rate, accelerators=ACCELERATORS):
         "all_reduce_seconds": summing,
         "step_seconds": step,
         "steps": steps,
-        "hours": {name: steps * each / 3600 for name, each in step.items()},
-        "accelerator_hours": {
-            name: steps * each / 3600 * accelerators for name, each in step.items()
-        },
+        "hours": hours,
+        "accelerator_hours": accelerator_hours,
         "dollars": {
-            name: steps * each / 3600 * accelerators * DOLLARS_OF_AN_HOUR
-            for name, each in step.items()
+            name: each * DOLLARS_OF_AN_HOUR for name, each in accelerator_hours.items()
         },
     }
 

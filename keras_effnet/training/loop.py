@@ -306,7 +306,9 @@ class Training:
         if self.ema:
             self.ema.update()
         every = self.recipe.checkpoint_steps
-        self._asked_to_stop |= self.devices.must_stop(self.state.global_step)
+        # Not by `|=`, which would undo a signal that comes meanwhile.
+        if self.devices.must_stop(self.state.global_step):
+            self._asked_to_stop = True
         due = (
             self.state.global_step % every == 0
             if every

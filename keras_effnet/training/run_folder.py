@@ -46,8 +46,8 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._recipe = as_json(recipe)
         self._data = _described(source, validation)
-        versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-        self.identity = json.dumps([self._recipe, self._data, versions])
+        self._versions = {n: importlib.metadata.version(n) for n in _PACKAGES}
+        self.identity = json.dumps([self._recipe, self._data, self._versions])
         self._check("recipe.json", self._recipe, "recipe")
         self._check("data.json", self._data, "data")
 
@@ -61,7 +61,7 @@ class RunFolder:
             "command": sys.argv,
             "python": platform.python_version(),
             "machine": platform.platform(),
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "versions": self._versions,
         }
         self._write_json("recipe.json", self._recipe)
         self._write_json("data.json", self._data)
