@@ -5,34 +5,39 @@ leaves no shape arithmetic in the file.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
 from keras_effnet.errors import InputError
+from keras_effnet.export import normalisation
 
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 
 
-def freeze(model, folder, batch_size=1):
-    """Writes a SavedModel whose weights are constants.
+def check(model):
+    """Raises an `InputError` for a model that can't be exported.
 
     Args:
         model: A functional `keras.Model` with one image input of a fixed size
             and one output.
-        folder: Where to write it.
-        batch_size: The batch that the files will have.
 
     Raises:
-        InputError: Keras does not run on TensorFlow, or the model has more
-            inputs or outputs, or no fixed size.
+        InputError: Keras does not run on TensorFlow, the model has more inputs or
+            outputs or no fixed size, or a weight is no finite number.
     """
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "Export needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow and load "
             f"the .keras file. Received: backend={keras.backend.backend()!r}"
+        )
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise InputError(
+            "The model must be a functional or sequential keras.Model that has been "
+            f"built. Received: {type(model).__module__}.{type(model).__name__}"
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
@@ -45,12 +50,40 @@ def freeze(model, folder, batch_size=1):
             "The model's input must have the shape (batch, height, width, channels) "
             f"with fixed sizes. Received: input shape {tuple(shape)}"
         )
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise InputError(
+                "Every weight must be a finite number; some are NaN or infinite. "
+                f"Received: {weight.path}"
+            )
+
+
+def freeze(model, folder, batch_size=1):
+    """Writes a SavedModel whose weights are constants.
+
+    Args:
+        model: A `keras.Model` that `check` lets pass.
+        folder: Where to write it.
+        batch_size: The batch that the files will have; `None` leaves it open.
+
+    Returns:
+        The `normalisation.Normalisation` that became one subtraction, or `None`.
+    """
     model = _in_float32(model)
-    spec = tf.TensorSpec((batch_size, *shape[1:]), tf.float32, name=INPUT_NAME)
+    shape = tuple(model.inputs[0].shape[1:])
+    found = normalisation.find(model)
+    network, scope = model, keras.StatelessScope()
+    if found:
+        network = keras.Model(found.tensor, model.outputs)
+        scope = keras.StatelessScope([(found.kernel, found.scaled_kernel)])
+    spec = tf.TensorSpec((batch_size, *shape), tf.float32, name=INPUT_NAME)
 
     @tf.function(input_signature=[spec])
     def trace(images):
-        return keras.tree.flatten(model(images, training=False))[0]
+        if found and found.subtracts:
+            images = images - _subtrahend(found.mean, width=shape[1])
+        with scope:
+            return keras.tree.flatten(network(images, training=False))[0]
 
     frozen = convert_variables_to_constants_v2(trace.get_concrete_function())
 
@@ -67,6 +100,15 @@ def freeze(model, folder, batch_size=1):
         signatures=serve.get_concrete_function(),
         options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )
+    return found
+
+
+def _subtrahend(mean, width):
+    """One number, or a whole row of the image: XNNPACK's inner loop runs over what
+    is contiguous, and over three values it would take twenty times as long."""
+    if np.all(mean == mean[0]):
+        return np.float32(mean[0])
+    return np.tile(np.float32(mean), (1, 1, width, 1))
 
 
 def _in_float32(model):

@@ -6,9 +6,16 @@ import importlib.metadata
 
 import numpy as np
 
+from keras_effnet.export.lean import partitions
 from keras_effnet.tflite import TFLiteModel
 
-_VERSIONS = ("keras-effnet", "keras", "tensorflow", "ai-edge-litert")
+_VERSIONS = (
+    "keras-effnet",
+    "keras",
+    "tensorflow",
+    "ai-edge-litert",
+    "litert-quantizer",
+)
 
 
 def describe(path):
@@ -18,19 +25,22 @@ def describe(path):
         path: Path of the file.
 
     Returns:
-        A JSON-ready dict: bytes, sha256, input and output (shape, dtype, scale
-        and zero point), operator counts, the operators that compute in float,
-        and the versions that wrote it.
+        A JSON-ready dict: bytes, sha256, input and output (name, shape, dtype,
+        scale and zero point), operator counts, the operators that compute in
+        float, into how many pieces XNNPACK takes the graph and what it leaves
+        to LiteRT's other kernels, and the versions that wrote it.
     """
     model = TFLiteModel(path)
     data = model.path.read_bytes()
     interpreter = model.interpreter
     dtypes = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    count, outside = partitions(operators, [model.input["index"]])
     # The delegate's nodes repeat what the file's own operators say.
-    ops = [op for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
+    own = [op for op in operators if op["op_name"] != "DELEGATE"]
     in_float = [
         op["op_name"]
-        for op in ops
+        for op in own
         if any(dtypes.get(int(index)) == np.float32 for index in op["outputs"])
     ]
     return {
@@ -38,8 +48,10 @@ def describe(path):
         "sha256": hashlib.sha256(data).hexdigest(),
         "input": _tensor(model.input),
         "output": _tensor(model.output),
-        "operators": _counts(op["op_name"] for op in ops),
+        "operators": _counts(op["op_name"] for op in own),
         "float_operators": _counts(in_float),
+        "partitions": count,
+        "outside_xnnpack": outside,
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
     }
 
@@ -52,7 +64,7 @@ def _tensor(details):
     scale, zero_point = details["quantization"]
     return {
         "name": details["name"],
-        "shape": details["shape"].tolist(),
+        "shape": details["shape_signature"].tolist(),
         "dtype": np.dtype(details["dtype"]).name,
         "scale": float(scale),
         "zero_point": int(zero_point),

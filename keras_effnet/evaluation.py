@@ -1,7 +1,7 @@
 """Accuracy of a Keras model, a SavedModel or a .tflite file, in one way."""
 
 import dataclasses
-import math
+import json
 import pathlib
 
 import numpy as np
@@ -11,6 +11,7 @@ from keras_effnet import saving
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.paired import wilson_interval
 from keras_effnet.tflite import TFLiteModel
 
 
@@ -49,20 +50,23 @@ class KerasClassifier:
 
 
 class SavedModelClassifier:
-    """A SavedModel's `serving_default` signature, as `predict` and `input_shape`."""
+    """A SavedModel's `serving_default` signature, as `predict` and `input_shape`.
 
-    class_names = None
+    Its folder, or the folder above its versions, of which the highest is taken.
+    """
 
-    @property
-    def classes(self):
-        """How many classes it has."""
-        (output,) = self._serve.structured_outputs.values()
-        return int(output.shape[-1])
+    # TensorFlow Serving leaves this folder to whoever made the model.
+    SIDECAR = "assets.extra/keras_effnet.json"
 
     def __init__(self, path):
         import tensorflow as tf
 
-        self.name = pathlib.Path(path).name
+        path = pathlib.Path(path)
+        self.name = path.name
+        self._preprocessing = self.class_names = None
+        versions = [p for p in path.glob("*/saved_model.pb") if p.parts[-2].isdecimal()]
+        if versions and not (path / "saved_model.pb").exists():
+            path = max(versions, key=lambda p: int(p.parts[-2])).parent
         try:
             # The signature lives as long as the object it was loaded with.
             self._loaded = tf.saved_model.load(str(path))
@@ -73,6 +77,27 @@ class SavedModelClassifier:
                 f"Received: {str(path)!r}"
             ) from error
         ((self._name, self._spec),) = self._serve.structured_input_signature[1].items()
+        if (path / self.SIDECAR).exists():
+            self._read(path / self.SIDECAR)
+
+    def _read(self, path):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            self.name = values["name"]
+            names = values["class_names"]
+            self.class_names = names and tuple(map(str, names))
+            self._preprocessing = saving.from_json(values["preprocessing"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The model's description can't be read: {error}. "
+                f"Received: {str(path)!r}"
+            ) from error
+
+    @property
+    def classes(self):
+        """How many classes it has."""
+        (output,) = self._serve.structured_outputs.values()
+        return int(output.shape[-1])
 
     @property
     def input_shape(self):
@@ -81,8 +106,9 @@ class SavedModelClassifier:
 
     @property
     def preprocessing(self):
-        """What its name tells."""
-        return preprocessing.for_name(self.name, self.input_shape[0])
+        """What was written with it, else what its name tells."""
+        found = self._preprocessing
+        return found or preprocessing.for_name(self.name, self.input_shape[0])
 
     def predict(self, images):
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
@@ -162,11 +188,8 @@ class Evaluation:
     @property
     def interval(self):
         """The 95 % interval of `top1` (Wilson 1927), two fractions."""
-        z, count, share = 1.96, len(self.labels), self.top1
-        centre = share + z**2 / (2 * count)
-        spread = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-        scale = 1 + z**2 / count
-        return (centre - spread) / scale, (centre + spread) / scale
+        right = int((self.predictions == self.labels).sum())
+        return wilson_interval(right, len(self.labels))
 
     @property
     def confusion(self):

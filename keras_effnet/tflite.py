@@ -69,7 +69,7 @@ class TFLiteModel:
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 "LiteRT can't run the file, it may be cut off or hold operators "
-                f"that it does not know: {str(error).splitlines()[0]}. "
+                f"that it does not know: {str(error).splitlines()[0].rstrip('.')}. "
                 f"Received: {str(path)!r}"
             ) from error
         inputs = self.interpreter.get_input_details()
@@ -121,6 +121,32 @@ class TFLiteModel:
         """`(height, width, channels)`."""
         return tuple(int(side) for side in self.input["shape"][1:])
 
+    @property
+    def takes_pixels(self):
+        """Whether an integer input stores a pixel as it is (int8: minus 128).
+
+        The scale and zero point may say more: that the pixel's mean is in them.
+        """
+        said = self._sheet.get("input", {})
+        if isinstance(said, dict) and "pixels" in said:
+            return bool(said["pixels"])
+        return self.preprocessing.included
+
+    def stored(self, images):
+        """Images as the input tensor stores them.
+
+        Args:
+            images: As for `predict`.
+
+        Returns:
+            An array of the input's dtype.
+        """
+        dtype = self.input["dtype"]
+        if self.takes_pixels and dtype in (np.uint8, np.int8):
+            pixels = np.round(np.asarray(images, np.float32)).clip(0, 255)
+            return (pixels + np.iinfo(dtype).min).astype(dtype)
+        return quantize(images, self.input)
+
     def predict(self, images):
         """Probabilities of a batch, image by image if the file says so.
 
@@ -134,7 +160,7 @@ class TFLiteModel:
         size = int(self.input["shape"][0])
         rows = []
         for start in range(0, len(images), size):
-            batch = quantize(images[start : start + size], self.input)
+            batch = self.stored(images[start : start + size])
             missing = size - len(batch)
             if missing:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])

@@ -1,0 +1,194 @@
+"""The files whose speed file_latency.py compares, and whether they are comparable."""
+
+import importlib.util
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+from _calibration import SHARED
+from _stock import at_batch_1
+from _stock import convert
+from _stock import counterpart
+
+import keras_effnet
+from keras_effnet.errors import InputError
+from keras_effnet.export import export
+from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.tflite import TFLiteModel
+
+OURS, STOCK, ONNX = "keras_effnet", "keras.applications", "onnxruntime"
+PRECISIONS = ("float32", "int8")
+WEIGHTS = {
+    "EfficientNetV2B0": SHARED / "data/weights/efficientnetv2-b0_imagenet.weights.h5"
+}
+# Of the largest logit.
+LARGEST_DIFFERENCE = 1e-4
+_COMPARED = 8
+
+
+def build(network, image_size):
+    """A network with real weights if there are any.
+
+    Returns:
+        `(model, weights)`: a `keras.Model`, and `"imagenet"` or `"random"`.
+    """
+    shape = (image_size, image_size, 3)
+    path = WEIGHTS.get(network)
+    if path is not None and path.is_file():
+        model = keras_effnet.build_model(network, weights=path, input_shape=shape)
+        return model, "imagenet"
+    keras.utils.set_random_seed(0)
+    return keras_effnet.build_model(network, input_shape=shape), "random"
+
+
+def onnx_missing():
+    """The first package that the column of onnxruntime needs and that isn't there."""
+    for name in ("onnx", "tf2onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            return name
+    return None
+
+
+def write_files(model, network, images, folder, say, note):
+    """Converts one function on all sides.
+
+    Args:
+        model: A network of this package.
+        network: Its name in keras.applications.
+        images: Float32 array, `(count, height, width, 3)`, for calibration.
+        folder: Where the files go.
+        say: Called with a line of text before each step.
+        note: Called with a line of text where a side is left out.
+
+    Returns:
+        A dict of precisions; each is a dict of sides and paths.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {precision: {} for precision in PRECISIONS}
+    say(OURS)
+    exported = export(
+        model,
+        folder,
+        PRECISIONS,
+        calibration=lambda: (image[None] for image in images),
+    )
+    for file in exported:
+        paths[file.precision][OURS] = file.path
+    other = counterpart(model, network)
+    for precision in PRECISIONS:
+        say(f"{STOCK}, {precision}")
+        path = folder / f"{network}_stock_{precision}.tflite"
+        with tempfile.TemporaryDirectory() as saved, native_stderr_held_back():
+            path.write_bytes(convert(at_batch_1(other, saved), precision, images))
+        paths[precision][STOCK] = path
+    if onnx_missing():
+        return paths
+    say(ONNX)
+    of_onnx = folder / f"{network}_float32.onnx", folder / f"{network}_int8.onnx"
+    try:
+        write_onnx(model, *of_onnx, images)
+    except InputError as error:
+        note(f"{ONNX} is left out: {error}")
+        return paths
+    for precision, path in zip(PRECISIONS, of_onnx, strict=True):
+        paths[precision][ONNX] = path
+    return paths
+
+
+def write_onnx(model, path, quantized_path, images):
+    """Two .onnx files: float32; and int8, static, QDQ, weights per channel."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from keras_effnet.export.onnx import write_onnx as write
+
+    write(model, path)
+    # Its own optimisation of the graph, as onnxruntime advises ahead of quantisation.
+    prepared = quantized_path.with_suffix(".prepared")
+    quant_pre_process(str(path), str(prepared))
+    quantization.quantize_static(
+        str(prepared),
+        str(quantized_path),
+        _reader(quantization, images, _session(path).get_inputs()[0].name),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=quantization.QuantType.QInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    prepared.unlink()
+
+
+def _reader(quantization, images, name):
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self._rest = iter(images)
+
+        def get_next(self):
+            image = next(self._rest, None)
+            return None if image is None else {name: image[None]}
+
+    return Reader()
+
+
+def _session(path):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def logits(path, images):
+    """Of a file that ends in a softmax: up to a constant, here their mean."""
+    if path.suffix == ".onnx":
+        session = _session(path)
+        name = session.get_inputs()[0].name
+        found = np.concatenate(
+            [session.run(None, {name: image[None]})[0] for image in images]
+        )
+    else:
+        found = TFLiteModel(path).predict(images)
+    logarithms = np.log(np.maximum(found, 1e-30))
+    return logarithms - logarithms.mean(axis=-1, keepdims=True)
+
+
+def check(paths, images):
+    """Raises unless the sides compute the same, on the same input.
+
+    Args:
+        paths: As `write_files` returns them.
+        images: Float32 array, `(count, height, width, 3)`.
+
+    Returns:
+        A dict: the largest difference of a float file's logits from ours, over
+        the largest logit; and how often each int8 file's first class is that of
+        our float file.
+
+    Raises:
+        InputError: A difference is over 1e-4, or an int8 file has other inputs.
+    """
+    for side in (OURS, STOCK):
+        dtype = np.dtype(TFLiteModel(paths["int8"][side]).input["dtype"])
+        if dtype != np.int8:
+            raise InputError(
+                f"Both int8 files must take int8. Received: {side} takes {dtype.name}"
+            )
+    expected = logits(paths["float32"][OURS], images)
+    differences, agreements = {}, {}
+    for side, path in paths["float32"].items():
+        found = logits(path, images[:_COMPARED])
+        reference = expected[:_COMPARED]
+        difference = np.abs(found - reference).max() / np.abs(reference).max()
+        if not difference <= LARGEST_DIFFERENCE:
+            raise InputError(
+                f"The float32 files' logits may differ by {LARGEST_DIFFERENCE} of the "
+                f"largest. Received: {difference:.1e} of {side}"
+            )
+        differences[side] = float(difference)
+    for side, path in paths["int8"].items():
+        same = logits(path, images).argmax(axis=-1) == expected.argmax(axis=-1)
+        agreements[side] = float(same.mean())
+    return {
+        "float_difference": differences,
+        "int8_agreement_with_float": agreements,
+    }

@@ -1,0 +1,75 @@
+"""The other side: keras.applications, converted the way TensorFlow's guide has it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet.preprocessing import NORMALIZATIONS
+
+_INT16X8 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+
+
+def convert(converter, precision, images):
+    """Converts with the usual settings of a precision.
+
+    Args:
+        converter: A fresh `tf.lite.TFLiteConverter`.
+        precision: `"float32"`, `"float16"`, `"dynamic"`, `"int8"` (weights,
+            activations, input and output) or `"int16x8"`.
+        images: Float32 array, `(count, height, width, 3)`, that the last two are
+            calibrated on.
+
+    Returns:
+        The file's bytes.
+    """
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision in ("int8", "int16x8"):
+        converter.representative_dataset = lambda: ([image[None]] for image in images)
+    if precision == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    if precision == "int16x8":
+        converter.target_spec.supported_ops = [_INT16X8]
+    return converter.convert()
+
+
+def at_batch_1(model, folder):
+    """A converter of a Keras model, from its SavedModel traced at batch 1.
+
+    Args:
+        model: A `keras.Model`.
+        folder: Where the SavedModel goes; it must stay until the conversion.
+    """
+    spec = keras.InputSpec("float32", (1, *model.inputs[0].shape[1:]))
+    model.export(folder, format="tf_saved_model", verbose=False, input_signature=[spec])
+    return tf.lite.TFLiteConverter.from_saved_model(str(folder))
+
+
+def counterpart(model, network):
+    """The network of keras.applications that computes the same function.
+
+    Args:
+        model: A network of this package with its preprocessing.
+        network: Its name there.
+
+    Returns:
+        A `keras.Model` with the same weights, by layer name, and ImageNet's mean
+        and standard deviation, which V1's Normalization has of no weights file
+        but the published ones.
+    """
+    built = getattr(keras.applications, network)(
+        weights=None, input_shape=model.inputs[0].shape[1:]
+    )
+    mean, std = (np.array(values) / 255 for values in NORMALIZATIONS["imagenet"])
+    for layer in built.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            if layer.weights:
+                layer.set_weights([mean, std**2, np.array(0)])
+                layer.finalize_state()
+        elif layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return built

@@ -1,0 +1,157 @@
+"""From one trace to the bytes of a file in each precision."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_effnet import saving
+from keras_effnet.errors import InputError
+from keras_effnet.export import engines
+from keras_effnet.export import flatbuffer
+from keras_effnet.export import interface
+from keras_effnet.export.calibration import Ranges
+from keras_effnet.export.freeze import freeze
+from keras_effnet.export.lean import check_built_in
+from keras_effnet.export.precisions import PRECISIONS
+from keras_effnet.export.precisions import engine_of
+from keras_effnet.quiet import native_stderr_held_back
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """A model, traced once.
+
+    Attributes:
+        folder: Of the SavedModel.
+        normalisation: What `freeze` returned.
+        rule: The `Preprocessing` attached to the model, or `None`.
+        output_name: `"probabilities"`, or `"outputs"` without a last softmax.
+        float32: The bytes of the float file.
+    """
+
+    folder: str
+    normalisation: object
+    rule: object
+    output_name: str
+    float32: bytes
+
+
+def trace(model, folder, batch_size=1):
+    """Traces a model and converts it to float32, on which the others build.
+
+    Args:
+        model: A `keras.Model` that `freeze.check` lets pass.
+        folder: An empty folder for the SavedModel.
+        batch_size: Of the files; `None` leaves it open.
+
+    Returns:
+        A `Trace`.
+
+    Raises:
+        InputError: The model holds operations that .tflite does not have.
+    """
+    with native_stderr_held_back():
+        found = freeze(model, folder, batch_size)
+        data = engines.convert(folder, "float32")
+    check_built_in(flatbuffer.unpack(data))
+    activation = getattr(model.layers[-1], "activation", None)
+    softmax = getattr(activation, "__name__", "") in ("softmax", "sigmoid")
+    name = "probabilities" if softmax else "outputs"
+    return Trace(str(folder), found, saving.attached(model), name, data)
+
+
+def file_of(trace, precision, input_type=None, engine=None, ranges=None):
+    """The bytes of a file.
+
+    Args:
+        trace: A `Trace`.
+        precision: A key of `PRECISIONS`.
+        input_type: `"float32"`, `"uint8"` or `"int8"`; the precision's own when
+            `None`. int8 files answer in the same type, others in float32.
+        engine: `"tflite"`, `"litert"`, or `None` for the preferred one.
+        ranges: `calibration.Ranges`, for the precisions that need them.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        InputError: The engine refuses, or nothing says what a pixel is worth.
+    """
+    engine = engine_of(precision, engine)
+    input_type = input_type or PRECISIONS[precision].input_type
+    base = flatbuffer.unpack(trace.float32)
+    norm = trace.normalisation
+    # The zero point of the pixels does the subtraction's work.
+    drops = (
+        input_type != "float32"
+        and norm is not None
+        and norm.subtracts
+        and norm.zero_point is not None
+    )
+    by_tensor = _pinned(trace, base, ranges, drops)
+    with native_stderr_held_back():
+        if precision == "float32":
+            model = base
+        elif engine == "tflite" and precision in ("float16", "dynamic"):
+            model = flatbuffer.unpack(engines.convert(trace.folder, precision))
+        else:
+            model = None
+        if drops:
+            interface.drop_subtraction(model or base, norm.zero_point)
+            interface.set_names(model or base, trace.output_name)
+        if model is None:
+            data = engines.quantize(flatbuffer.pack(base), precision, engine, by_tensor)
+            model = flatbuffer.unpack(data)
+    pixels = None if input_type == "float32" else _pixels(trace, precision, drops)
+    output_type = input_type if precision == "int8" else "float32"
+    interface.set_types(model, input_type, output_type, pixels)
+    interface.set_names(model, trace.output_name)
+    check_built_in(model)
+    return flatbuffer.pack(model)
+
+
+def takes_pixels(trace):
+    """Whether an integer input of its files stores a pixel as it is."""
+    included = trace.rule is not None and trace.rule.included
+    return trace.normalisation is not None or included
+
+
+def _pinned(trace, base, ranges, drops):
+    """The ranges, with those that are known exactly in place of what was seen."""
+    if not isinstance(ranges, Ranges):
+        return None
+    found = dict(ranges.by_tensor)
+    source = flatbuffer.activations(base)[0]
+    norm = trace.normalisation
+    if norm is None:
+        if trace.rule is not None and trace.rule.included:
+            found[source] = (0.0, 255.0)
+        return found
+    found[source] = (0.0, 255.0)
+    if norm.subtracts:
+        (difference,) = flatbuffer.graph(base).operators[0].outputs
+        spread = float(norm.mean.max()), 255 - float(norm.mean.min())
+        found[int(difference)] = (-spread[0], spread[1])
+    if drops:
+        del found[source]
+    return found
+
+
+def _pixels(trace, precision, drops):
+    """`(scale, zero point)` of a uint8 pixel at the graph's float input."""
+    norm, rule = trace.normalisation, trace.rule
+    if norm is not None:
+        return 1.0, norm.zero_point if drops else 0
+    if rule is not None and rule.included:
+        return 1.0, 0
+    if rule is not None and len(set(zip(rule.mean, rule.std, strict=True))) == 1:
+        mean, std = rule.mean[0], rule.std[0]
+        if mean == round(mean):
+            return 1 / std, int(mean)
+    if precision == "int8":
+        return None  # its input has a scale of its own
+    raise InputError(
+        "Nothing says what a pixel is worth to this model: it has no normalisation "
+        "of its own, and none with one whole mean is attached to it. "
+        f"`input_type` must be float32. Received: an integer input for {precision}"
+    )

@@ -1,0 +1,131 @@
+"""The two programs that convert and quantise, behind one door.
+
+`tflite` is TensorFlow's converter and the quantiser in it, `litert` is Google's
+litert-quantizer, which works on a float .tflite file.
+"""
+
+import contextlib
+import io
+import re
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.convert_phase import ConverterError
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import flatbuffer
+
+
+def convert(folder, precision):
+    """Converts a SavedModel by TensorFlow's converter, without calibration.
+
+    Args:
+        folder: Of the SavedModel.
+        precision: `"float32"`, `"float16"` or `"dynamic"`.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        InputError: The model holds operations that .tflite does not have.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        return converter.convert()
+    except ConverterError as error:
+        raise InputError(_reason(str(error))) from error
+
+
+def quantize(data, precision, engine, ranges=None):
+    """Quantises a float file.
+
+    Args:
+        data: The bytes of the float .tflite file.
+        precision: Any but `"float32"`.
+        engine: `"tflite"` (int8 only) or `"litert"`.
+        ranges: `{tensor: (least, greatest)}` of all activations by their index,
+            for `"int8"` and `"int16x8"`.
+
+    Returns:
+        The file's bytes. Its input and output have the activations' type (for
+        int8: per-tensor asymmetric activations, per-channel symmetric weights;
+        the LiteRT quantization specification).
+
+    Raises:
+        InputError: The engine refuses the model.
+    """
+    try:
+        if engine == "tflite":
+            return _quantize_tflite(data, ranges)
+        return _quantize_litert(data, precision, ranges)
+    except (ConverterError, RuntimeError, ValueError, NotImplementedError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"The engine {engine!r} can't make this model {precision}. "
+            f"Received: {lines[0]}"
+        ) from error
+
+
+def _quantize_tflite(data, ranges):
+    model = flatbuffer.unpack(data)
+    for index, (low, high) in ranges.items():
+        tensor = flatbuffer.graph(model).tensors[index]
+        flatbuffer.set_quantization(tensor, low=low, high=high)
+    return mlir_quantize(
+        flatbuffer.pack(model), input_data_type=tf.int8, output_data_type=tf.int8
+    )
+
+
+def _quantize_litert(data, precision, ranges):
+    from litert_quantizer import qtyping
+    from litert_quantizer import quantizer
+
+    work = quantizer.Quantizer(bytearray(data))
+    found = None
+    if precision == "float16":
+        halves = qtyping.OpQuantizationConfig(
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            ),
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+        )
+        for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            work.update_quantization_recipe(".*", name, halves, "float_casting")
+    elif precision == "dynamic":
+        work.add_dynamic_config(".*", "*", 8)
+    elif precision == "weight-only":
+        work.add_weight_only_config(".*", "*", 8)
+    else:
+        work.add_static_config(".*", "*", 16 if precision == "int16x8" else 8, 8)
+        tensors = flatbuffer.graph(flatbuffer.unpack(data)).tensors
+        found = {
+            tensors[index].name.decode(): {
+                "min": np.float32(low),
+                "max": np.float32(high),
+            }
+            for index, (low, high) in ranges.items()
+        }
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # it warns of what it does itself
+        return bytes(work.quantize(found).quantized_model)
+
+
+def _reason(message):
+    """The converter says it at the end of a hundred lines of its own graph."""
+    operators = re.findall(r"(?:TF Select|Custom) ops: (.+)", message)
+    if operators:
+        return (
+            "The model holds operations that .tflite does not have. "
+            f"Received: {', '.join(operators)}"
+        )
+    return f"TensorFlow can't convert the model. Received: {message.splitlines()[0]}"

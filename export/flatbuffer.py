@@ -1,0 +1,133 @@
+"""A .tflite file as an object that can be read and changed (LiteRT's schema.fbs)."""
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
+TENSOR_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
+    "uint8": schema.TensorType.UINT8,
+    "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
+}
+OPERATOR_NAMES = {
+    code: name
+    for name, code in vars(schema.BuiltinOperator).items()
+    if not name.startswith("_")
+}
+
+
+class _Builder(flatbuffers.Builder):
+    """Keeps weights on the 16-byte borders that the schema asks for.
+
+    flatbuffers' Python objects forget `force_align`.
+    """
+
+    def StartVector(self, elemSize, numElems, alignment):
+        if elemSize == 1 and numElems >= _ALIGNMENT:
+            alignment = _ALIGNMENT
+        return super().StartVector(elemSize, numElems, alignment)
+
+
+def unpack(data):
+    """The bytes of a .tflite file as a `schema.ModelT`."""
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # weights behind the flatbuffer, as litert writes them
+            buffer.data = np.frombuffer(
+                data, np.uint8, count=buffer.size, offset=buffer.offset
+            )
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def pack(model):
+    """A `schema.ModelT` as the bytes of a .tflite file."""
+    builder = _Builder(1 << 20)
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def graph(model):
+    """The one subgraph of a classifier."""
+    (found,) = model.subgraphs
+    return found
+
+
+def operator_name(model, operator):
+    """`"CONV_2D"`; a Flex or custom operator's own name."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.builtinCode == schema.BuiltinOperator.CUSTOM:
+        return code.customCode.decode()
+    return OPERATOR_NAMES[code.builtinCode]
+
+
+def activations(model):
+    """Indices of the input's and of all computed tensors, in graph order."""
+    subgraph = graph(model)
+    outputs = [int(o) for op in subgraph.operators for o in op.outputs]
+    return [int(subgraph.inputs[0]), *outputs]
+
+
+def set_quantization(tensor, scale=None, zero_point=None, low=None, high=None):
+    """Gives a tensor a scale and zero point, or the range that a quantiser reads."""
+    tensor.quantization = schema.QuantizationParametersT()
+    if scale is not None:
+        tensor.quantization.scale = np.array([scale], np.float32)
+        tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
+    if low is not None:
+        tensor.quantization.min = np.array([low], np.float32)
+        tensor.quantization.max = np.array([high], np.float32)
+
+
+def add_tensor(model, like, name, dtype, scale=None, zero_point=None):
+    """Adds a tensor of a computed value, of the same shape as another.
+
+    Returns:
+        Its index.
+    """
+    tensor = schema.TensorT()
+    tensor.name = name
+    tensor.shape = like.shape
+    tensor.shapeSignature = like.shapeSignature
+    tensor.type = TENSOR_TYPES[dtype]
+    tensor.buffer = 0  # the schema's empty one
+    tensor.quantization = None
+    if scale is not None:
+        set_quantization(tensor, scale, zero_point)
+    graph(model).tensors.append(tensor)
+    return len(graph(model).tensors) - 1
+
+
+def cast_operator(model, source, target, quantize):
+    """An operator between two tensors that differ in type, scale or zero point.
+
+    Args:
+        model: A `schema.ModelT`.
+        source: Index of the tensor it reads.
+        target: Index of the tensor it writes.
+        quantize: QUANTIZE when true, else DEQUANTIZE.
+    """
+    builtin = schema.BuiltinOperator
+    code = builtin.QUANTIZE if quantize else builtin.DEQUANTIZE
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _code_index(model, code)
+    operator.inputs = np.array([source], np.int32)
+    operator.outputs = np.array([target], np.int32)
+    return operator
+
+
+def _code_index(model, builtin):
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode = builtin
+    code.deprecatedBuiltinCode = builtin
+    # Version 2 of both brought int8; QUANTIZE's brought int8 to uint8.
+    code.version = 2
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

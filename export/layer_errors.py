@@ -1,0 +1,201 @@
+"""How far each layer of a quantised file is from the float file."""
+
+import math
+import re
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import flatbuffer
+from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.tflite import TFLiteModel
+from keras_effnet.tflite import quantize
+
+# Numbers: small arrays stay in the cache, twice as fast as whole tensors.
+_PART = 8192
+
+
+def layer_errors(float_path, other_path, batches):
+    """Compares two .tflite files of one model, operator by operator.
+
+    Both run whole, as they would in use, so that an error is what has gathered up
+    to that operator. Operators are paired by what they are, their output's name
+    and its shape; those that only one file has (QUANTIZE) are left out. An image takes
+    about twice as long as both files take for it in use.
+
+    Args:
+        float_path: Path of the float32 .tflite file.
+        other_path: Path of the other .tflite file of the same model: float16,
+            dynamic range, int8, int16x8. int16x8 has slow kernels alone: about
+            1 s for an image in EfficientNet-B0.
+        batches: An iterable of arrays, `(batch, height, width, channels)`, in the
+            value range of the float model's input (0-255 with preprocessing).
+
+    Returns:
+        A list of dicts in the order of the float file's operators, one for each
+        operator's output:
+
+        - `name`: the output tensor's, in the float file.
+        - `operator`: such as `"CONV_2D"`.
+        - `scale`: of the other file's tensor, the real value of one step; `None`
+          where it is float.
+        - `rms`: root mean square of the float file's tensor, in its own unit.
+        - `error`: root mean square of the difference, as a multiple of the
+          standard deviation of the float file's tensor; `None` where that is
+          constant.
+        - `sqnr`: signal-to-quantisation-noise ratio in dB, the mean square of the
+          float file's tensor over that of the difference; `None` where one of
+          them is zero.
+        - `rmse_over_scale`: root mean square of the difference in steps of
+          `scale`, as in TensorFlow's guide to its quantization debugger; rounding
+          alone is 1 / sqrt(12) = 0.29. `None` where the tensor is float.
+
+    Raises:
+        InputError: A file is none of .tflite, an image has another size, there are
+            no images, or the files have no operator in common.
+    """
+    first, second = _Recorder(float_path), _Recorder(other_path)
+    pairs = _paired(first.outputs, second.outputs)
+    if not pairs:
+        raise InputError(
+            "The files must be of the same model and batch size: no operator of one "
+            "has the name and shape of one of the other. Received: "
+            f"{str(float_path)!r}, {str(other_path)!r}"
+        )
+    sums, elements = np.zeros((len(pairs), 3)), np.zeros(len(pairs))
+    for images in batches:
+        for start in range(0, len(images), first.batch_size):
+            chunk = np.asarray(images[start : start + first.batch_size])
+            first.run(chunk)
+            second.run(chunk)
+            for row, (one, other) in enumerate(pairs):
+                expected = first.values(one, len(chunk))
+                found = second.values(other, len(chunk))
+                for one_part, other_part in zip(expected, found, strict=True):
+                    noise = other_part - one_part
+                    sums[row] += one_part.sum(), one_part @ one_part, noise @ noise
+                    elements[row] += one_part.size
+    if not elements.all():
+        raise InputError("There must be at least one image. Received: no images")
+    rows = zip(pairs, sums / elements[:, None], strict=True)
+    return [_figures(one, second.scale(other), *means) for (one, other), means in rows]
+
+
+def _figures(output, scale, mean, square, noise):
+    deviation = math.sqrt(max(0.0, square - mean**2))
+    # What the float sums leave of a tensor that is constant.
+    constant = deviation <= 1e-7 * math.sqrt(square)
+    return {
+        "name": output["name"],
+        "operator": output["operator"],
+        "scale": scale,
+        "rms": math.sqrt(square),
+        "error": None if constant else math.sqrt(noise) / deviation,
+        "sqnr": 10 * math.log10(square / noise) if square and noise else None,
+        "rmse_over_scale": math.sqrt(noise) / scale if scale else None,
+    }
+
+
+class _Recorder:
+    """A file that keeps the output of each operator.
+
+    Every activation is declared an output of the file. LiteRT's own
+    `experimental_preserve_all_tensors` keeps them without XNNPACK alone: slower,
+    and not the kernels that the file has in use.
+    """
+
+    def __init__(self, path):
+        self._path = TFLiteModel(path).path
+        model = flatbuffer.unpack(self._path.read_bytes())
+        self.outputs = list(_activations(model))
+        indices = [output["index"] for output in self.outputs]
+        flatbuffer.graph(model).outputs = np.array(indices, np.int32)
+        model.signatureDefs = []
+        with native_stderr_held_back():
+            self._interpreter = Interpreter(model_content=flatbuffer.pack(model))
+            self._interpreter.allocate_tensors()
+        (self._input,) = self._interpreter.get_input_details()
+        self.batch_size, *self._image_shape = map(int, self._input["shape"])
+        self._details = {
+            details["index"]: details
+            for details in self._interpreter.get_output_details()
+        }
+
+    def run(self, images):
+        """Runs up to `batch_size` images, float."""
+        if list(images.shape[1:]) != self._image_shape:
+            raise InputError(
+                f"The file takes images of the shape {tuple(self._image_shape)}. "
+                f"Received: {images.shape[1:]} for {str(self._path)!r}"
+            )
+        missing = self.batch_size - len(images)
+        images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        stored = quantize(images, self._input)
+        self._interpreter.set_tensor(self._input["index"], stored)
+        self._interpreter.invoke()
+
+    def scale(self, output):
+        """The real value of one step, `None` where the tensor is float."""
+        return float(self._details[output["index"]]["quantization"][0]) or None
+
+    def values(self, output, images):
+        """An output's real values of the first images, float64, part by part."""
+        details = self._details[output["index"]]
+        stored = self._interpreter.get_tensor(output["index"])[:images].ravel()
+        scale, zero_point = details["quantization"]
+        for start in range(0, len(stored), _PART):
+            part = stored[start : start + _PART].astype(np.float64)
+            yield (part - zero_point) * scale if scale else part
+
+
+def _activations(model):
+    """Outputs of the operators, less weights that are unpacked (float16's)."""
+    graph = flatbuffer.graph(model)
+    constant = {
+        index
+        for index, tensor in enumerate(graph.tensors)
+        if model.buffers[tensor.buffer].data is not None
+    }
+    for operator in graph.operators:
+        if all(index in constant for index in operator.inputs if index >= 0):
+            constant.update(operator.outputs)
+            continue
+        for index in operator.outputs:
+            tensor = graph.tensors[index]
+            yield {
+                "index": int(index),
+                "name": tensor.name.decode(),
+                "operator": flatbuffer.operator_name(model, operator),
+                "shape": tuple(tensor.shape),
+            }
+
+
+def _paired(outputs, others):
+    """Pairs of outputs: of the same name, else of the same but for its ending.
+
+    The converter numbers names that collide (float16's unpacked weights take the
+    float file's, `convolution1` becomes `convolution3`), and int16x8 ends in
+    `_int16` where it goes back to float.
+    """
+    left = list(outputs)
+    found = {}
+    for spelling in (str, _without_ending):
+        waiting = {}
+        for other in others:
+            waiting.setdefault(_key(other, spelling), []).append(other)
+        for output in list(left):
+            if candidates := waiting.get(_key(output, spelling)):
+                found[output["index"]] = candidates.pop(0)
+                left.remove(output)
+        taken = {other["index"] for other in found.values()}
+        others = [other for other in others if other["index"] not in taken]
+    return [(o, found[o["index"]]) for o in outputs if o["index"] in found]
+
+
+def _key(output, spelling):
+    return output["operator"], spelling(output["name"]), output["shape"]
+
+
+def _without_ending(name):
+    return re.sub(r"\d*(_int16)?$", "", name)

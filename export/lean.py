@@ -1,0 +1,115 @@
+"""Whether a file's graph is lean: read from the file itself."""
+
+import collections
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import flatbuffer
+from keras_effnet.export.precisions import PRECISIONS
+
+# What a dynamic batch, explicit padding or a Reshape would leave.
+WASTE = (
+    "PAD",
+    "PADV2",
+    "SHAPE",
+    "STRIDED_SLICE",
+    "PACK",
+    "RESHAPE",
+    "GATHER",
+    "TRANSPOSE",
+    "BATCH_MATMUL",
+)
+# Layers whose graph is lean; a model of others may have reasons of its own.
+_LEAN_LAYERS = {
+    "Activation",
+    "Add",
+    "BatchNormalization",
+    "Conv2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "GlobalAveragePooling2D",
+    "InputLayer",
+    "Multiply",
+    "Normalization",
+    "ReLU",
+    "Rescaling",
+    "Swish",
+}
+
+
+def is_lean(model):
+    """Whether a Keras model is made of layers that leave no waste in a file."""
+    return {type(layer).__name__ for layer in model.layers} <= _LEAN_LAYERS
+
+
+def check_built_in(model):
+    """Raises an `InputError` where the file needs operators that phones lack.
+
+    Args:
+        model: A `schema.ModelT`.
+    """
+    foreign = [name for name in _names(model) if name not in _BUILT_IN]
+    if foreign:
+        raise InputError(
+            "The file must have built-in operators only. "
+            f"Received: {', '.join(sorted(set(foreign)))}"
+        )
+
+
+def waste(numbers):
+    """What keeps a file from being lean.
+
+    Args:
+        numbers: What `sheet.describe` read from the file.
+
+    Returns:
+        A list of short texts, empty for a lean file.
+    """
+    operators = numbers["operators"]
+    found = [f"{operators[name]} {name}" for name in WASTE if name in operators]
+    expected = PRECISIONS[numbers["precision"]].partitions
+    if expected is not None and numbers["partitions"] != expected:
+        found.append(f"{numbers['partitions']} XNNPACK partitions, not {expected}")
+    return found
+
+
+def partitions(operators, graph_inputs):
+    """How XNNPACK divides a graph, from an interpreter that has applied it.
+
+    Args:
+        operators: Of LiteRT's `_get_ops_details()`; the delegate's own nodes stand
+            among them and name the tensors that they read and write.
+        graph_inputs: Indices of the graph's input tensors.
+
+    Returns:
+        `(count, outside)`: how many pieces XNNPACK took, and a dict of the names
+        and counts of the operators in none of them.
+    """
+    delegates = [op for op in operators if op["op_name"] == "DELEGATE"]
+    own = [op for op in operators if op["op_name"] != "DELEGATE"]
+    maker = {int(out): i for i, op in enumerate(own) for out in op["outputs"]}
+    inside = set()
+    for piece in delegates:
+        stop = set(map(int, piece["inputs"])) | set(graph_inputs)
+        pending = [int(out) for out in piece["outputs"]]
+        while pending:
+            index = pending.pop()
+            if index in stop or index not in maker or maker[index] in inside:
+                continue
+            inside.add(maker[index])
+            pending += map(int, own[maker[index]]["inputs"])
+    outside = collections.Counter(
+        op["op_name"] for i, op in enumerate(own) if i not in inside
+    )
+    return len(delegates), dict(sorted(outside.items()))
+
+
+def _names(model):
+    return [
+        flatbuffer.operator_name(model, operator)
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    ]
+
+
+_BUILT_IN = set(flatbuffer.OPERATOR_NAMES.values()) - {"CUSTOM", "DELEGATE"}

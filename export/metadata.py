@@ -1,0 +1,296 @@
+"""What a .tflite file says of itself: name, licence, normalisation and labels.
+
+The TFLite metadata that Task Library and MediaPipe Tasks read: a flatbuffer among
+the file's buffers, and the labels as a zip after its end.
+"""
+
+import io
+import math
+import zipfile
+
+import flatbuffers
+import numpy as np
+
+from keras_effnet import tflite
+from keras_effnet.errors import InputError
+from keras_effnet.export import _metadata_schema as tables
+from keras_effnet.export import flatbuffer
+
+# `MetadataPopulator.METADATA_FIELD_NAME` of both libraries.
+ENTRY = "TFLITE_METADATA"
+LABELS = "labels.txt"
+
+_IDENTIFIER = b"M001"
+# The history in metadata_schema.fbs: none of the fields in use came later.
+_MIN_PARSER_VERSION = "1.0.0"
+_TENSOR_AXIS_LABELS = 2  # AssociatedFileType
+_COLOR_SPACES = {3: 1, 1: 2}  # ColorSpaceType: channels -> RGB, GRAYSCALE
+# The values of an integer tensor.
+_INTEGERS = {
+    flatbuffer.TENSOR_TYPES[name]: (np.iinfo(name).min, np.iinfo(name).max)
+    for name in ("uint8", "int8", "int16")
+}
+_DAMAGED = (
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,  # zipfile: a password is needed
+    NotImplementedError,
+    zipfile.BadZipFile,
+)
+
+
+def with_metadata(
+    data,
+    *,
+    name,
+    description=None,
+    licence=None,
+    author=None,
+    version=None,
+    mean=(0.0,),
+    std=(1.0,),
+    class_names=None,
+):
+    """Adds metadata to a .tflite image classifier.
+
+    The file computes what it did, and keeps the entries that the converter made.
+    Metadata that it already has is replaced, and so is a zip after its end.
+
+    Readers normalise pixels, 0-255 RGB, by `(pixel - mean) / std`, then quantise
+    for an integer input. A file that holds its preprocessing takes the defaults.
+    MediaPipe Tasks and Task Library give a uint8 input the pixels as they are and
+    refuse an int8 input or output.
+
+    Args:
+        data: Bytes of the file: one input, `(batch, height, width, channels)`, one
+            output, `(batch, classes)`.
+        name: Of the model.
+        description: What it does, in a sentence.
+        licence: Its name, or its whole text.
+        author: Who made the model.
+        version: Of the model.
+        mean: What to subtract from pixels, one value or one per channel. MediaPipe
+            takes only equal ones.
+        std: What to divide by, as many values.
+        class_names: In the order of the outputs, or `None`.
+
+    Returns:
+        Bytes of the new file.
+
+    Raises:
+        InputError: This is no such file, or has weights outside of its flatbuffer,
+            as files over 2 GB do; `mean` and `std` do not fit; or the names are not
+            as many as the classes, or not lines of text.
+    """
+    data = bytes(data)
+    buffers = _read_model(data, "bytes")["buffers"]
+    if any((buffer["offset"] or 0) > 1 for buffer in buffers or []):
+        raise InputError(
+            "Metadata needs a .tflite file below 2 GB, with its weights inside of the "
+            f"flatbuffer. Received: {len(data)} bytes"
+        )
+    model = flatbuffer.unpack(data)
+    inputs, outputs = _tensors(model)
+    _check_normalisation(mean, std, inputs.shape[-1])
+    if class_names is not None:
+        _check_names(class_names, outputs.shape[-1])
+    fields = {
+        "name": name,
+        "description": description,
+        "version": version,
+        "author": author,
+        "license": licence,
+        "min_parser_version": _MIN_PARSER_VERSION,
+        "subgraph_metadata": [
+            {
+                "input_tensor_metadata": [_image(inputs, mean, std)],
+                "output_tensor_metadata": [_probability(outputs, class_names)],
+            }
+        ],
+    }
+    builder = flatbuffers.Builder(1024)
+    root = tables.write(builder, "ModelMetadata", fields)
+    builder.Finish(root, _IDENTIFIER)
+    _set_entry(model, builder.Output())
+    file = io.BytesIO()
+    file.write(flatbuffer.pack(model))
+    if class_names is not None:
+        with zipfile.ZipFile(file, "w") as archive:
+            # A fixed date and no compression: the same bytes each time, and the
+            # readers take the text from where it lies.
+            text = "".join(f"{line}\n" for line in class_names)
+            archive.writestr(zipfile.ZipInfo(LABELS), text)
+    return file.getvalue()
+
+
+def read_metadata(source):
+    """Reads the metadata of a .tflite file, whoever wrote it.
+
+    Args:
+        source: Path of the file, or its bytes.
+
+    Returns:
+        A dict with `name`, `description`, `version`, `author` and `licence`
+        (strings), `mean` and `std` of the first input (lists of floats) and
+        `class_names` of the first output (a list of strings), each of them `None`
+        where it is absent. `None` for a file without metadata.
+
+    Raises:
+        InputError: There is no such file, it is no .tflite file, or is damaged.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        received, data = "bytes", bytes(source)
+    else:
+        path = tflite.check_file(source)
+        received, data = repr(str(source)), path.read_bytes()
+    model = _read_model(data, received)
+    try:
+        found = [entry for entry in model["metadata"] or [] if entry["name"] == ENTRY]
+        if not found:
+            return None
+        buffer = model["buffers"][found[0]["buffer"]]["data"]
+        if bytes(buffer[4:8]) != _IDENTIFIER:
+            raise ValueError("its identifier is not 'M001'")
+        return _as_dict(tables.read(buffer, "ModelMetadata"), data)
+    except (*_DAMAGED, IndexError, TypeError) as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"The file's metadata is damaged: {reason}. Received: {received}"
+        ) from error
+
+
+def _as_dict(fields, data):
+    def first(key):
+        graphs = fields["subgraph_metadata"] or [{}]
+        return next(iter(graphs[0].get(key) or []), {})
+
+    options = [
+        unit["options"]["NormalizationOptions"]
+        for unit in first("input_tensor_metadata").get("process_units") or []
+        if unit["options"]
+    ]
+    labels = [
+        file["name"]
+        for file in first("output_tensor_metadata").get("associated_files") or []
+        if file["type"] == _TENSOR_AXIS_LABELS
+    ]
+    names = _read_labels(data, labels[0]) if labels else None
+    normalisation = options[0] if options else {"mean": None, "std": None}
+    texts = ("name", "description", "version", "author")
+    return {
+        **{key: fields[key] for key in texts},
+        "licence": fields["license"],
+        **normalisation,
+        "class_names": names,
+    }
+
+
+def _read_labels(data, name):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+            # The other readers refuse them too.
+            raise ValueError(f"{name} is compressed")
+        return archive.read(name).decode("utf-8").splitlines()
+
+
+def _read_model(data, received):
+    if data[4:8] != b"TFL3":
+        raise InputError(
+            "This is no .tflite file: its identifier is not 'TFL3'. "
+            f"Received: {received}"
+        )
+    try:
+        return tables.read(data, "Model")
+    except ValueError as error:
+        raise InputError(
+            f"The .tflite file is damaged: {error}. Received: {received}"
+        ) from error
+
+
+def _tensors(model):
+    try:
+        graph = flatbuffer.graph(model)
+        (inputs,) = (graph.tensors[index] for index in graph.inputs)
+        (outputs,) = (graph.tensors[index] for index in graph.outputs)
+        _, _, _, _ = inputs.shape
+        _, _ = outputs.shape
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            "Metadata describes an image classifier: a file of one graph with one "
+            "input, (batch, height, width, channels), and one output, (batch, "
+            "classes). Received: another .tflite file"
+        ) from error
+    return inputs, outputs
+
+
+def _check_normalisation(mean, std, channels):
+    fits = len(mean) == len(std) and len(mean) in (1, channels)
+    if not fits or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise InputError(
+            "`mean` and `std` must have one value each, or one per channel "
+            f"({channels}), and `std` only positive ones. "
+            f"Received: mean={mean!r}, std={std!r}"
+        )
+
+
+def _check_names(class_names, classes):
+    if len(class_names) != classes:
+        raise InputError(
+            f"There must be one name for each of the {classes} classes. "
+            f"Received: {len(class_names)} names"
+        )
+    for name in class_names:
+        if not isinstance(name, str) or name.splitlines() != [name]:
+            raise InputError(
+                "The name of a class must be one line of text, as the labels are one "
+                f"to a line. Received: {name!r}"
+            )
+
+
+def _image(tensor, mean, std):
+    _, height, width, channels = tensor.shape
+    low, high = (
+        [(pixel - m) / s for m, s in zip(mean, std, strict=True)] for pixel in (0, 255)
+    )
+    if tensor.type in _INTEGERS:
+        low, high = ([limit] for limit in _INTEGERS[tensor.type])
+    color_space = _COLOR_SPACES.get(int(channels), 0)
+    return {
+        "name": "image",
+        "description": f"The image to classify, {height} by {width} pixels.",
+        "content": {
+            "content_properties": {"ImageProperties": {"color_space": color_space}}
+        },
+        "process_units": [
+            {"options": {"NormalizationOptions": {"mean": mean, "std": std}}}
+        ],
+        "stats": {"min": low, "max": high},
+    }
+
+
+def _probability(tensor, class_names):
+    low, high = _INTEGERS.get(tensor.type, (0.0, 1.0))
+    labels = {
+        "name": LABELS,
+        "description": "The names of the classes, one to a line.",
+        "type": _TENSOR_AXIS_LABELS,
+    }
+    return {
+        "name": "probability",
+        "description": "The probability of each class.",
+        "content": {"content_properties": {"FeatureProperties": {}}},
+        "stats": {"min": [low], "max": [high]},
+        "associated_files": None if class_names is None else [labels],
+    }
+
+
+def _set_entry(model, metadata):
+    """Puts the metadata among the buffers of a `ModelT`, in place of an old one."""
+    model.metadata = model.metadata or []
+    old = [entry for entry in model.metadata if entry.name == ENTRY.encode()]
+    if not old:
+        old = [flatbuffer.schema.MetadataT(name=ENTRY, buffer=len(model.buffers))]
+        model.metadata += old
+        model.buffers.append(flatbuffer.schema.BufferT())
+    model.buffers[old[0].buffer].data = np.frombuffer(metadata, np.uint8)

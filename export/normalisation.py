@@ -1,0 +1,115 @@
+"""The normalisation in front of a network, as one operation or none.
+
+A scale of the pixels goes into the first convolution's kernel. An offset can't: where
+SAME padding puts its zeros the convolution would see other values. So what is left is
+one subtraction, and for quantised pixels whose mean is one whole number not even that:
+it is their zero point.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+_LAYERS = keras.layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalisation:
+    """What stands between the pixels and the network.
+
+    Attributes:
+        mean: Float array, `(channels,)`; the graph subtracts it.
+        tensor: The symbolic Keras tensor that the network begins with.
+        kernel: The variable of the first convolution, and
+        scaled_kernel: its value with the scale in it.
+    """
+
+    mean: np.ndarray
+    tensor: object
+    kernel: object
+    scaled_kernel: np.ndarray
+
+    @property
+    def subtracts(self):
+        """Whether anything is left to subtract."""
+        return bool(np.any(self.mean))
+
+    @property
+    def zero_point(self):
+        """The uint8 pixel that means zero; `None` where no single one does."""
+        first = float(self.mean[0])
+        one_value = np.all(self.mean == first)
+        return int(first) if one_value and first == round(first) else None
+
+
+def find(model):
+    """The normalisation that a model begins with.
+
+    Args:
+        model: A functional `keras.Model` with one image input.
+
+    Returns:
+        A `Normalisation`, or `None` where the model has none, or one that can't
+        go into a convolution.
+    """
+    tensor = model.inputs[0]
+    channels = tensor.shape[-1]
+    scale, offset = np.ones(channels), np.zeros(channels)
+    found = False
+    while (layer := _only_consumer(tensor, model)) is not None:
+        step = _affine(layer, channels)
+        if step is None:
+            break
+        found = True
+        scale, offset = scale * step[0], offset * step[0] + step[1]
+        tensor = layer.output
+    convolution = _convolution(layer, tensor, model)
+    if not found or convolution is None or not np.all(scale):
+        return None
+    kernel = convolution.kernel
+    value = keras.ops.convert_to_numpy(kernel).astype("float64")
+    if value.shape[2] != channels:  # convolution in groups
+        return None
+    # Pixels have few digits: 127.00000000000001 would not be whole.
+    mean = np.round(-offset / scale, 5)
+    scaled = value * scale[:, None]
+    return Normalisation(mean, tensor, kernel, scaled.astype("float32"))
+
+
+def _only_consumer(tensor, model):
+    """The layer of the model that reads a tensor, if there is one alone."""
+    readers = [
+        layer
+        for layer in model.layers
+        for node in layer._inbound_nodes
+        if any(tensor is read for read in node.input_tensors)
+    ]
+    return readers[0] if len(readers) == 1 else None
+
+
+def _affine(layer, channels):
+    """`(scale, offset)` of a layer that computes `x * scale + offset`, or `None`."""
+    if type(layer) is _LAYERS.Rescaling:
+        values = layer.scale, layer.offset
+    elif type(layer) is _LAYERS.Normalization and not layer.invert:
+        mean = keras.ops.convert_to_numpy(layer.mean)
+        std = np.sqrt(keras.ops.convert_to_numpy(layer.variance))
+        # As the layer itself guards against a variance of zero.
+        std = np.maximum(std, keras.config.epsilon())
+        values = 1 / std.astype("float64"), -mean / std
+    else:
+        return None
+    values = [np.asarray(value, "float64") for value in values]
+    if any(value.size not in (1, channels) for value in values):
+        return None
+    return [np.broadcast_to(value.reshape(-1), channels) for value in values]
+
+
+def _convolution(layer, tensor, model):
+    if type(layer) is _LAYERS.ZeroPadding2D:  # zeros stay zeros
+        layer = _only_consumer(layer.output, model)
+    kinds = (_LAYERS.Conv2D, _LAYERS.DepthwiseConv2D)
+    if type(layer) in kinds and layer.data_format == "channels_last":
+        return layer
+    return None

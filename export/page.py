@@ -1,0 +1,310 @@
+"""The page beside an exported file: one HTML file that holds its own pictures."""
+
+import html
+import math
+
+from keras_effnet import files
+from keras_effnet.export import figures
+from keras_effnet.report import page
+
+_WORST = 10
+_VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the limit"}
+# Two columns that wrap: a checksum or a command fits a phone.
+_STYLE = """<style>
+  .facts { width: 100%; }
+  .facts th, .facts td { text-align: left; vertical-align: top; white-space: normal;
+    border-bottom: 1px solid #d8dee4; overflow-wrap: anywhere; }
+  .facts th { font-weight: 600; width: 11rem; padding-left: 0; overflow-wrap: normal; }
+  .verdict { border-left: .4rem solid #57606a; padding: .5rem 1rem;
+    background: #f6f8fa; }
+  .verdict.within { border-color: #1a7f37; } .verdict.over { border-color: #cf222e; }
+  img { width: 32rem; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f8fa;
+    padding: .8rem 1rem; }
+  @media (max-width: 30rem) {
+    body { margin: 1rem auto; } th, td { padding: .35rem .3rem; }
+    .facts { font-size: .9rem; } .facts th { width: 7.5rem; }
+    .scroll table { font-size: .8rem; } .scroll th { white-space: normal; }
+  }
+</style>"""
+
+
+def write_page(sheet, path):
+    """Writes what is known of an exported file as one HTML page.
+
+    Args:
+        sheet: A dict, as in the .json file beside the exported file. What it lacks,
+            or holds as `None`, the page leaves out.
+        path: Of the .html file.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    sheet = {key: value for key, value in sheet.items() if value is not None}
+    parts = [
+        _STYLE,
+        *_verdict(sheet),
+        *_file(sheet),
+        *_accuracy(sheet),
+        *_operators(sheet),
+        *_layers(sheet),
+        *_speed(sheet),
+        *_reproduce(sheet),
+    ]
+    title = ", ".join(sheet[key] for key in ("model", "precision") if key in sheet)
+    files.write_text(path, page.render(title, parts, _versions(sheet)))
+
+
+def _verdict(sheet):
+    found = sheet.get("evaluation")
+    if not found:
+        text = (
+            "Accuracy and agreement with the float model were not measured: export "
+            "with --evaluate PHOTOS to measure them."
+        )
+        return [_boxed(text, "")]
+    measured = (
+        f"It names the same class as the float model for {found['agreement']:.1%} of "
+        f"{found['images']:,} images"
+    )
+    if found.get("drop") is None:
+        text = f"{measured}. Whether it names the right one was not measured."
+        return [_boxed(text, "")]
+    limit, verdict = sheet.get("max_drop"), sheet.get("verdict")
+    low, high = found["drop_interval"]
+    text = (
+        f"Top-1 is {found['top1']:.2%} against the float model's "
+        f"{found['reference_top1']:.2%}: a drop of {_signed(found['drop'])} percentage "
+        f"points (95 % interval {_signed(low)} to {_signed(high)})"
+    )
+    if verdict:
+        text = f"{_VERDICTS[verdict]} of {limit:g} percentage points. {text}"
+    text = f"{text}. {measured}."
+    if verdict == "within limit" and high > limit:
+        text += " The interval reaches over the limit: more images would tell."
+    return [_boxed(text, (verdict or "").partition(" ")[0])]
+
+
+def _file(sheet):
+    names = sheet.get("class_names", "")
+    rows = [
+        ("file", sheet.get("file")),
+        ("size", "bytes" in sheet and f"{sheet['bytes']:,} bytes"),
+        ("sha256", sheet.get("sha256")),
+        ("batch", sheet.get("batch_size")),
+        *((key, key in sheet and _tensor(sheet[key])) for key in ("input", "output")),
+        ("preprocessing", _plain(sheet.get("preprocessing"))),
+        ("classes", names and f"{len(names):,}: {names[0]} … {names[-1]}"),
+        ("converted by", sheet.get("engine")),
+        ("calibration", _plain(sheet.get("calibration"))),
+    ]
+    facts = _facts(rows)
+    return _section("The file", facts) if facts else []
+
+
+def _accuracy(sheet):
+    found = sheet.get("evaluation")
+    if not found:
+        return []
+    rows = [
+        (name, found[key], found[f"{key}_interval"])
+        for name, key in (
+            ("float model", "reference_top1"),
+            ("this file", "top1"),
+            ("same class", "agreement"),
+        )
+        if found.get(key) is not None
+    ]
+    table = [
+        (name, f"{share:.2%}", f"{low:.2%} to {high:.2%}")
+        for name, share, (low, high) in rows
+    ]
+    pictures = [
+        page.image(
+            figures.shares(rows), "Accuracy and agreement with their 95 % intervals"
+        )
+    ]
+    text = f"Measured on {found['images']:,} images."
+    note = "Intervals: Wilson 1927 for shares"
+    if found.get("drop") is not None:
+        low, high = found["drop_interval"]
+        interval = f"{_signed(low)} to {_signed(high)}"
+        table.append(("drop, points", _signed(found["drop"]), interval))
+        figure = figures.drop(found["drop"], (low, high), sheet.get("max_drop"))
+        note += ", Tango 1998 for the paired difference"
+        pictures.append(page.image(figure, "The drop, its 95 % interval and the limit"))
+        text += (
+            f" {found['lost']:,} that the float model names rightly and this file "
+            f"does not, {found['gained']:,} the other way round."
+        )
+    text += (
+        " Probabilities differ from the float model's by "
+        f"{found['mean_difference']:.2g} in the mean, by "
+        f"{found['largest_difference']:.2g} at most."
+    )
+    return _section(
+        "Accuracy",
+        page.paragraph(text),
+        page.table(("", "measured", "95 % interval"), table),
+        *pictures,
+        page.paragraph(f"{note}."),
+    )
+
+
+def _operators(sheet):
+    counts = sheet.get("operators")
+    if not counts:
+        return []
+    columns = {"number": counts}
+    texts = []
+    total = sum(counts.values())
+    if (in_float := sheet.get("float_operators")) is not None:
+        columns["in float"] = in_float
+        number = sum(in_float.values())
+        texts.append(f"Operators in float: {number:,} of {total:,}.")
+    if "partitions" in sheet:
+        outside = sheet.get("outside_xnnpack", {})
+        columns["outside XNNPACK"] = outside
+        number, parts = sum(outside.values()), sheet["partitions"]
+        texts.append(f"Partitions that XNNPACK runs: {parts:,}.")
+        texts.append(f"Operators outside, on LiteRT's own kernels: {number:,}.")
+    columns = {key: column for key, column in columns.items() if column}
+    rows = [
+        (name, *(column.get(name, "–") for column in columns.values()))
+        for name in counts
+    ]
+    return _section(
+        "Operators",
+        page.paragraph(" ".join(texts)),
+        page.table(("operator", *columns), rows),
+    )
+
+
+def _layers(sheet):
+    rows = sheet.get("layer_errors", ())
+    if not any(row["error"] for row in rows):
+        return []
+    order = sorted(range(len(rows)), key=lambda n: -(rows[n]["error"] or 0))
+    worst = [n for n in order[:_WORST] if rows[n]["error"]]
+    table = [
+        (
+            f"{n}: {_short(rows[n]['name'])}",
+            f"{rows[n]['error']:.3g}",
+            _or_dash(rows[n]["sqnr"], ".1f"),
+            _or_dash(rows[n]["rmse_over_scale"], ".2f"),
+            rows[n]["operator"],
+        )
+        for n in worst
+    ]
+    text = (
+        "What has gathered up to each layer: the root mean square of the difference "
+        "from the float file, as a multiple of the standard deviation there. Layers "
+        "are numbered from 0; those without any difference are not drawn, and the "
+        f"{len(worst)} worst are ringed and listed."
+    )
+    header = ("layer", "error", "SQNR, dB", "error / scale", "operator")
+    picture = figures.layers(rows, worst)
+    return _section(
+        "Error of each layer",
+        page.paragraph(text),
+        page.image(picture, "Relative error of each layer in the order of the graph"),
+        page.table(header, table),
+    )
+
+
+def _speed(sheet):
+    parts = []
+    if latency := sheet.get("latency"):
+        before = latency.get("float_median_ms")
+        count = latency.get("threads")
+        rows = [
+            ("median", _ms(latency.get("median_ms"))),
+            ("90th percentile", _ms(latency.get("p90_ms"))),
+            ("float file, median", _ms(before)),
+            ("ratio to float", before and f"{latency['median_ms'] / before:.2f}"),
+            ("threads", count),
+            ("runs", latency.get("runs")),
+            ("host", _plain(latency.get("host"))),
+        ]
+        parts += _section("Latency on this host", _facts(rows))
+    seconds = [
+        (name, f"{value:.1f} s")
+        for name, value in sheet.get("seconds", {}).items()
+        if value is not None
+    ]
+    if seconds:
+        parts += _section("Time to make it", _facts(seconds))
+    return parts
+
+
+def _reproduce(sheet):
+    settings = dict(sheet.get("settings", {}))
+    command = settings.pop("command", None)
+    parts = [f"<pre><code>{html.escape(command)}</code></pre>"] if command else []
+    if settings:
+        parts.append(_facts([(key, _plain(value)) for key, value in settings.items()]))
+    return _section("To make it again", *parts) if parts else []
+
+
+def _versions(sheet):
+    return ", ".join(f"{k} {v}" for k, v in sheet.get("versions", {}).items())
+
+
+def _section(title, *parts):
+    return [page.heading(title), *parts]
+
+
+def _boxed(text, kind):
+    return f'<p class="verdict {kind}">{html.escape(text)}</p>'
+
+
+def _facts(rows):
+    """A table of names and values, without those that have none."""
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows
+        if value not in (None, False, "")
+    )
+    return body and f'<table class="facts">{body}</table>'
+
+
+def _tensor(tensor):
+    shape = " × ".join(map(str, tensor["shape"]))
+    text = f"{tensor['name']}, {shape}, {tensor['dtype']}"
+    if not tensor.get("scale"):
+        return text
+    return (
+        f"{text}: value = {tensor['scale']:.6g} × (stored − {tensor['zero_point']})"
+    ).replace("− -", "+ ")
+
+
+def _short(name):
+    """The layer's name out of `model/layer/operation`, the last of those fused."""
+    parts = name.rpartition(";")[2].split("/")
+    return parts[1] if len(parts) > 2 else parts[-1]
+
+
+def _plain(value):
+    """A dict or a list as a line of text; what is `None` is left out."""
+    if isinstance(value, dict):
+        known = {key: _plain(v) for key, v in value.items() if v is not None}
+        return "; ".join(f"{key.replace('_', ' ')}: {v}" for key, v in known.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def _ms(value):
+    return None if value is None else f"{value:.2f} ms"
+
+
+def _signed(value):
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _or_dash(value, spec):
+    return "–" if value is None or not math.isfinite(value) else format(value, spec)

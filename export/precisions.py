@@ -1,0 +1,89 @@
+"""The precisions of a file, and which engine makes each."""
+
+import dataclasses
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+
+INPUT_TYPES = ("float32", "uint8", "int8")
+ENGINES = ("tflite", "litert")
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """How numbers are stored and computed.
+
+    Attributes:
+        text: What it means, in a line.
+        calibrated: Whether it needs images to find the ranges of activations.
+        engines: Which can make it, the preferred one first.
+        input_type: Of the file where the user does not say.
+        partitions: How many pieces XNNPACK takes the graph in, where it is known
+            to be one; `None` where it depends on the network.
+    """
+
+    text: str
+    calibrated: bool
+    engines: tuple[str, ...]
+    input_type: str = "float32"
+    partitions: int | None = None
+
+
+PRECISIONS = {
+    "float32": Precision("as trained", False, ("tflite",), partitions=1),
+    "float16": Precision(
+        "weights in 16 bits, computed in float",
+        False,
+        ("litert", "tflite"),
+        partitions=1,
+    ),
+    "dynamic": Precision(
+        "weights in 8 bits, activations quantised while it runs", False, ENGINES
+    ),
+    "weight-only": Precision(
+        "weights in 8 bits, computed in float", False, ("litert",), partitions=1
+    ),
+    "int8": Precision(
+        "weights and activations in 8 bits", True, ENGINES, "int8", partitions=1
+    ),
+    "int16x8": Precision(
+        "weights in 8 bits, activations in 16", True, ("litert",)
+    ),
+}
+
+
+def check_precision(precision):
+    """Raises an `InputError` for a precision that there is not."""
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"`precision` must be one of {', '.join(PRECISIONS)}. "
+            f"{suggest(precision, PRECISIONS)}Received: {precision!r}"
+        )
+
+
+def check_input_type(input_type):
+    """Raises an `InputError` for an input type that there is not."""
+    if input_type is not None and input_type not in INPUT_TYPES:
+        raise InputError(
+            f"`input_type` must be one of {', '.join(INPUT_TYPES)}. "
+            f"{suggest(input_type, INPUT_TYPES)}Received: {input_type!r}"
+        )
+
+
+def engine_of(precision, engine=None):
+    """The engine that makes a precision.
+
+    Args:
+        precision: A key of `PRECISIONS`.
+        engine: `"tflite"`, `"litert"`, or `None` for the preferred one.
+
+    Raises:
+        InputError: There is no such engine, or it can't make this precision.
+    """
+    able = PRECISIONS[precision].engines
+    if engine is not None and engine not in able:
+        raise InputError(
+            f"`engine` for {precision} must be one of {', '.join(able)}. "
+            f"Received: {engine!r}"
+        )
+    return engine or able[0]

@@ -1,0 +1,225 @@
+"""Sample code that runs one very .tflite file, in four languages.
+
+The templates beside this module hold the code. In them, the lines from `{{#flag}}`
+to `{{/flag}}` stand only where the flag holds, and `{{NAME}}` is replaced.
+"""
+
+import importlib.resources
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from keras_effnet import files
+from keras_effnet.class_names import imagenet_classes
+from keras_effnet.errors import InputError
+from keras_effnet.export._sample_literals import LITERALS
+from keras_effnet.export._sample_literals import in_comment
+from keras_effnet.export._sample_literals import one_line
+from keras_effnet.tflite import TFLiteModel
+
+NAMES = ("classify.py", "Classifier.kt", "Classifier.swift", "classify.cc")
+_DTYPES = ("uint8", "int8", "int16", "float32")
+_KOTLIN_GET = {
+    "uint8": "output.get().toInt() and 255  // Kotlin's bytes are signed",
+    "int8": "output.get().toInt()",
+    "int16": "output.getShort().toInt()",
+    "float32": "",
+}
+_SECTION = re.compile(r"^\{\{#(\w+)\}\}\n(.*?)^\{\{/\1\}\}\n", re.DOTALL | re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
+
+
+def samples(path, model=None):
+    """Source code that classifies photographs with one .tflite file.
+
+    Sizes, types, scales and zero points are this file's; crop, interpolation and
+    normalisation are its weights'.
+
+    Args:
+        path: Of a .tflite file: one image input of 1 or 3 channels and one output
+            of probabilities, each uint8, int8, int16 or float32. What the .json
+            file beside it says of preprocessing and classes is used.
+        model: Where the Python and the C++ sample find the file, relative to
+            themselves; its name when `None`.
+
+    Returns:
+        A dict from file name to text: `classify.py`, `Classifier.kt`,
+        `Classifier.swift`, `classify.cc` and `labels.txt`.
+
+    Raises:
+        InputError: It is no such file.
+    """
+    classifier = TFLiteModel(path)
+    _check(classifier)
+    rule = classifier.preprocessing.for_channels(classifier.input_shape[2])
+    flags, values = _flags(classifier, rule), _values(classifier, rule)
+    templates = importlib.resources.files("keras_effnet.export") / "templates"
+    texts = {}
+    for name in NAMES:
+        literal = LITERALS[pathlib.PurePath(name).suffix]
+        values["MODEL"] = literal(str(model or classifier.path.name))
+        values["MODEL_NAME"] = literal(classifier.path.name)
+        template = (templates / f"{name}.in").read_text(encoding="utf-8")
+        texts[name] = _fill(template, flags, values)
+    texts["labels.txt"] = "".join(f"{label}\n" for label in _labels(classifier))
+    return texts
+
+
+def write_samples(path, folder):
+    """Writes the samples of one .tflite file.
+
+    Args:
+        path: Of the .tflite file; the samples find it where it is.
+        folder: Where they go; files of the same names are replaced.
+
+    Returns:
+        A list of `pathlib.Path`.
+
+    Raises:
+        InputError: It is no such file, or the folder can't be written to.
+    """
+    folder = pathlib.Path(folder)
+    model = os.path.relpath(pathlib.Path(path).resolve(), folder.resolve())
+    written = []
+    for name, text in samples(path, pathlib.Path(model).as_posix()).items():
+        files.write_text(folder / name, text)
+        written.append(folder / name)
+    return written
+
+
+def _check(classifier):
+    channels = classifier.input_shape[2]
+    if channels not in (1, 3):
+        raise InputError(
+            "Samples read photographs, which have 1 or 3 channels. "
+            f"Received: {channels} channels in {str(classifier.path)!r}"
+        )
+    if len(classifier.output["shape"]) != 2:
+        raise InputError(
+            "The output must have the shape (batch, classes). Received: "
+            f"{classifier.output['shape'].tolist()} in {str(classifier.path)!r}"
+        )
+    for details in (classifier.input, classifier.output):
+        dtype = np.dtype(details["dtype"]).name
+        if dtype not in _DTYPES:
+            raise InputError(
+                f"Samples know tensors of {', '.join(_DTYPES)}. "
+                f"Received: {dtype} in {str(classifier.path)!r}"
+            )
+        if dtype != "float32" and not details["quantization"][0]:
+            raise InputError(
+                "An integer tensor must have a scale and a zero point. "
+                f"Received: {dtype} without them in {str(classifier.path)!r}"
+            )
+
+
+def _flags(classifier, rule):
+    """The names of the templates' sections that stand."""
+    grey = classifier.input_shape[2] == 1
+    flags = {
+        rule.interpolation,
+        "whole" if rule.crop_padding is None else "crop",
+        "raw" if rule.included else "normalized",
+        "grey" if grey else "color",
+    }
+    for side, details in (("input", classifier.input), ("output", classifier.output)):
+        flags.add(f"{'integer' if _is_integer(details) else 'float'}_{side}")
+    if -1 in classifier.input["shape_signature"]:
+        flags.add("dynamic")
+    elif classifier.input["shape"][0] > 1:
+        flags.add("batched")
+    return flags
+
+
+def _values(classifier, rule):
+    """What the templates' placeholders become."""
+    height, width, channels = classifier.input_shape
+    longest = max(height, width)
+    one_byte = np.dtype(classifier.input["dtype"]).itemsize == 1
+    # NumPy divides uint8 pixels in float64 and float32 values in float32.
+    double = rule.included and _is_integer(classifier.input)
+    inputs, outputs = (
+        f"({', '.join(map(str, details['shape']))}) {np.dtype(details['dtype']).name}"
+        for details in (classifier.input, classifier.output)
+    )
+    return {
+        "NAME": in_comment(classifier.path.name),
+        "TENSORS": f"{inputs} in, {outputs} out",
+        "BATCH": int(classifier.input["shape"][0]),
+        "HEIGHT": height,
+        "WIDTH": width,
+        "CHANNELS": channels,
+        "CLASSES": classifier.classes,
+        "CROP_FRACTION": longest / (longest + (rule.crop_padding or 0)),
+        "INTERPOLATION": rule.interpolation,
+        "INTERPOLATION_UPPER": rule.interpolation.upper(),
+        "SUPPORT": {"bicubic": 2.0, "bilinear": 1.0}[rule.interpolation],
+        "MODE": "RGB" if channels == 3 else "L",
+        "PNM": "PPM (P6)" if channels == 3 else "PGM (P5)",
+        "PNM_MAGIC": "P6" if channels == 3 else "P5",
+        "PNM_SUFFIX": "ppm" if channels == 3 else "pgm",
+        "REAL_C": "double" if double else "float",
+        "REAL_SWIFT": "Double" if double else "Float",
+        "PUT_KT": "put" if one_byte else "putShort",
+        "TO_KT": "toByte" if one_byte else "toShort",
+        "GET_KT": _KOTLIN_GET[np.dtype(classifier.output["dtype"]).name],
+        **_numbers("MEAN", rule.mean, channels),
+        **_numbers("STD", rule.std, channels),
+        **_tensor("INPUT", classifier.input),
+        **_tensor("OUTPUT", classifier.output),
+        "SCALE_SUFFIX": "" if double else "f",
+        "PIXEL_KT": "pixel" if double else "pixel.toFloat()",
+    }
+
+
+def _numbers(name, numbers, channels):
+    """One for each channel, as a list of each language has them."""
+    numbers = np.broadcast_to(numbers, channels).tolist()
+    plain = ", ".join(map(repr, numbers))
+    floats = ", ".join(f"{number!r}f" for number in numbers)
+    return {name: plain, f"{name}_LIST": f"[{plain}]", f"{name}_F": floats}
+
+
+def _tensor(side, details):
+    dtype = np.dtype(details["dtype"])
+    scale, zero_point = details["quantization"]
+    integer = _is_integer(details)
+    limits = np.iinfo(dtype) if integer else None
+    return {
+        f"{side}_DTYPE": dtype.name,
+        f"{side}_BYTES": dtype.itemsize,
+        f"{side}_C": f"{dtype.name}_t" if integer else "float",
+        f"{side}_SWIFT": {"uint8": "UInt8", "float32": "Float"}.get(
+            dtype.name, dtype.name.capitalize()
+        ),
+        f"{side}_SCALE": repr(float(scale)),
+        f"{side}_ZERO_POINT": int(zero_point),
+        f"{side}_LOWEST": limits.min if integer else "",
+        f"{side}_HIGHEST": limits.max if integer else "",
+    }
+
+
+def _is_integer(details):
+    return np.issubdtype(details["dtype"], np.integer)
+
+
+def _labels(classifier):
+    """One line a class: a name of two lines would shift all that follow."""
+    names = classifier.class_names
+    if names is None and classifier.classes == len(imagenet_classes()):
+        names = [name for _, name in imagenet_classes()]
+    if names is None or len(names) != classifier.classes:
+        names = [f"class {index}" for index in range(classifier.classes)]
+    return [one_line(str(name)) for name in names]
+
+
+def _fill(template, flags, values):
+    def section(match):
+        return match[2] if match[1] in flags else ""
+
+    def value(match):
+        return str(values[match[1]])
+
+    return _PLACEHOLDER.sub(value, _SECTION.sub(section, template))

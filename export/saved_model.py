@@ -1,0 +1,285 @@
+"""A SavedModel as TensorFlow Serving expects it: from batches, or from encoded
+photographs."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet import saving
+from keras_effnet.class_names import imagenet_classes
+from keras_effnet.errors import InputError
+from keras_effnet.evaluation import KerasClassifier
+from keras_effnet.evaluation import SavedModelClassifier
+from keras_effnet.export import freeze
+from keras_effnet.export.freeze import INPUT_NAME
+from keras_effnet.export.freeze import OUTPUT_NAME
+from keras_effnet.quiet import native_stderr_held_back
+
+BYTES_NAME = "image_bytes"
+_KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
+# The orientation entry of a TIFF header's first directory, in both byte orders:
+# tag 0x0112, type 3 (SHORT), count 1, value. `\C` is any byte to RE2.
+_DIRECTORY = r"(?s)\C*?(?:Exif\x00\x00|eXIf)%s\C\C(?:\C{12}){0,40}?%s\C*"
+_ORIENTATIONS = (
+    _DIRECTORY
+    % (r"MM\x00\*\x00\x00\x00\x08", r"\x01\x12\x00\x03\x00\x00\x00\x01\x00(%s)"),
+    _DIRECTORY
+    % (r"II\*\x00\x08\x00\x00\x00", r"\x12\x01\x03\x00\x01\x00\x00\x00(%s)\x00"),
+)
+
+
+def write_saved_model(model, folder, class_names=None, version=1):
+    """Writes a SavedModel with three signatures, in a numbered folder.
+
+    TensorFlow Serving takes the folder above the numbers (`--model_base_path`)
+    and serves the highest; `tf.saved_model.load` takes the numbered one.
+
+    - `serving_default`: `images`, float32 `(batch, height, width, channels)`, as
+      the model takes them, to `probabilities`, `(batch, classes)`.
+    - `serving_uint8`: the same from 0-255 pixels, uint8; a model without
+      preprocessing gets them normalised.
+    - `serving_bytes`: `image_bytes`, a string per photograph, JPEG or PNG of any
+      size, turned upright, cropped and resized as belongs to the weights, to
+      `classes` and `probabilities`, `(batch,)`, the name of the most probable
+      class and its probability, and `top_classes` and `top_probabilities`,
+      `(batch, 5)`, the most probable first. In JSON a photograph is
+      `{"b64": "..."}`. A damaged one fails its request.
+
+    A model that ends in logits gives logits as `probabilities`.
+
+    Args:
+        model: A functional `keras.Model` with one image input of a fixed size,
+            1 or 3 channels, and one output, `(batch, classes)`.
+        folder: Where to write, with other versions or none yet.
+        class_names: Names in order; when `None` the model's, ImageNet's for
+            1000 classes, else the indices.
+        version: A whole number, the name of the folder inside.
+
+    Returns:
+        The `pathlib.Path` of the numbered folder. It appears when it is whole.
+
+    Raises:
+        InputError: The model is no such classifier, the names are not as many as
+            its classes, or the version already exists.
+    """
+    target = _target(folder, version)
+    _check_classifier(model)
+    classifier = KerasClassifier(model)
+    class_names = class_names or classifier.class_names
+    names = _class_names(class_names, classifier.classes)
+    rule = classifier.preprocessing.for_channels(classifier.input_shape[-1])
+    described = {
+        "name": model.name,
+        "preprocessing": saving.as_json(rule),
+        "class_names": class_names and list(class_names),
+    }
+    with _whole(target) as temporary:
+        with native_stderr_held_back():
+            _archive(freeze._in_float32(model), rule, names).write_out(
+                str(temporary),
+                options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+                verbose=False,
+            )
+        sidecar = temporary / SavedModelClassifier.SIDECAR
+        sidecar.parent.mkdir()
+        sidecar.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return target
+
+
+def _target(folder, version):
+    if not (isinstance(version, int) and version >= 0):
+        raise InputError(
+            "`version` must be a whole number from 0, as TensorFlow Serving counts. "
+            f"Received: version={version!r}"
+        )
+    target = pathlib.Path(folder) / str(version)
+    if target.exists():
+        raise InputError(
+            "This version already exists; another has another number. "
+            f"Received: {str(target)!r}"
+        )
+    return target
+
+
+def _check_classifier(model):
+    freeze.check(model)
+    shape = model.inputs[0].shape
+    if shape[-1] not in (1, 3):
+        raise InputError(
+            "Photographs have 1 or 3 channels, and so must the model's input. "
+            f"Received: input shape {tuple(shape)}"
+        )
+    shape = model.outputs[0].shape
+    if len(shape) != 2 or shape[-1] is None:
+        raise InputError(
+            "The model's output must have the shape (batch, classes). "
+            f"Received: output shape {tuple(shape)}"
+        )
+
+
+def _class_names(class_names, classes):
+    if class_names is None and classes == 1000:
+        return [name for _, name in imagenet_classes()]
+    names = list(class_names or map(str, range(classes)))
+    if len(names) != classes:
+        raise InputError(
+            f"There must be a name for each of the {classes} classes. "
+            f"Received: {len(names)} names"
+        )
+    return names
+
+
+@contextlib.contextmanager
+def _whole(target):
+    """A temporary folder beside the versions' that becomes `target` at the end."""
+    base = target.parent
+    try:
+        base.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix=".writing-", dir=base.parent)
+        try:
+            # mkdtemp makes private folders, and a server has another user.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o777 & ~umask)
+            yield pathlib.Path(temporary)
+            base.mkdir(exist_ok=True)
+            os.rename(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"The output can't be written: {error.strerror}. Received: {str(target)!r}"
+        ) from error
+
+
+def _archive(model, rule, names):
+    """A `keras.export.ExportArchive` with the three signatures."""
+    shape = model.inputs[0].shape[1:]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+
+    def from_float(images):
+        return {OUTPUT_NAME: keras.tree.flatten(model(images, training=False))[0]}
+
+    floats = tf.TensorSpec((None, *shape), tf.float32, INPUT_NAME)
+    predict = archive.add_endpoint("serving_default", from_float, [floats])
+
+    def from_uint8(images):
+        pixels = tf.cast(images, tf.float32)
+        if not rule.included:
+            pixels = (pixels - np.float32(rule.mean)) / np.float32(rule.std)
+        return predict(pixels)
+
+    pixels = tf.TensorSpec((None, *shape), tf.uint8, INPUT_NAME)
+    archive.add_endpoint("serving_uint8", from_uint8, [pixels])
+
+    def from_bytes(image_bytes):
+        images = tf.map_fn(
+            lambda image: decode_and_crop(image, shape, rule),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+        probabilities = from_uint8(images)[OUTPUT_NAME]
+        top, indices = tf.math.top_k(probabilities, min(5, len(names)))
+        classes = tf.gather(tf.constant(names), indices)
+        return {
+            "classes": classes[:, 0],
+            "probabilities": top[:, 0],
+            "top_classes": classes,
+            "top_probabilities": top,
+        }
+
+    encoded = tf.TensorSpec((None,), tf.string, BYTES_NAME)
+    archive.add_endpoint("serving_bytes", from_bytes, [encoded])
+    return archive
+
+
+def decode_and_crop(image, shape, rule):
+    """One encoded photograph as `keras_effnet.data.photos` would read and crop it.
+
+    In TensorFlow's operations, but equal to Pillow's to the last bit or so: the
+    accurate inverse DCT, and one pass for each direction with rounding between.
+
+    Args:
+        image: A scalar string tensor, JPEG or PNG.
+        shape: `(height, width, channels)` to make, 1 or 3 channels.
+        rule: A `Preprocessing`, whose interpolation and crop are used.
+
+    Returns:
+        A uint8 tensor of that shape.
+    """
+    height, width, channels = shape
+    pixels = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
+    pixels = _upright(tf.ensure_shape(pixels, (None, None, 3)), image)
+    if channels == 1:
+        # ITU-R 601 in Pillow's integers.
+        luma = tf.cast(pixels, tf.int32) * [19595, 38470, 7471]
+        luma = (tf.reduce_sum(luma, -1, keepdims=True) + 0x8000) // 0x10000
+        pixels = tf.cast(luma, tf.uint8)
+    size = tf.shape(pixels)[:2]
+    top, left, crop_height, crop_width = _crop(size, (height, width), rule)
+    kernel = _KERNELS[rule.interpolation]
+    pixels = _resize(pixels, (size[0], width), (0, left), (size[0], crop_width), kernel)
+    pixels = _resize(pixels, (height, width), (top, 0), (crop_height, width), kernel)
+    return tf.ensure_shape(pixels, shape)
+
+
+def _upright(pixels, image):
+    """Turned as its EXIF orientation says, 2-8 of the EXIF standard."""
+    head = tf.strings.substr(image, 0, 1 << 17)
+
+    def is_one_of(values):
+        found = [
+            tf.strings.regex_full_match(head, pattern % rf"[{values}]")
+            for pattern in _ORIENTATIONS
+        ]
+        return found[0] | found[1]
+
+    pixels = tf.cond(
+        is_one_of(r"\x05-\x08"),
+        lambda: tf.transpose(pixels, (1, 0, 2)),
+        lambda: pixels,
+    )
+    vertical = tf.where(is_one_of(r"\x03\x04\x07\x08"), -1, 1)
+    horizontal = tf.where(is_one_of(r"\x02\x03\x06\x07"), -1, 1)
+    return pixels[::vertical, ::horizontal]
+
+
+def _crop(size, target, rule):
+    """`(top, left, height, width)` of the centre crop, in whole pixels."""
+    if rule.crop_padding is None:
+        return 0, 0, size[0], size[1]
+    # In integers: TensorFlow reorders a graph's products and quotients of floats,
+    # and where the exact result is whole their last bit decides a pixel.
+    size = tf.cast(size, tf.int64)
+    longest, (height, width) = max(target), target
+    unit, per = tf.cond(
+        size[0] * width <= size[1] * height,
+        lambda: (size[0], tf.constant(height, tf.int64)),
+        lambda: (size[1], tf.constant(width, tf.int64)),
+    )
+    per *= longest + rule.crop_padding
+    crop = tf.maximum(unit * longest * tf.constant(target, tf.int64) // per, 1)
+    corner = (size - crop + 1) // 2
+    return tf.unstack(tf.cast(tf.concat([corner, crop], 0), tf.int32))
+
+
+def _resize(pixels, size, corner, crop, kernel):
+    """A window resized; its edges take in what lies around it, as in Pillow."""
+    scale = tf.cast(tf.cast(size, tf.float64) / tf.cast(crop, tf.float64), tf.float32)
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=pixels[None],
+        size=size,
+        scale=scale,
+        translation=-tf.cast(corner, tf.float32) * scale,
+        kernel_type=kernel,
+        antialias=True,
+    )[0]
+    return tf.cast(tf.clip_by_value(tf.floor(resized + 0.5), 0, 255), tf.uint8)
