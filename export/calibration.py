@@ -95,8 +95,6 @@ def _interpreter(model, watched, threads):
     subgraph = flatbuffer.graph(model)
     subgraph.outputs = np.array(watched[1:], np.int32)
     model.signatureDefs = []
-    interpreter = Interpreter(
-        model_content=flatbuffer.pack(model), num_threads=threads
-    )
+    interpreter = Interpreter(model_content=flatbuffer.pack(model), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import numpy as np
-
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import engines
@@ -114,6 +112,29 @@ def takes_pixels(trace):
     """Whether an integer input of its files stores a pixel as it is."""
     included = trace.rule is not None and trace.rule.included
     return trace.normalisation is not None or included
+
+
+def classes(data):
+    """How many values a file answers with, for each image."""
+    subgraph = flatbuffer.graph(flatbuffer.unpack(data))
+    return int(subgraph.tensors[subgraph.outputs[0]].shape[-1])
+
+
+def pixel_statistics(trace, data):
+    """`(mean, std)` by which a reader makes an input of a file from pixels, 0-255.
+
+    What an integer input stores is then the pixel itself, or minus 128 for int8.
+    """
+    model = flatbuffer.unpack(data)
+    tensor = flatbuffer.graph(model).tensors[flatbuffer.graph(model).inputs[0]]
+    quantization = tensor.quantization
+    if quantization is not None and quantization.scale is not None:
+        signed = tensor.type == flatbuffer.TENSOR_TYPES["int8"]
+        mean = float(quantization.zeroPoint[0]) + 128 * signed
+        return (mean,), (1 / float(quantization.scale[0]),)
+    if trace.rule is None or trace.rule.included:
+        return (0.0,), (1.0,)
+    return trace.rule.mean, trace.rule.std
 
 
 def _pinned(trace, base, ranges, drops):

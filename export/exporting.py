@@ -1,23 +1,30 @@
-"""Several precisions of one model, from one trace, with their numbers."""
+"""Several precisions of one model, from one trace, each with its sheet."""
 
 import dataclasses
-import json
 import pathlib
+import shutil
 import tempfile
 import time
 
+from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet import saving
+from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
 from keras_effnet.export import freeze
 from keras_effnet.export import lean
 from keras_effnet.export import sheet
+from keras_effnet.export.measuring import Judge
+from keras_effnet.export.measuring import errors_of_layers
+from keras_effnet.export.metadata import with_metadata
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.precisions import engine_of
+
+OVER_LIMIT = "-over-limit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +32,7 @@ class ExportedFile:
     """A file that was written.
 
     Attributes:
-        path: Of the .tflite file; its numbers stand beside it in a .json file.
+        path: Of the .tflite file; its sheet stands beside it, .json and .html.
         precision: A key of `PRECISIONS`.
         numbers: What the .json file holds.
     """
@@ -33,6 +40,11 @@ class ExportedFile:
     path: pathlib.Path
     precision: str
     numbers: dict
+
+    @property
+    def over_limit(self):
+        """Whether it lost more accuracy than it may."""
+        return self.numbers.get("verdict") == "over the limit"
 
 
 def export(
@@ -45,13 +57,20 @@ def export(
     input_type=None,
     batch_size=1,
     engine=None,
+    evaluation=None,
+    max_drop=None,
+    description=None,
+    licence=None,
+    author=None,
+    settings=None,
+    progress=None,
 ):
     """Writes a model as .tflite files, one for each precision.
 
     Args:
         model: A functional or sequential `keras.Model` with one image input of a
             fixed size and one output.
-        folder: Where the files go: `NAME_PRECISION.tflite` and `.json`.
+        folder: Where the files go: `NAME_PRECISION.tflite`, `.json` and `.html`.
         precisions: Of `"float32"`, `"float16"`, `"dynamic"` (weights in 8 bits,
             activations quantised while it runs), `"weight-only"` (weights in 8
             bits, computed in float), `"int8"` and `"int16x8"` (weights in 8 bits,
@@ -66,6 +85,14 @@ def export(
         batch_size: Images at a time; `None` leaves it open.
         engine: `"tflite"`, TensorFlow's converter, or `"litert"`,
             litert-quantizer; `None` takes for each precision the better one.
+        evaluation: `Images` on which each file is compared with the model.
+        max_drop: Percentage points of accuracy that a file may lose there; one
+            that loses more is named `NAME_PRECISION-over-limit.tflite`.
+        description: What the model does, a sentence for the file's metadata.
+        licence: Of the model, its name or its text, for the metadata.
+        author: Of the model, for the metadata.
+        settings: A dict for the sheet, how to make the file again.
+        progress: Called with a line of text before each step.
 
     Returns:
         A list of `ExportedFile`.
@@ -78,48 +105,54 @@ def export(
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     freeze.check(model)
-    folder = pathlib.Path(folder)
+    judge = Judge(model, evaluation, max_drop)
+    tell = progress or (lambda line: None)
+    about = {"description": description, "licence": licence, "author": author}
+    name = name or model.name
     exported = []
-    with tempfile.TemporaryDirectory() as saved_model:
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        tell("tracing")
         started = time.perf_counter()
-        trace = converting.trace(model, saved_model, batch_size)
-        trace_seconds = time.perf_counter() - started
-        started = time.perf_counter()
+        trace = converting.trace(model, work / "saved_model", batch_size)
+        seconds = {"trace": time.perf_counter() - started}
         ranges = None
         if any(PRECISIONS[precision].calibrated for precision in precisions):
+            tell("calibrating")
+            started = time.perf_counter()
             ranges = calibrating.calibrate(trace.float32, calibration())
-        calibrate_seconds = time.perf_counter() - started
+            seconds["calibrate"] = time.perf_counter() - started
         for precision in precisions:
+            tell(f"{precision}: converting")
             started = time.perf_counter()
             data = converting.file_of(trace, precision, input_type, engine, ranges)
-            seconds = {
-                "trace": trace_seconds,
-                "convert": time.perf_counter() - started,
-            }
-            calibrated = PRECISIONS[precision].calibrated
-            if calibrated:
-                seconds["calibrate"] = calibrate_seconds
-            rule = trace.rule
             numbers = {
                 "model": model.name,
                 "precision": precision,
                 "engine": engine_of(precision, engine),
                 "batch_size": batch_size,
-                "preprocessing": rule and saving.as_json(rule),
+                "preprocessing": trace.rule and saving.as_json(trace.rule),
                 "class_names": saving.class_names(model),
-                "calibration": ranges.as_json() if calibrated else None,
-                "seconds": seconds,
+                "calibration": None,
+                "seconds": seconds | {"convert": time.perf_counter() - started},
+                "settings": settings,
             }
-            path = folder / f"{name or model.name}_{precision}.tflite"
-            with files.replacing(path) as temporary:
-                temporary.write_bytes(data)
-                numbers |= sheet.describe(temporary) | {"file": path.name}
-                numbers["input"]["pixels"] = converting.takes_pixels(trace)
-                _check_lean(model, numbers, batch_size)
-                files.write_text(
-                    path.with_suffix(".json"), json.dumps(numbers, indent=2) + "\n"
-                )
-            exported.append(ExportedFile(path, precision, numbers))
+            if PRECISIONS[precision].calibrated:
+                numbers["calibration"] = ranges.as_json()
+            path = work / f"{name}_{precision}.tflite"
+            path.write_bytes(_described(data, trace, numbers, about))
+            numbers |= sheet.describe(path)
+            numbers["input"]["pixels"] = converting.takes_pixels(trace)
+            _check_lean(model, numbers, batch_size)
+            sheet.write(path, numbers)  # by which the file is read
+            tell(f"{precision}: measuring")
+            numbers |= judge.figures(path)
+            batches = calibration or (evaluation and evaluation.batches)
+            if batches and precision != "float32":
+                float_path = work / "float.tflite"
+                float_path.write_bytes(trace.float32)
+                numbers["layer_errors"] = errors_of_layers(float_path, path, batches())
+            exported.append(_publish(path, pathlib.Path(folder), numbers))
     return exported
 
 
@@ -144,6 +177,23 @@ def _check(precisions, calibration, input_type, batch_size, engine):
         )
 
 
+def _described(data, trace, numbers, about):
+    """The file with its metadata; readers know images of one input and classes."""
+    mean, std = converting.pixel_statistics(trace, data)
+    names = numbers["class_names"]
+    if names is None and converting.classes(data) == 1000:
+        names = [name for _, name in imagenet_classes()]
+    return with_metadata(
+        data,
+        name=numbers["model"],
+        version=__version__,
+        mean=mean,
+        std=std,
+        class_names=names,
+        **about,
+    )
+
+
 def _check_lean(model, numbers, batch_size):
     """A network of lean layers that leaves waste was converted wrongly."""
     found = lean.waste(numbers) if batch_size else []
@@ -153,3 +203,14 @@ def _check_lean(model, numbers, batch_size):
             f"please report it. Received: {', '.join(found)}"
         )
     numbers["waste"] = found
+
+
+def _publish(path, folder, numbers):
+    """Puts a finished file where the user wants it, its sheet first."""
+    over = numbers.get("verdict") == "over the limit"
+    target = folder / f"{path.stem}{OVER_LIMIT if over else ''}.tflite"
+    numbers["file"] = target.name
+    with files.replacing(target) as temporary:
+        shutil.copyfile(path, temporary)
+        sheet.write(target, numbers)
+    return ExportedFile(target, numbers["precision"], numbers)

@@ -69,7 +69,7 @@ def freeze(model, folder, batch_size=1):
     Returns:
         The `normalisation.Normalisation` that became one subtraction, or `None`.
     """
-    model = _in_float32(model)
+    model = in_float32(model)
     shape = tuple(model.inputs[0].shape[1:])
     found = normalisation.find(model)
     network, scope = model, keras.StatelessScope()
@@ -111,7 +111,7 @@ def _subtrahend(mean, width):
     return np.tile(np.float32(mean), (1, 1, width, 1))
 
 
-def _in_float32(model):
+def in_float32(model):
     """A model trained in mixed precision has float32 weights, and .tflite has no
     convolution in bfloat16."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):

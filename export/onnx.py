@@ -39,7 +39,7 @@ def write_onnx(model, path, batch_size=1):
     """
     InferenceSession = _onnxruntime().InferenceSession
     freeze.check(model)
-    float_model = freeze._in_float32(model)
+    float_model = freeze.in_float32(model)
     named = keras.Model(float_model.inputs[0], {OUTPUT_NAME: float_model.outputs[0]})
     shape = model.inputs[0].shape[1:]
     spec = keras.InputSpec("float32", (batch_size, *shape), name=INPUT_NAME)

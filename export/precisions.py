@@ -46,9 +46,7 @@ PRECISIONS = {
     "int8": Precision(
         "weights and activations in 8 bits", True, ENGINES, "int8", partitions=1
     ),
-    "int16x8": Precision(
-        "weights in 8 bits, activations in 16", True, ("litert",)
-    ),
+    "int16x8": Precision("weights in 8 bits, activations in 16", True, ("litert",)),
 }
 
 

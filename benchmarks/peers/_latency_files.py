@@ -27,19 +27,40 @@ LARGEST_DIFFERENCE = 1e-4
 _COMPARED = 8
 
 
-def build(network, image_size):
+def build(network, images):
     """A network with real weights if there are any.
+
+    Args:
+        network: Its name.
+        images: Float32 array, `(count, height, width, 3)`.
 
     Returns:
         `(model, weights)`: a `keras.Model`, and `"imagenet"` or `"random"`.
     """
-    shape = (image_size, image_size, 3)
+    shape = images.shape[1:]
     path = WEIGHTS.get(network)
     if path is not None and path.is_file():
         model = keras_effnet.build_model(network, weights=path, input_shape=shape)
         return model, "imagenet"
     keras.utils.set_random_seed(0)
-    return keras_effnet.build_model(network, input_shape=shape), "random"
+    model = keras_effnet.build_model(network, input_shape=shape)
+    settle(model, images[:_COMPARED])
+    return model, "random"
+
+
+def settle(model, images):
+    """Gives every BatchNormalization the statistics of some images.
+
+    Fresh ones are the identity, and a deep network's logits fade to 1e-5: two
+    files would differ by rounding alone, and int8 would have nothing to say.
+    """
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def onnx_missing():

@@ -158,7 +158,7 @@ def compare(network, args, folder, bar):
 
     size = args.image_size or get_spec(network).image_size
     images, source = calibration_images(network, args.calibration_images, size)
-    model, weights = _latency_files.build(network, size)
+    model, weights = _latency_files.build(network, images)
     if weights == "random" and network in _latency_files.WEIGHTS:
         bar.write(f"{network}: {_latency_files.WEIGHTS[network]} is absent, random")
     paths = _latency_files.write_files(
