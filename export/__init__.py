@@ -3,6 +3,17 @@
 from keras_effnet.export.exporting import ExportedFile
 from keras_effnet.export.exporting import export
 from keras_effnet.export.measuring import Images
+from keras_effnet.export.onnx import write_onnx
 from keras_effnet.export.precisions import PRECISIONS
+from keras_effnet.export.samples import write_samples
+from keras_effnet.export.saved_model import write_saved_model
 
-__all__ = ["PRECISIONS", "ExportedFile", "Images", "export"]
+__all__ = [
+    "PRECISIONS",
+    "ExportedFile",
+    "Images",
+    "export",
+    "write_onnx",
+    "write_samples",
+    "write_saved_model",
+]

@@ -10,7 +10,6 @@ from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
 from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import TFLiteModel
-from keras_effnet.tflite import quantize
 
 # Numbers: small arrays stay in the cache, twice as fast as whole tensors.
 _PART = 8192
@@ -106,8 +105,8 @@ class _Recorder:
     """
 
     def __init__(self, path):
-        self._path = TFLiteModel(path).path
-        model = flatbuffer.unpack(self._path.read_bytes())
+        self._file = TFLiteModel(path)
+        model = flatbuffer.unpack(self._file.path.read_bytes())
         self.outputs = list(_activations(model))
         indices = [output["index"] for output in self.outputs]
         flatbuffer.graph(model).outputs = np.array(indices, np.int32)
@@ -127,11 +126,11 @@ class _Recorder:
         if list(images.shape[1:]) != self._image_shape:
             raise InputError(
                 f"The file takes images of the shape {tuple(self._image_shape)}. "
-                f"Received: {images.shape[1:]} for {str(self._path)!r}"
+                f"Received: {images.shape[1:]} for {str(self._file.path)!r}"
             )
         missing = self.batch_size - len(images)
         images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        stored = quantize(images, self._input)
+        stored = self._file.stored(images)
         self._interpreter.set_tensor(self._input["index"], stored)
         self._interpreter.invoke()
 

@@ -273,9 +273,12 @@ def _tensor(tensor):
     text = f"{tensor['name']}, {shape}, {tensor['dtype']}"
     if not tensor.get("scale"):
         return text
-    return (
-        f"{text}: value = {tensor['scale']:.6g} × (stored − {tensor['zero_point']})"
-    ).replace("− -", "+ ")
+    text += f": value = {tensor['scale']:.6g} × (stored − {tensor['zero_point']})"
+    text = text.replace("− -", "+ ")
+    if not tensor.get("pixels"):
+        return text
+    offset = " − 128" if tensor["dtype"] == "int8" else ""
+    return f"{text}, a pixel is stored as pixel{offset}"
 
 
 def _short(name):

@@ -46,7 +46,10 @@ def bar():
     return nothing
 
 
-@pytest.mark.parametrize("network", ["EfficientNetB0", "EfficientNetV2B0"])
+@pytest.mark.parametrize(
+    "network",
+    ["EfficientNetB0", pytest.param("EfficientNetV2B0", marks=pytest.mark.slow)],
+)
 def test_the_other_network_is_the_same_function(module, network):
     model = keras_effnet.build_model(network, input_shape=(32, 32, 3))
     images = peer.images(32, 32)

@@ -70,8 +70,8 @@ SIDES = {"keras_effnet": ours, "TFLiteConverter": stock}
 
 
 def main(options):
-    convert = SIDES[options["side"]](options["network"], options["image_size"])
     images = np.load(options["images"])
+    convert = SIDES[options["side"]](options["network"], options["image_size"])
     with tempfile.TemporaryDirectory() as folder:
         gc.collect()
         memory_before = memory_kb("VmRSS")

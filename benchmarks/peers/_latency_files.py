@@ -135,7 +135,8 @@ def write_onnx(model, path, quantized_path, images):
         _reader(quantization, images, _session(path).get_inputs()[0].name),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
-        activation_type=quantization.QuantType.QInt8,
+        # On x86 four times as fast as QInt8, whose sigmoids stay in float.
+        activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
     )
     prepared.unlink()

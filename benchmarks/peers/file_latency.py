@@ -6,8 +6,8 @@ EfficientNet-B0 and EfficientNetV2-B0 at 224 pixels, in float32 and int8, one th
 LiteRT with XNNPACK: files of `export` against files that TensorFlow's converter makes
 of keras.applications' network, traced at batch 1, with the same weights and the same
 mean and standard deviation, calibrated on the same 100 images. Beside them the same
-network in onnxruntime (int8: static, QDQ, weights per channel), which is left out where
-onnx, tf2onnx or onnxruntime isn't installed. First the float files' outputs are held
+network in onnxruntime (int8: static, QDQ, weights per channel, activations in uint8),
+which is left out where onnx, tf2onnx or onnxruntime isn't installed. First the float files' outputs are held
 against each other: only one and the same function is worth timing.
 
 The files take turns, run by run, in one process; then again in further ones. A ratio
