@@ -106,6 +106,8 @@ def export(
     _check(precisions, calibration, input_type, batch_size, engine)
     freeze.check(model)
     judge = Judge(model, evaluation, max_drop)
+    folder = pathlib.Path(folder)
+    files.check_folder(folder)
     tell = progress or (lambda line: None)
     about = {"description": description, "licence": licence, "author": author}
     name = name or model.name
@@ -152,7 +154,7 @@ def export(
                 float_path = work / "float.tflite"
                 float_path.write_bytes(trace.float32)
                 numbers["layer_errors"] = errors_of_layers(float_path, path, batches())
-            exported.append(_publish(path, pathlib.Path(folder), numbers))
+            exported.append(_publish(path, folder, numbers))
     return exported
 
 

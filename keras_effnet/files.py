@@ -24,6 +24,26 @@ def keras_home():
     return pathlib.Path(home).expanduser().absolute()
 
 
+def check_folder(folder):
+    """Finds out before the work that files can be written to a folder.
+
+    Args:
+        folder: Its path; it is made where it is missing.
+
+    Raises:
+        InputError: It can't be made or written to.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"The output can't be written: {error.strerror}. Received: {str(folder)!r}"
+        ) from error
+
+
 @contextlib.contextmanager
 def replacing(path):
     """A temporary path that becomes `path` when the block ends without an error.

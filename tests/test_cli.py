@@ -5,28 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from conftest import one_line
 
 from keras_effnet import cli
-
-
-def one_line(result):
-    """The only line of a refusal: exit code 1, nothing printed, no traceback."""
-    code, output, errors = result
-    assert code == 1
-    assert output == ""
-    (line,) = errors
-    assert line.startswith("keras-effnet: error: ")
-    return line
-
-
-@pytest.fixture
-def copies(photos, tmp_path):
-    """A folder with the two photographs."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for photo in photos:
-        (folder / photo.name).write_bytes(photo.read_bytes())
-    return folder
 
 
 def test_predict_prints_the_best_classes(command, tiny_files, copies):
@@ -77,56 +58,6 @@ def test_predict_refuses(command, tiny_files, copies, tmp_path):
         ),
     ):
         assert message in one_line(command("predict", *arguments))
-
-
-@pytest.fixture
-def saved(tiny_model, tmp_path):
-    path = tmp_path / "tiny.keras"
-    tiny_model.save(path)
-    return path
-
-
-def test_export_writes_files_and_numbers(command, saved, copies, tmp_path):
-    code, output, errors = command(
-        "export", saved, "--precision", "float32,int8", "--calibrate", copies,
-        "--output", tmp_path / "out",
-    )  # fmt: skip
-    assert (code, errors) == (0, [])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "tiny_float32.json",
-        "tiny_float32.tflite",
-        "tiny_int8.json",
-        "tiny_int8.tflite",
-    ]
-    first, second = output.splitlines()
-    assert "tiny_float32.tflite" in first
-    assert "0 in float" in second
-
-
-def test_export_refuses(command, saved, copies, tmp_path):
-    (copies / "z.jpg").write_bytes(b"no photograph")
-    (tmp_path / "file").write_text("kept")
-    int8 = ("--precision", "int8")
-    for arguments, message in (
-        ((saved, *int8), "without --calibrate"),
-        ((saved, *int8, "--calibrate", tmp_path / "no"), "no such file or folder"),
-        ((saved, *int8, "--calibrate", copies), "z.jpg"),
-        (
-            (saved, *int8, "--calibrate", copies, "--calibration-images", "0"),
-            "--calibration-images must be at least 1",
-        ),
-        ((saved, "--precision", "int9"), "Did you mean 'int8'"),
-        ((tmp_path / "no.keras",), "no .keras file"),
-        ((tmp_path / "no.tflite",), "starts from a .keras file"),
-        ((saved, "--weights", "w.h5"), "has its weights"),
-        ((saved, "--output", tmp_path / "file"), "can't be written"),
-        (("EfficientNetB9",), "Did you mean"),
-    ):
-        out = () if "--output" in arguments else ("--output", tmp_path / "out")
-        line = one_line(command("export", *arguments, *out))
-        assert message in line
-        assert not (tmp_path / "out").exists()
-    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_every_command_has_help(capsys):

@@ -184,7 +184,7 @@ def check(paths, images):
     Returns:
         A dict: the largest difference of a float file's logits from ours, over
         the largest logit; and how often each int8 file's first class is that of
-        our float file.
+        our float file, which means something with real weights only.
 
     Raises:
         InputError: A difference is over 1e-4, or an int8 file has other inputs.

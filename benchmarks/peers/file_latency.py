@@ -7,8 +7,9 @@ LiteRT with XNNPACK: files of `export` against files that TensorFlow's converter
 of keras.applications' network, traced at batch 1, with the same weights and the same
 mean and standard deviation, calibrated on the same 100 images. Beside them the same
 network in onnxruntime (int8: static, QDQ, weights per channel, activations in uint8),
-which is left out where onnx, tf2onnx or onnxruntime isn't installed. First the float files' outputs are held
-against each other: only one and the same function is worth timing.
+which is left out where onnx, tf2onnx or onnxruntime isn't installed. First the float
+files' outputs are held against each other: only one and the same function is worth
+timing.
 
 The files take turns, run by run, in one process; then again in further ones. A ratio
 is that of the medians of all runs, its interval (95 %) from a bootstrap over the

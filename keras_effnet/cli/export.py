@@ -237,7 +237,8 @@ def _refuse_over_limit(exported, max_drop):
 
 
 def _tell(line):
-    print(f"keras-effnet: {line}", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"keras-effnet: {line}", file=sys.stderr, flush=True)
 
 
 def _check_precisions(precisions):
