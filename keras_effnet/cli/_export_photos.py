@@ -53,7 +53,7 @@ def evaluation(args, model, calibrated_on):
     if not args.evaluate:
         return None
     source, labels = pathlib.Path(args.evaluate), None
-    if source.is_dir() and not any(entry.is_dir() for entry in source.iterdir()):
+    if source.is_dir() and not _folders(source):
         paths = photos.find_photos([source])
     else:
         paths, labels = labelled_photos(source, load_classifier(model))
@@ -66,6 +66,12 @@ def evaluation(args, model, calibrated_on):
             f"Received: {str(both[0])!r}"
         )
     return Images(_batches(model, paths, 32, "evaluating"), labels)
+
+
+def _folders(source):
+    """Those that could be classes; `.cache` and `__pycache__` are none."""
+    names = (entry.name for entry in source.iterdir() if entry.is_dir())
+    return [name for name in names if not name.startswith((".", "__"))]
 
 
 def _batches(model, paths, batch_size, what):
