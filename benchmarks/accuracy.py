@@ -25,11 +25,14 @@ from keras_effnet.benchmarks import comparison
 from keras_effnet.data import photos
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
+from keras_effnet.paired import compare
 from keras_effnet.specs import get_spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
 CALIBRATION_IMAGES = 200
+# int16x8 would take an hour: its kernels are slow.
+PRECISIONS = ("float32", "float16", "dynamic", "weight-only", "int8")
 
 
 def lite(number):
@@ -65,7 +68,7 @@ def rows_of(name, folder):
     exported = export(
         model,
         folder,
-        ("float32", "int8"),
+        PRECISIONS,
         calibration=lambda: photos.batches(flowers, shape, rule, batch_size=1),
     )
     comparison.wait_until_idle(timeout_seconds=30)
@@ -76,7 +79,7 @@ def rows_of(name, folder):
             "network": name,
             "form": file.precision,
             **accuracy(found),
-            "agreement": found.agreement(reference),
+            **loss(reference, found),
             "bytes": file.numbers["bytes"],
             "median_ms": latency.latency_metrics.median_ms,
             "p90_ms": latency.latency_metrics.p90_ms,
@@ -93,6 +96,12 @@ def accuracy(evaluation):
         "top5": evaluation.top5,
         "interval": evaluation.interval,
     }
+
+
+def loss(reference, evaluation):
+    found = compare(reference, evaluation).as_json()
+    keys = ("agreement", "agreement_interval", "drop", "drop_interval")
+    return {key: found[key] for key in keys}
 
 
 def main():

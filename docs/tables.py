@@ -7,9 +7,12 @@ Between `<!-- table: NAME -->` and `<!-- end -->` everything is written by this
 script; `make docs` runs it, and a test holds the pages against it.
 """
 
-import json
-import pathlib
 import re
+
+import export_tables
+import plan_tables
+from table_data import ROOT
+from table_data import measured
 
 from keras_effnet.costs import spec_costs
 from keras_effnet.report.figures import accuracy_against_latency
@@ -17,9 +20,7 @@ from keras_effnet.specs import SPECS
 from keras_effnet.weights.table import published
 from keras_effnet.weights.table import summary
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-RESULTS = ROOT / "benchmarks" / "results"
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,34 +37,11 @@ def models():
         )
 
 
-def accuracy():
-    """Measured: `benchmarks/results/accuracy.json`."""
-    yield "network", "form", "top-1", "agrees with Keras", "size", "median latency"
-    for row in _accuracy_rows():
-        in_keras = row["form"] == "keras"
-        yield (
-            f"`{row['network']}`",
-            "Keras" if in_keras else f"{row['form']} .tflite",
-            f"{row['top1']:.1%}",
-            "" if in_keras else f"{row['agreement']:.1%}",
-            "" if in_keras else f"{row['bytes'] / 1e6:.1f} MB",
-            "" if in_keras else f"{row['median_ms']:.1f} ms",
-        )
-
-
-def _accuracy_rows():
-    return _result("accuracy")["rows"]
-
-
-def _result(name):
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
 def recipes():
     """Measured: `benchmarks/results/flowers.json` and `mnist.json`."""
     yield "recipe", "network", "learns from", "held out", "accuracy", "time"
     for name in ("flowers", "mnist"):
-        report = _result(name)
+        report = measured(name)
         low, high = report["interval"]
         yield (
             f"`{name}`",
@@ -78,7 +56,7 @@ def recipes():
 def input_pipeline():
     """Measured: `benchmarks/results/input_pipeline.json`."""
     yield "images/s", "`decode_jpeg` alone", "keras_effnet", "Keras", "of decoding"
-    for name, result in _result("input_pipeline")["comparisons"].items():
+    for name, result in measured("input_pipeline")["comparisons"].items():
         rates = result["images_per_second"].values()
         photographs = name.replace("_", " ")
         yield (
@@ -92,7 +70,7 @@ def input_pipeline():
 def training_step():
     """Measured: `benchmarks/results/training_step.json`."""
     yield "B0, batch 32", "keras_effnet", "`train_on_batch`", "ratio"
-    for name, result in _result("training_step")["comparisons"].items():
+    for name, result in measured("training_step")["comparisons"].items():
         ours, theirs = result["median_images_per_second"].values()
         ratio = result["rate_of_the_bare_model"]
         yield name, f"{ours:.2f} images/s", f"{theirs:.2f} images/s", f"{ratio:.3f}"
@@ -100,7 +78,7 @@ def training_step():
 
 def accelerator_step():
     """Measured: `benchmarks/results/accelerator_step.json`."""
-    report = _result("accelerator_step")
+    report = measured("accelerator_step")
     yield (
         report["device"] + (", a trial of the script" if report["tiny"] else ""),
         "step",
@@ -132,7 +110,7 @@ def _rate_and_range(side, variant):
 
 def fused():
     """Measured: `benchmarks/results/fused.json`; the paper's Table 3."""
-    report = _result("fused")
+    report = measured("fused")
     paper = dict(zip(report["parameters"], (155, 216, 223, 206), strict=True))
     yield "fused stages", "parameters", "images/s", "of none", "paper, of none"
     for stages, count in report["parameters"].items():
@@ -147,7 +125,7 @@ def fused():
 
 def progressive():
     """Measured: `benchmarks/results/progressive.json`."""
-    report = _result("progressive")
+    report = measured("progressive")
     yield "V2-B0", "image sizes", "time of an image", "of the fixed size's"
     fixed = report["mean_seconds_of_an_image"]["fixed size"]
     for name, seconds in report["mean_seconds_of_an_image"].items():
@@ -167,7 +145,7 @@ def ratios():
     """Measured: `benchmarks/results/import_time.json` and `build_time.json`."""
     yield "what", "keras_effnet", "the other", "ratio"
     for name in ("import_time", "build_time"):
-        report = _result(name)
+        report = measured(name)
         for label, result in report["comparisons"].items():
             (_, ours), (other, theirs) = result["median_seconds"].items()
             yield (
@@ -178,127 +156,12 @@ def ratios():
             )
 
 
-def plan_input():
-    """On paper: `benchmarks/results/plan_21k.json`."""
-    yield (
-        "network",
-        "of the peak",
-        "images/s of one",
-        "images/s of all",
-        "JPEG files",
-        "cores in all",
-        "cores of one accelerator",
-    )
-    for name, share, plan in _plans():
-        cores = plan["cores"].values()
-        yield (
-            f"`{name}`",
-            share,
-            f"{plan['images_per_second_of_one']:,.0f}",
-            f"{plan['images_per_second']:,.0f}",
-            f"{plan['input_bytes_per_second'] / 1e9:.1f} GB/s",
-            " to ".join(f"{count:,.0f}" for count in cores),
-            " to ".join(f"{count / plan['accelerators']:.0f}" for count in cores),
-        )
-
-
-def plan_step():
-    """On paper: `benchmarks/results/plan_21k.json`."""
-    yield (
-        "network",
-        "of the peak",
-        "computing",
-        "adding up",
-        "60 epochs",
-        "not hidden",
-        "own cores",
-        "accelerator hours",
-        "price",
-    )
-    for name, share, plan in _plans():
-        yield (
-            f"`{name}`",
-            share,
-            f"{plan['compute_seconds'] * 1e3:.1f} ms",
-            f"{plan['all_reduce_seconds'] * 1e3:.1f} ms",
-            *(f"{hours:.1f} h" for hours in plan["hours"].values()),
-            _range(plan["accelerator_hours"], ",.0f"),
-            f"${_range(plan['dollars'], ',.0f')}",
-        )
-
-
-def _plans():
-    for name, network in _result("plan_21k")["networks"].items():
-        for share, plan in network["plans"].items():
-            yield name, f"{float(share):.0%}", plan
-
-
-def _range(values, form):
-    return f"{min(values.values()):{form}} to {max(values.values()):{form}}"
-
-
-def plan_all_reduce():
-    """On paper: `benchmarks/results/plan_21k.json`."""
-    yield "network", "arrays", "each sends", "between machines", "inside one machine"
-    report = _result("plan_21k")
-    inside = report["assumed"]["nvlink_bytes_per_second"]
-    for name, network in report["networks"].items():
-        summing = network["all_reduce"]
-        yield (
-            f"`{name}`",
-            f"{summing['bytes'] / 1e6:,.0f} MB",
-            f"{summing['sent_bytes'] / 1e6:,.0f} MB",
-            f"{summing['seconds'] * 1e3:.1f} ms",
-            f"{summing['sent_bytes'] / inside * 1e3:.1f} ms",
-        )
-
-
-def plan_limits():
-    """On paper: `benchmarks/results/plan_21k.json`."""
-    report = _result("plan_21k")
-    networks = report["networks"]
-    yield "full is", *(f"`{name}`" for name in networks)
-    first = next(iter(networks.values()))
-    for limit in sorted(first["limits"], key=first["limits"].get):
-        yield limit, *(_with_share(report, each, limit) for each in networks.values())
-
-
-def _with_share(report, network, limit):
-    rate = network["limits"][limit]
-    work = network["operations_of_a_training_image"]
-    return f"{rate:,.0f} ({rate * work / report['assumed']['peak_flops']:.0%})"
-
-
-def plan_checkpoint():
-    """Counted: `benchmarks/results/plan_21k.json`."""
-    yield "network", "parameters", "checkpoint", "to write", "of the time"
-    for name, network in _result("plan_21k")["networks"].items():
-        checkpoint = network["checkpoint"]
-        yield (
-            f"`{name}`",
-            f"{network['trainable_parameters'] / 1e6:.1f} M",
-            f"{checkpoint['bytes'] / 1e9:.2f} GB",
-            f"{checkpoint['seconds']:.1f} s",
-            f"{checkpoint['share_of_time']:.2%}",
-        )
-
-
-def plan_published():
-    """Published hours: `benchmarks/results/plan_21k.json`."""
-    yield "network", "hours", "images/s of a core", "of its peak"
-    for name, network in _result("plan_21k")["networks"].items():
-        published = network["published"]
-        yield (
-            f"`{name}`",
-            f"{published['hours']:.1f}",
-            f"{published['images_per_second_of_one']:.0f}",
-            f"{published['share_of_peak']:.0%}",
-        )
-
-
 TABLES = {
     "models": models,
-    "accuracy": accuracy,
+    "accuracy": export_tables.accuracy,
+    "precisions": export_tables.precisions,
+    "export_time": export_tables.export_time,
+    "file_latency": export_tables.file_latency,
     "ratios": ratios,
     "weight_sets": weight_sets,
     "recipes": recipes,
@@ -307,12 +170,12 @@ TABLES = {
     "accelerator_step": accelerator_step,
     "fused": fused,
     "progressive": progressive,
-    "plan_input": plan_input,
-    "plan_step": plan_step,
-    "plan_all_reduce": plan_all_reduce,
-    "plan_limits": plan_limits,
-    "plan_checkpoint": plan_checkpoint,
-    "plan_published": plan_published,
+    "plan_input": plan_tables.plan_input,
+    "plan_step": plan_tables.plan_step,
+    "plan_all_reduce": plan_tables.plan_all_reduce,
+    "plan_limits": plan_tables.plan_limits,
+    "plan_checkpoint": plan_tables.plan_checkpoint,
+    "plan_published": plan_tables.plan_published,
 }
 
 
@@ -333,8 +196,8 @@ def picture():
     """Accuracy against latency of every measured file."""
     files = [
         {**row, "name": f"{row['network']} {row['form']}", "accuracy": row["top1"]}
-        for row in _accuracy_rows()
-        if row["form"] != "keras"
+        for row in measured("accuracy")["rows"]
+        if row["form"] in ("float32", "dynamic", "int8")
     ]
     return accuracy_against_latency(files)
 
