@@ -42,8 +42,7 @@ def calibrate(data, images, threads=2):
     """Runs a float file over images and notes the ranges of its activations.
 
     Args:
-        data: The bytes of a float .tflite file with a fixed batch of 1, or an
-            open batch.
+        data: The bytes of a float .tflite file.
         images: An iterable of arrays, `(batch, height, width, channels)`, values
             as the file takes them.
         threads: How many LiteRT uses.
@@ -73,7 +72,8 @@ def calibrate(data, images, threads=2):
             )
         for image in batch:
             seen.update(image.tobytes())
-            interpreter.set_tensor(source["index"], image[None])
+            filled = np.repeat(image[None], source["shape"][0], axis=0)
+            interpreter.set_tensor(source["index"], filled)
             interpreter.invoke()
             count += 1
             for index in watched:

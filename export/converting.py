@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import engines
@@ -51,7 +53,10 @@ def trace(model, folder, batch_size=1):
     with native_stderr_held_back():
         found = freeze(model, folder, batch_size)
         data = engines.convert(folder, "float32")
-    check_built_in(flatbuffer.unpack(data))
+    base = flatbuffer.unpack(data)
+    check_built_in(base)
+    if found and found.subtracts and interface.subtraction(base) is None:
+        found = dataclasses.replace(found, mean=np.zeros_like(found.mean))
     activation = getattr(model.layers[-1], "activation", None)
     softmax = getattr(activation, "__name__", "") in ("softmax", "sigmoid")
     name = "probabilities" if softmax else "outputs"
@@ -95,7 +100,7 @@ def file_of(trace, precision, input_type=None, engine=None, ranges=None):
         else:
             model = None
         if drops:
-            interface.drop_subtraction(model or base, norm.zero_point)
+            interface.drop_subtraction(model or base)
             interface.set_names(model or base, trace.output_name)
         if model is None:
             data = engines.quantize(flatbuffer.pack(base), precision, engine, by_tensor)

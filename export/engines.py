@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import convert_saved_model
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
@@ -31,13 +32,26 @@ def convert(folder, precision):
     Raises:
         InputError: The model holds operations that .tflite does not have.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    flags = {
+        "saved_model_dir": str(folder),
+        "saved_model_version": 1,
+        "saved_model_tags": {tf.saved_model.SERVING},
+        "saved_model_exported_names": [
+            tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        ],
+        "target_ops": {tf.lite.OpsSet.TFLITE_BUILTINS},
+        "enable_composite_direct_lowering": True,
+    }
     if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
+        flags |= {
+            "post_training_quantize": True,
+            "enable_mlir_dynamic_range_quantizer": True,
+            "quantize_to_float16": precision == "float16",
+        }
     try:
-        return converter.convert()
+        # What `TFLiteConverter.from_saved_model` calls, but that loads the model
+        # three times before and copies the file four times after it.
+        return convert_saved_model(**flags)
     except ConverterError as error:
         raise InputError(_reason(str(error))) from error
 

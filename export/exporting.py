@@ -214,5 +214,6 @@ def _publish(path, folder, numbers):
     numbers["file"] = target.name
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)
+        target.unlink(missing_ok=True)  # no older file beside the newer sheet
         sheet.write(target, numbers)
     return ExportedFile(target, numbers["precision"], numbers)

@@ -46,9 +46,12 @@ def unpack(data):
 
 def pack(model):
     """A `schema.ModelT` as the bytes of a .tflite file."""
-    builder = _Builder(1 << 20)
+    weights = sum(len(b.data) for b in model.buffers if b.data is not None)
+    # A builder that grows holds its content twice; pages it never reaches are free.
+    size = weights + weights // 8 + (1 << 20)
+    builder = _Builder(min(size, flatbuffers.Builder.MAX_BUFFER_SIZE))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def graph(model):

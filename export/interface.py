@@ -9,7 +9,19 @@ from keras_effnet.export.freeze import INPUT_NAME
 SIGNATURE = "serving_default"
 
 
-def drop_subtraction(model, mean):
+def subtraction(model):
+    """The operator that reads a graph's input, if it subtracts, else `None`.
+
+    Where nothing is padded, the converter makes the subtraction a part of the
+    convolution's bias.
+    """
+    subgraph = flatbuffer.graph(model)
+    (first,) = (op for op in subgraph.operators if subgraph.inputs[0] in op.inputs)
+    name = flatbuffer.operator_name(model, first)
+    return first if name in ("SUB", "ADD") else None  # it may add the negative
+
+
+def drop_subtraction(model):
     """Takes the subtraction at the graph's beginning away.
 
     The graph's input is then pixel - mean, which a quantised tensor stores as the
@@ -17,13 +29,9 @@ def drop_subtraction(model, mean):
 
     Args:
         model: A `schema.ModelT` in float32.
-        mean: What is subtracted, one number.
     """
     subgraph = flatbuffer.graph(model)
-    (first,) = (op for op in subgraph.operators if subgraph.inputs[0] in op.inputs)
-    name = flatbuffer.operator_name(model, first)
-    if name not in ("SUB", "ADD"):  # the converter may add the negative
-        raise RuntimeError(f"the graph begins with {name}, not with - {mean}")
+    first = subtraction(model)
     subgraph.operators = [op for op in subgraph.operators if op is not first]
     subgraph.inputs = np.array([first.outputs[0]], np.int32)
 

@@ -162,6 +162,8 @@ def _activations(model):
             continue
         for index in operator.outputs:
             tensor = graph.tensors[index]
+            if tensor.type not in flatbuffer.TENSOR_TYPES.values():
+                continue  # arithmetic of shapes
             yield {
                 "index": int(index),
                 "name": tensor.name.decode(),

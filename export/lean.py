@@ -35,11 +35,22 @@ _LEAN_LAYERS = {
     "Rescaling",
     "Swish",
 }
+_LEAN_ACTIVATIONS = {"linear", "relu", "relu6", "silu", "sigmoid", "softmax"}
+_BUILT_IN = set(flatbuffer.OPERATOR_NAMES.values()) - {"CUSTOM", "DELEGATE"}
 
 
 def is_lean(model):
     """Whether a Keras model is made of layers that leave no waste in a file."""
-    return {type(layer).__name__ for layer in model.layers} <= _LEAN_LAYERS
+    return all(
+        type(layer).__name__ in _LEAN_LAYERS
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+        and _activation(layer) in _LEAN_ACTIVATIONS
+        for layer in model.layers
+    )
+
+
+def _activation(layer):
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
 
 def check_built_in(model):
@@ -48,7 +59,12 @@ def check_built_in(model):
     Args:
         model: A `schema.ModelT`.
     """
-    foreign = [name for name in _names(model) if name not in _BUILT_IN]
+    names = [
+        flatbuffer.operator_name(model, operator)
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    ]
+    foreign = [name for name in names if name not in _BUILT_IN]
     if foreign:
         raise InputError(
             "The file must have built-in operators only. "
@@ -102,14 +118,3 @@ def partitions(operators, graph_inputs):
         op["op_name"] for i, op in enumerate(own) if i not in inside
     )
     return len(delegates), dict(sorted(outside.items()))
-
-
-def _names(model):
-    return [
-        flatbuffer.operator_name(model, operator)
-        for subgraph in model.subgraphs
-        for operator in subgraph.operators
-    ]
-
-
-_BUILT_IN = set(flatbuffer.OPERATOR_NAMES.values()) - {"CUSTOM", "DELEGATE"}

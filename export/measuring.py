@@ -58,6 +58,17 @@ class Judge:
                     "`max_drop` needs labelled images to evaluate on. Received: "
                     + ("none" if images is None else "images without labels")
                 )
+        if images is not None and not isinstance(images, Images):
+            raise InputError(
+                "`evaluation` must be `keras_effnet.export.Images`. "
+                f"Received: {type(images).__name__}"
+            )
+        classes = model.outputs[0].shape[-1]
+        if images is not None and classes < 2:
+            raise InputError(
+                "To be judged, a model must have two classes or more. "
+                f"Received: {classes}"
+            )
         self.model, self.images, self.max_drop = model, images, max_drop
 
     @functools.cached_property

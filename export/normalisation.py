@@ -57,14 +57,14 @@ def find(model):
     channels = tensor.shape[-1]
     scale, offset = np.ones(channels), np.zeros(channels)
     found = False
-    while (layer := _only_consumer(tensor, model)) is not None:
-        step = _affine(layer, channels)
+    while (node := _only_consumer(tensor, model)) is not None:
+        step = _affine(node.operation, channels)
         if step is None:
             break
         found = True
         scale, offset = scale * step[0], offset * step[0] + step[1]
-        tensor = layer.output
-    convolution = _convolution(layer, tensor, model)
+        (tensor,) = node.output_tensors
+    convolution = _convolution(node, model)
     if not found or convolution is None or not np.all(scale):
         return None
     kernel = convolution.kernel
@@ -78,14 +78,24 @@ def find(model):
 
 
 def _only_consumer(tensor, model):
-    """The layer of the model that reads a tensor, if there is one alone."""
-    readers = [
-        layer
-        for layer in model.layers
-        for node in layer._inbound_nodes
-        if any(tensor is read for read in node.input_tensors)
-    ]
-    return readers[0] if len(readers) == 1 else None
+    """The one call of a layer that reads a tensor, if the layer is called once."""
+    calls = _calls(model)
+    readers = [c for c in calls if any(tensor is read for read in c.input_tensors)]
+    if len(readers) != 1:
+        return None
+    # Scaled weights would be wrong in the layer's other calls.
+    again = [call for call in calls if call.operation is readers[0].operation]
+    return readers[0] if len(again) == 1 else None
+
+
+def _calls(model):
+    """The nodes of a model's graph, and of the models in it."""
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    # A Sequential keeps its graph in a functional model.
+    graph = getattr(model, "_functional", model)
+    levels = getattr(graph, "_nodes_by_depth", {}).values()
+    own = [node for level in levels for node in level]
+    return [*own, *(node for part in inner for node in _calls(part))]
 
 
 def _affine(layer, channels):
@@ -106,9 +116,11 @@ def _affine(layer, channels):
     return [np.broadcast_to(value.reshape(-1), channels) for value in values]
 
 
-def _convolution(layer, tensor, model):
-    if type(layer) is _LAYERS.ZeroPadding2D:  # zeros stay zeros
-        layer = _only_consumer(layer.output, model)
+def _convolution(node, model):
+    if node is not None and type(node.operation) is _LAYERS.ZeroPadding2D:
+        (padded,) = node.output_tensors  # zeros stay zeros
+        node = _only_consumer(padded, model)
+    layer = node and node.operation
     kinds = (_LAYERS.Conv2D, _LAYERS.DepthwiseConv2D)
     if type(layer) in kinds and layer.data_format == "channels_last":
         return layer

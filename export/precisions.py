@@ -78,7 +78,14 @@ def engine_of(precision, engine=None):
     Raises:
         InputError: There is no such engine, or it can't make this precision.
     """
+    if engine is not None and engine not in ENGINES:
+        raise InputError(
+            f"`engine` must be one of {', '.join(ENGINES)}. "
+            f"{suggest(engine, ENGINES)}Received: {engine!r}"
+        )
     able = PRECISIONS[precision].engines
+    if precision == "float32":  # what the others are made of
+        return able[0]
     if engine is not None and engine not in able:
         raise InputError(
             f"`engine` for {precision} must be one of {', '.join(able)}. "

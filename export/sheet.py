@@ -66,7 +66,9 @@ def write(path, numbers):
         path: Of the .tflite file.
         numbers: The dict.
     """
-    files.write_text(path.with_suffix(".json"), json.dumps(numbers, indent=2) + "\n")
+    files.write_text(
+        path.with_suffix(".json"), json.dumps(numbers, indent=2, default=str) + "\n"
+    )
     write_page(numbers, path.with_suffix(".html"))
 
 

@@ -308,7 +308,7 @@ def labelled_photos(source, classifier):
     source = pathlib.Path(source)
     if not source.is_dir():
         return photos.read_labels(source)
-    folders = sorted(p for p in source.iterdir() if p.is_dir())
+    folders = class_folders(source)
     if not folders:
         raise InputError(
             f"The folder holds no folder per class. Received: {str(source)!r}"
@@ -325,6 +325,19 @@ def labelled_photos(source, classifier):
         paths += found
         labels += [indices[folder.name]] * len(found)
     return paths, np.array(labels)
+
+
+def class_folders(folder):
+    """The folders in one that could be classes; `.cache` and `__pycache__` are none.
+
+    Args:
+        folder: A `pathlib.Path`.
+
+    Returns:
+        A sorted list of `pathlib.Path`.
+    """
+    found = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [path for path in found if not path.name.startswith((".", "__"))]
 
 
 def _indices_of_classes(classifier, folders):

@@ -66,7 +66,9 @@ def main(argv=None):
     """
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    argv = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(argv)
+    args.argv = argv
     if not getattr(args, "cluster", None):
         return _run(args)
     try:

@@ -29,8 +29,8 @@ def calibration(args, model, needed):
             f"Received: {args.calibration_images}"
         )
     found = photos.find_photos(args.calibrate)
-    step = max(1, len(found) / args.calibration_images)
-    chosen = [found[int(i * step)] for i in range(int(len(found) / step))]
+    count = min(len(found), args.calibration_images)
+    chosen = [found[i * len(found) // count] for i in range(count)]
     for photo in chosen:
         # A damaged one is better found now than in the middle of a conversion.
         photos.read_photo(photo)
@@ -46,6 +46,7 @@ def calibration(args, model, needed):
 def evaluation(args, model, calibrated_on):
     """`Images` to judge the files on, or `None` without --evaluate."""
     from keras_effnet.data import photos
+    from keras_effnet.evaluation import class_folders
     from keras_effnet.evaluation import labelled_photos
     from keras_effnet.evaluation import load_classifier
     from keras_effnet.export import Images
@@ -53,7 +54,7 @@ def evaluation(args, model, calibrated_on):
     if not args.evaluate:
         return None
     source, labels = pathlib.Path(args.evaluate), None
-    if source.is_dir() and not _folders(source):
+    if source.is_dir() and not class_folders(source):
         paths = photos.find_photos([source])
     else:
         paths, labels = labelled_photos(source, load_classifier(model))
@@ -66,12 +67,6 @@ def evaluation(args, model, calibrated_on):
             f"Received: {str(both[0])!r}"
         )
     return Images(_batches(model, paths, 32, "evaluating"), labels)
-
-
-def _folders(source):
-    """Those that could be classes; `.cache` and `__pycache__` are none."""
-    names = (entry.name for entry in source.iterdir() if entry.is_dir())
-    return [name for name in names if not name.startswith((".", "__"))]
 
 
 def _batches(model, paths, batch_size, what):

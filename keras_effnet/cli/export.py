@@ -14,6 +14,7 @@ import pathlib
 import shlex
 import sys
 
+from keras_effnet import files
 from keras_effnet.cli import _model
 from keras_effnet.cli._table import format_table
 from keras_effnet.errors import InputError
@@ -21,6 +22,18 @@ from keras_effnet.errors import suggest
 from keras_effnet.quiet import import_keras
 
 FORMATS = ("tflite", "saved_model", "keras", "onnx")
+_OF_TFLITE = (
+    "precision",
+    "input-type",
+    "engine",
+    "calibrate",
+    "evaluate",
+    "max-drop",
+    "samples",
+    "description",
+    "licence",
+    "author",
+)
 
 
 def add_arguments(parser):
@@ -28,7 +41,6 @@ def add_arguments(parser):
     _model.add_weights(parser)
     parser.add_argument(
         "--precision",
-        default="float32",
         help="of float32, float16, dynamic, weight-only, int8, int16x8, with commas "
         "(default: float32)",
     )
@@ -101,11 +113,12 @@ def add_arguments(parser):
 
 def run(args):
     formats = _list(args.format, FORMATS, "--format")
-    precisions = [name.strip() for name in args.precision.split(",")]
-    import_keras()
-    if "tflite" in formats:
-        _check_precisions(precisions)
+    if "tflite" not in formats:
+        _refuse_options_of_tflite(args)
+    precisions = [name.strip() for name in (args.precision or "float32").split(",")]
     batch_size = _batch_size(args.batch_size)
+    import_keras()
+    _check_precisions(precisions)
     model = _load(args)
     folder, name = pathlib.Path(args.output), args.name or model.name
     exported = []
@@ -115,11 +128,17 @@ def run(args):
         from keras_effnet.export import write_saved_model
 
         base = folder / f"{name}_saved_model"
-        versions = [int(p.name) for p in base.glob("*") if p.name.isdigit()]
+        versions = [int(p.name) for p in base.glob("*") if p.name.isdecimal()]
         print(write_saved_model(model, base, version=max(versions, default=0) + 1))
     if "keras" in formats:
         path = folder / f"{name}.keras"
-        model.save(path)
+        if path.resolve() == pathlib.Path(args.model).resolve():
+            raise InputError(
+                "The .keras file would replace the one that it comes from: give "
+                f"--output or --name. Received: {str(path)!r}"
+            )
+        with files.replacing(path) as temporary:
+            model.save(temporary)
         print(path)
     if "onnx" in formats:
         from keras_effnet.export import write_onnx
@@ -151,7 +170,7 @@ def _export(args, model, precisions, batch_size):
         description=args.description,
         licence=args.licence,
         author=args.author,
-        settings={"command": shlex.join(["keras-effnet", *sys.argv[1:]])},
+        settings={"command": shlex.join(["keras-effnet", *args.argv])},
         progress=_tell,
     )
     if not args.no_latency:
@@ -248,6 +267,16 @@ def _check_precisions(precisions):
         check_precision(precision)
 
 
+def _refuse_options_of_tflite(args):
+    for option in _OF_TFLITE:
+        value = getattr(args, option.replace("-", "_"))
+        if value not in (None, False):
+            raise InputError(
+                f"--{option} is for .tflite files; add tflite to --format. "
+                f"Received: --format {args.format}"
+            )
+
+
 def _list(text, valid, option):
     values = [value.strip() for value in text.split(",")]
     for value in values:
@@ -262,7 +291,7 @@ def _list(text, valid, option):
 def _batch_size(text):
     if text == "open":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise InputError(
             f"--batch-size must be a whole number from 1, or `open`. Received: {text!r}"
         )

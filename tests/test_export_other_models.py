@@ -1,0 +1,194 @@
+"""Any Keras image classifier: the file's answers are the model's."""
+
+import keras
+import numpy as np
+import peer
+import pytest
+import tflite_file
+from keras import layers
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import export
+
+PIXELS = peer.images(16, 16, batch=6).round()
+
+
+@keras.saving.register_keras_serializable("keras_effnet_tests")
+class Mish(layers.Layer):
+    """A layer of a user's own."""
+
+    def call(self, x):
+        return x * keras.ops.tanh(keras.ops.softplus(x))
+
+
+@keras.saving.register_keras_serializable("keras_effnet_tests")
+class InverseErf(layers.Layer):
+    """One that .tflite has no operator for."""
+
+    def call(self, x):
+        return keras.ops.erfinv(x / 256)
+
+
+def _head(x):
+    return layers.Dense(4)(layers.GlobalAveragePooling2D()(x))
+
+
+def _convolution(**options):
+    return layers.Conv2D(8, 3, padding="same", activation="relu", **options)
+
+
+def _rescaling():
+    return layers.Rescaling(1 / 127.5, -1)
+
+
+def _sequential():
+    return keras.Sequential(
+        [keras.Input((16, 16, 3)), _rescaling(), _convolution(), layers.MaxPooling2D(),
+         layers.Flatten(), layers.Dense(4)],
+        name="sequential",
+    )  # fmt: skip
+
+
+def _custom(layer=Mish):
+    image = keras.Input((16, 16, 3))
+    x = layer()(_convolution()(_rescaling()(image)))
+    return keras.Model(image, _head(x), name="custom")
+
+
+def _nested():
+    image = keras.Input((16, 16, 3))
+    trunk = keras.Model(image, _convolution()(_rescaling()(image)), name="trunk")
+    again = keras.Input((16, 16, 3))
+    return keras.Model(again, _head(trunk(again)), name="nested")
+
+
+def _shared():
+    """The kernel that could take the scale of the pixels works twice."""
+    image = keras.Input((16, 16, 3))
+    convolution = layers.Conv2D(3, 3, padding="same")
+    x = convolution(convolution(_rescaling()(image)))
+    return keras.Model(image, _head(x), name="shared")
+
+
+def _shared_with_a_part():
+    image, features = keras.Input((16, 16, 3)), keras.Input((16, 16, 3))
+    convolution = layers.Conv2D(3, 3, padding="same")
+    part = keras.Model(features, convolution(features), name="part")
+    x = part(convolution(_rescaling()(image)))
+    return keras.Model(image, _head(x), name="shared")
+
+
+def _shared_rescaling():
+    image = keras.Input((16, 16, 3))
+    rescaling = layers.Rescaling(0.5, -3)
+    x = _convolution()(rescaling(rescaling(image)))
+    return keras.Model(image, _head(x), name="twice")
+
+
+def _two_readers():
+    image = keras.Input((16, 16, 3))
+    x = _rescaling()(image)
+    x = layers.Concatenate()([_convolution()(x), x])
+    return keras.Model(image, _head(x), name="readers")
+
+
+def _scale_of_each_channel():
+    image = keras.Input((16, 16, 3))
+    x = layers.Rescaling([1 / 127.5, 1 / 100, 1 / 50], [-1.0, -2.0, -3.0])(image)
+    return keras.Model(image, _head(_convolution()(x)), name="channels")
+
+
+def _depthwise():
+    image = keras.Input((16, 16, 3))
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)
+    return keras.Model(image, _head(x(_rescaling()(image))), name="depthwise")
+
+
+def _uint8_input():
+    image = keras.Input((16, 16, 3), dtype="uint8")
+    return keras.Model(image, _head(_convolution()(_rescaling()(image))), name="uint8")
+
+
+def _augmenting():
+    """Its first layer works in training alone."""
+    image = keras.Input((16, 16, 3))
+    x = _rescaling()(layers.RandomFlip()(image))
+    return keras.Model(image, _head(_convolution()(x)), name="augmenting")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _sequential,
+        _custom,
+        _nested,
+        _shared,
+        _shared_with_a_part,
+        _shared_rescaling,
+        _two_readers,
+        _scale_of_each_channel,
+        _depthwise,
+        _uint8_input,
+        _augmenting,
+    ],
+)
+def test_float_and_int8(make, tmp_path):
+    model = make()
+    for layer in model.layers:
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.assign(np.random.default_rng(0).uniform(-1, 1, layer.bias.shape))
+    expected = np.asarray(model(PIXELS, training=False))
+    assert expected.std(axis=0).max() > 1e-3
+    whole, eight = export(model, tmp_path, ("float32", "int8"), lambda: (PIXELS,))
+    assert peer.relative_error(tflite_file.run(whole.path, PIXELS), expected) <= 1e-5
+    stored = tflite_file.stored(PIXELS, "int8")
+    assert peer.relative_error(tflite_file.run(eight.path, stored), expected) <= 0.1
+
+
+def test_a_custom_layer_that_tflite_lacks_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"Received: .*Erfinv") as caught:
+        export(_custom(InverseErf), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_waste_is_reported_and_no_error(tmp_path):
+    """ResNet's first padding is none of the two that a convolution knows."""
+    image = keras.Input((16, 16, 3))
+    x = layers.ZeroPadding2D(3)(_rescaling()(image))
+    x = layers.Conv2D(8, 7, strides=2)(x)
+    model = keras.Model(image, _head(x), name="padded")
+    (file,) = export(model, tmp_path)
+    assert tflite_file.operators(file.path).count("PAD") == 1
+    assert file.numbers["waste"] == ["1 PAD"]
+    expected = np.asarray(model(PIXELS))
+    assert peer.relative_error(tflite_file.run(file.path, PIXELS), expected) <= 1e-5
+
+
+@pytest.mark.slow
+def test_efficientnet_of_keras_applications(tmp_path):
+    """Rescaling, Normalization and Rescaling become one operation."""
+    pixels = peer.images(64, 64, batch=6).round()
+    model = peer.build("EfficientNetB0", (64, 64, 3))
+    (file,) = export(model, tmp_path)
+    expected = np.asarray(model(pixels))
+    assert peer.relative_error(tflite_file.run(file.path, pixels), expected) <= 1e-5
+    assert tflite_file.in_front(file.path) == ["SUB"]
+    # At an even size its ZeroPadding2D is what SAME pads, and the converter sees it.
+    assert file.numbers["waste"] == []
+
+
+@pytest.mark.slow
+def test_mobilenet_of_keras_applications(tmp_path):
+    """Its pixels are normalised outside, and nothing stands in front."""
+    pixels = peer.images(64, 64, batch=6) / 127.5 - 1
+    model = keras.applications.MobileNetV2(
+        weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None
+    )
+    peer.randomize(model, pixels)
+    (file,) = export(model, tmp_path)
+    expected = np.asarray(model(pixels))
+    assert peer.relative_error(tflite_file.run(file.path, pixels), expected) <= 1e-5
+    assert tflite_file.in_front(file.path) == []
+    with pytest.raises(InputError, match="what a pixel is worth"):
+        export(model, tmp_path, input_type="uint8")
