@@ -57,8 +57,8 @@ def trace(model, folder, batch_size=1):
     check_built_in(base)
     if found and found.subtracts and interface.subtraction(base) is None:
         found = dataclasses.replace(found, mean=np.zeros_like(found.mean))
-    activation = getattr(model.layers[-1], "activation", None)
-    softmax = getattr(activation, "__name__", "") in ("softmax", "sigmoid")
+    last = flatbuffer.graph(base).operators[-1]
+    softmax = flatbuffer.operator_name(base, last) in ("SOFTMAX", "LOGISTIC")
     name = "probabilities" if softmax else "outputs"
     return Trace(str(folder), found, saving.attached(model), name, data)
 
@@ -133,13 +133,15 @@ def pixel_statistics(trace, data):
     model = flatbuffer.unpack(data)
     tensor = flatbuffer.graph(model).tensors[flatbuffer.graph(model).inputs[0]]
     quantization = tensor.quantization
-    if quantization is not None and quantization.scale is not None:
+    stored = quantization is not None and quantization.scale is not None
+    if stored and takes_pixels(trace):
         signed = tensor.type == flatbuffer.TENSOR_TYPES["int8"]
         mean = float(quantization.zeroPoint[0]) + 128 * signed
         return (mean,), (1 / float(quantization.scale[0]),)
     if trace.rule is None or trace.rule.included:
         return (0.0,), (1.0,)
-    return trace.rule.mean, trace.rule.std
+    rule = trace.rule.for_channels(int(tensor.shape[-1]))
+    return rule.mean, rule.std
 
 
 def _pinned(trace, base, ranges, drops):
@@ -148,16 +150,22 @@ def _pinned(trace, base, ranges, drops):
         return None
     found = dict(ranges.by_tensor)
     source = flatbuffer.activations(base)[0]
-    norm = trace.normalisation
-    if norm is None:
-        if trace.rule is not None and trace.rule.included:
-            found[source] = (0.0, 255.0)
-        return found
-    found[source] = (0.0, 255.0)
-    if norm.subtracts:
-        (difference,) = flatbuffer.graph(base).operators[0].outputs
-        spread = float(norm.mean.max()), 255 - float(norm.mean.min())
-        found[int(difference)] = (-spread[0], spread[1])
+    norm, rule = trace.normalisation, trace.rule
+    if takes_pixels(trace):
+        low, high = found[source]
+        if low < 0 or not 1 < high <= 255:
+            raise InputError(
+                "This model takes pixels, 0-255, and so must the calibration images "
+                f"be. Received: values from {low:g} to {high:g}"
+            )
+        found[source] = (0.0, 255.0)
+    elif rule is not None and len(set(zip(rule.mean, rule.std, strict=True))) == 1:
+        mean, std = rule.mean[0], rule.std[0]
+        found[source] = (-mean / std, (255 - mean) / std)
+    if norm is not None and norm.subtracts:
+        (difference,) = interface.subtraction(base).outputs
+        low, high = -float(norm.mean.max()), 255 - float(norm.mean.min())
+        found[int(difference)] = (min(low, 0.0), max(high, 0.0))
     if drops:
         del found[source]
     return found

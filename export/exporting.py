@@ -102,15 +102,17 @@ def export(
             shape or not finite, or the model can't be converted. Files that were
             finished before stay; none is left half-written.
     """
+    if isinstance(precisions, str):
+        precisions = (precisions,)
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     freeze.check(model)
+    name = _checked_name(name or model.name)
     judge = Judge(model, evaluation, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
     tell = progress or (lambda line: None)
     about = {"description": description, "licence": licence, "author": author}
-    name = name or model.name
     exported = []
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
@@ -118,6 +120,8 @@ def export(
         started = time.perf_counter()
         trace = converting.trace(model, work / "saved_model", batch_size)
         seconds = {"trace": time.perf_counter() - started}
+        float_path = work / "float.tflite"
+        float_path.write_bytes(trace.float32)
         ranges = None
         if any(PRECISIONS[precision].calibrated for precision in precisions):
             tell("calibrating")
@@ -143,6 +147,7 @@ def export(
                 numbers["calibration"] = ranges.as_json()
             path = work / f"{name}_{precision}.tflite"
             path.write_bytes(_described(data, trace, numbers, about))
+            del data  # gigabytes, of the largest networks
             numbers |= sheet.describe(path)
             numbers["input"]["pixels"] = converting.takes_pixels(trace)
             _check_lean(model, numbers, batch_size)
@@ -151,8 +156,6 @@ def export(
             numbers |= judge.figures(path)
             batches = calibration or (evaluation and evaluation.batches)
             if batches and precision != "float32":
-                float_path = work / "float.tflite"
-                float_path.write_bytes(trace.float32)
                 numbers["layer_errors"] = errors_of_layers(float_path, path, batches())
             exported.append(_publish(path, folder, numbers))
     return exported
@@ -172,11 +175,20 @@ def _check(precisions, calibration, input_type, batch_size, engine):
                 f"{precision} needs calibration images, photographs as the model will "
                 "see them. Received: calibration=None"
             )
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+    if calibration is not None and not callable(calibration):
         raise InputError(
-            "`batch_size` must be a whole number from 1, or None for an open one. "
-            f"Received: {batch_size!r}"
+            "`calibration` must be a function without arguments that returns an "
+            f"iterable of arrays. Received: {type(calibration).__name__}"
         )
+    freeze.check_batch_size(batch_size)
+
+
+def _checked_name(name):
+    if pathlib.PurePath(name).name != name:
+        raise InputError(
+            f"`name` must be a file's name, without folders. Received: name={name!r}"
+        )
+    return name
 
 
 def _described(data, trace, numbers, about):
@@ -212,8 +224,16 @@ def _publish(path, folder, numbers):
     over = numbers.get("verdict") == "over the limit"
     target = folder / f"{path.stem}{OVER_LIMIT if over else ''}.tflite"
     numbers["file"] = target.name
-    with files.replacing(target) as temporary:
+    older = folder / f"{path.stem}{'' if over else OVER_LIMIT}.tflite"
+    with files.locked(folder), files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)
-        target.unlink(missing_ok=True)  # no older file beside the newer sheet
+        # No file of an earlier export stays beside the newer sheet, or says that
+        # there is one within the limit.
+        for stale in (target, older, *_sheets(older)):
+            stale.unlink(missing_ok=True)
         sheet.write(target, numbers)
     return ExportedFile(target, numbers["precision"], numbers)
+
+
+def _sheets(path):
+    return path.with_suffix(".json"), path.with_suffix(".html")

@@ -4,6 +4,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_effnet.errors import InputError
+
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 TENSOR_TYPES = {
@@ -55,9 +57,17 @@ def pack(model):
 
 
 def graph(model):
-    """The one subgraph of a classifier."""
-    (found,) = model.subgraphs
-    return found
+    """The one subgraph of a classifier.
+
+    Raises:
+        InputError: There are more, of loops and branches.
+    """
+    if len(model.subgraphs) != 1:
+        raise InputError(
+            "The model must be one graph, without loops or branches. "
+            f"Received: {len(model.subgraphs)} graphs"
+        )
+    return model.subgraphs[0]
 
 
 def operator_name(model, operator):

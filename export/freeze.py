@@ -3,6 +3,7 @@
 A fixed batch leaves no shape arithmetic in the files.
 """
 
+import functools
 import math
 
 import keras
@@ -50,12 +51,28 @@ def check(model):
             "The model's input must have the shape (batch, height, width, channels) "
             f"with fixed sizes. Received: input shape {tuple(shape)}"
         )
+    shape = model.outputs[0].shape
+    if len(shape) != 2 or shape[-1] is None:
+        raise InputError(
+            "The model's output must have the shape (batch, classes). "
+            f"Received: output shape {tuple(shape)}"
+        )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise InputError(
                 "Every weight must be a finite number; some are NaN or infinite. "
                 f"Received: {weight.path}"
             )
+
+
+def check_batch_size(batch_size):
+    """Raises an `InputError` unless a batch size is a number from 1, or `None`."""
+    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size >= 1):
+        raise InputError(
+            "`batch_size` must be a whole number from 1, or None for an open one. "
+            f"Received: {batch_size!r}"
+        )
 
 
 def freeze(model, folder, batch_size=1):
@@ -82,9 +99,11 @@ def freeze(model, folder, batch_size=1):
         for variable in model.variables
         if math.prod(variable.shape) < _LARGE
     ]
-    network = model
+    network = functools.partial(model, training=False)
     if found:
-        network = keras.Model(found.tensor, model.outputs)
+        # Unlike a model it leaves no nodes in the user's layers; they compute as in
+        # inference where nobody says otherwise.
+        network = keras.Function(found.tensor, model.outputs)
         values.append((found.kernel, found.scaled_kernel))  # the last one holds
     scope = keras.StatelessScope(values)
     spec = tf.TensorSpec((batch_size, *shape), tf.float32, name=INPUT_NAME)
@@ -94,10 +113,16 @@ def freeze(model, folder, batch_size=1):
         if found and found.subtracts:
             images = images - _subtrahend(found.mean, width=shape[1])
         with scope:
-            outputs = keras.tree.flatten(network(images, training=False))
+            outputs = keras.tree.flatten(network(images))
         return {OUTPUT_NAME: outputs[0]}
 
-    function = serve.get_concrete_function()
+    try:
+        function = serve.get_concrete_function()
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"TensorFlow can't trace the model. Received: {reason}") from (
+            error
+        )
     module = tf.Module()
     module.variables_of_function = function.variables
     tf.saved_model.save(
@@ -111,7 +136,7 @@ def freeze(model, folder, batch_size=1):
 
 def _subtrahend(mean, width):
     """One number, or a whole row of the image: XNNPACK's inner loop runs over what
-    is contiguous, and over three values it would take twenty times as long."""
+    is contiguous, and over three values it would take ten times as long."""
     if np.all(mean == mean[0]):
         return np.float32(mean[0])
     return np.tile(np.float32(mean), (1, 1, width, 1))
@@ -131,4 +156,7 @@ def in_float32(model):
 
     copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     copy.set_weights(model.get_weights())
+    for layer in copy._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # its mean is no weight, but made of them
     return copy

@@ -40,7 +40,8 @@ class Normalisation:
         """The uint8 pixel that means zero; `None` where no single one does."""
         first = float(self.mean[0])
         one_value = np.all(self.mean == first)
-        return int(first) if one_value and first == round(first) else None
+        is_pixel = first == round(first) and 0 <= first <= 255
+        return int(first) if one_value and is_pixel else None
 
 
 def find(model):
@@ -65,16 +66,32 @@ def find(model):
         scale, offset = scale * step[0], offset * step[0] + step[1]
         (tensor,) = node.output_tensors
     convolution = _convolution(node, model)
-    if not found or convolution is None or not np.all(scale):
+    # What spreads its input is no normalisation of 0-255 pixels.
+    if not found or convolution is None or not np.all((scale > 0) & (scale <= 1)):
         return None
     kernel = convolution.kernel
+    if not _is_own(kernel, convolution, model):
+        return None
     value = keras.ops.convert_to_numpy(kernel).astype("float64")
     if value.shape[2] != channels:  # convolution in groups
         return None
-    # Pixels have few digits: 127.00000000000001 would not be whole.
-    mean = np.round(-offset / scale, 5)
+    mean = -offset / scale
+    # 127.00000000000001 is the whole number that was meant.
+    mean = np.where(np.abs(mean - np.round(mean)) < 1e-5, np.round(mean), mean)
     scaled = value * scale[:, None]
     return Normalisation(mean, tensor, kernel, scaled.astype("float32"))
+
+
+def _is_own(kernel, layer, model):
+    """Whether a kernel is a variable (with LoRA it is a sum) of one layer alone."""
+    if not isinstance(kernel, keras.Variable):
+        return False
+    layers = model._flatten_layers(include_self=False)
+    owners = [
+        each for each in layers if any(v is kernel for v in each._trainable_variables)
+    ]
+    readers = [each for each in model.layers if layer in getattr(each, "_layers", ())]
+    return len(owners) <= 1 and not readers
 
 
 def _only_consumer(tensor, model):

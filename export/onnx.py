@@ -39,6 +39,7 @@ def write_onnx(model, path, batch_size=1):
     """
     InferenceSession = _onnxruntime().InferenceSession
     freeze.check(model)
+    freeze.check_batch_size(batch_size)
     float_model = freeze.in_float32(model)
     named = keras.Model(float_model.inputs[0], {OUTPUT_NAME: float_model.outputs[0]})
     shape = model.inputs[0].shape[1:]

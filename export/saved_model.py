@@ -72,7 +72,8 @@ def write_saved_model(model, folder, class_names=None, version=1):
     target = _target(folder, version)
     _check_classifier(model)
     classifier = KerasClassifier(model)
-    class_names = class_names or classifier.class_names
+    if class_names is None:
+        class_names = classifier.class_names
     names = _class_names(class_names, classifier.classes)
     rule = classifier.preprocessing.for_channels(classifier.input_shape[-1])
     described = {
@@ -115,12 +116,6 @@ def _check_classifier(model):
         raise InputError(
             "Photographs have 1 or 3 channels, and so must the model's input. "
             f"Received: input shape {tuple(shape)}"
-        )
-    shape = model.outputs[0].shape
-    if len(shape) != 2 or shape[-1] is None:
-        raise InputError(
-            "The model's output must have the shape (batch, classes). "
-            f"Received: output shape {tuple(shape)}"
         )
 
 

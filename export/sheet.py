@@ -34,7 +34,8 @@ def describe(path):
         to LiteRT's other kernels, and the versions that wrote it.
     """
     model = TFLiteModel(path)
-    data = model.path.read_bytes()
+    with open(model.path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     interpreter = model.interpreter
     dtypes = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()
@@ -47,8 +48,8 @@ def describe(path):
         if any(dtypes.get(int(index)) == np.float32 for index in op["outputs"])
     ]
     return {
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": model.path.stat().st_size,
+        "sha256": digest,
         "input": _tensor(model.input),
         "output": _tensor(model.output),
         "operators": _counts(op["op_name"] for op in own),
@@ -70,6 +71,20 @@ def write(path, numbers):
         path.with_suffix(".json"), json.dumps(numbers, indent=2, default=str) + "\n"
     )
     write_page(numbers, path.with_suffix(".html"))
+
+
+def update(path, numbers):
+    """Writes a sheet anew, unless the file is another one by now.
+
+    Args:
+        path: Of the .tflite file.
+        numbers: The dict that `write` wrote, with more in it.
+    """
+    with files.locked(path.parent):
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest == numbers["sha256"]:
+            write(path, numbers)
 
 
 def _counts(names):

@@ -1,6 +1,7 @@
 """Writing files so that a half-written one is never left behind."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
@@ -42,6 +43,25 @@ def check_folder(folder):
         raise InputError(
             f"The output can't be written: {error.strerror}. Received: {str(folder)!r}"
         ) from error
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Keeps other processes of this package from writing a set of files at once.
+
+    Args:
+        folder: Where the files go.
+
+    Yields:
+        Nothing; the block has the folder to itself.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

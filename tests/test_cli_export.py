@@ -156,7 +156,10 @@ def test_export_refuses(command, saved, copies, photos, tmp_path):
         ((saved, "--input-type", "int4"), "`input_type` must be one of"),
         ((saved, "--engine", "litter"), "Did you mean 'litert'"),
         ((saved, "--format", "onnx", "--max-drop", "1"), "is for .tflite files"),
-        ((saved, "--format", "keras", "--output", saved.parent), "would replace the one"),
+        (
+            (saved, "--format", "keras", "--output", saved.parent),
+            "would replace the one",
+        ),
         ((saved, "--max-drop", "1"), "needs labelled images"),
         ((saved, "--max-drop", "-1", "--evaluate", photos[0].parent), "from 0 to 100"),
     ):

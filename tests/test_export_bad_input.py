@@ -65,8 +65,8 @@ def test_a_weight_that_is_no_number_is_named(tiny_model, tmp_path):
             r"`engine` for int16x8 must be one of litert. Received: 'tflite'",
         ),
         (
-            {"precisions": ("float32",), "engine": "litert"},
-            r"`engine` for float32 must be one of tflite. Received: 'litert'",
+            {"engine": "litter"},
+            r"`engine` must be one of tflite, litert.*'litert'.*Received: 'litter'",
         ),
         ({"precisions": ()}, r"float32, .*int16x8. Received: none"),
         ({"batch_size": 0}, r"from 1, or None.*Received: 0"),

@@ -206,7 +206,7 @@ def _measure(exported):
             "float_median_ms": times.get("float32"),
             "host": result.device["cpu"] or result.device["machine"],
         }
-        sheet.write(file.path, file.numbers)
+        sheet.update(file.path, file.numbers)
 
 
 def _report(exported):
