@@ -51,6 +51,19 @@ def export_time():
         )
 
 
+def export_largest():
+    """Measured: `benchmarks/results/export_largest.json`."""
+    yield "network", "parameters", "time", "peak memory", "float32", "dynamic"
+    for row in measured("export_largest")["rows"]:
+        yield (
+            f"`{row['network']}`, {row['image_size']} px",
+            f"{row['parameters'] / 1e6:.0f} M",
+            f"{row['seconds']:.0f} s",
+            f"{row['peak_bytes'] / 1e9:.1f} GB",
+            *(f"{file['bytes'] / 1e6:,.0f} MB" for file in row["files"].values()),
+        )
+
+
 def file_latency():
     """Measured: `benchmarks/results/file_latency.json`."""
     others = "keras.applications", "onnxruntime"

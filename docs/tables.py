@@ -162,6 +162,7 @@ TABLES = {
     "precisions": export_tables.precisions,
     "export_time": export_tables.export_time,
     "file_latency": export_tables.file_latency,
+    "export_largest": export_tables.export_largest,
     "ratios": ratios,
     "weight_sets": weight_sets,
     "recipes": recipes,

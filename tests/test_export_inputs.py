@@ -14,6 +14,7 @@ from keras_effnet.export import PRECISIONS
 from keras_effnet.export import converting
 from keras_effnet.export import export
 from keras_effnet.export.calibration import calibrate
+from keras_effnet.export.metadata import read_metadata
 from keras_effnet.preprocessing import NORMALIZATIONS
 from keras_effnet.preprocessing import Preprocessing
 
@@ -133,6 +134,26 @@ def test_a_network_that_is_given_normalised_pixels(tmp_path):
     assert source["quantization"] == (1 / 128, 127)
     found = tflite_file.run(file.path, PIXELS.astype("uint8"))
     assert peer.relative_error(found, np.asarray(model(normalized))) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("network", "mean", "std"),
+    [
+        ("EfficientNetLite0", (127,), (128,)),
+        ("EfficientNetB0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    ],
+)
+def test_metadata_of_an_8_bit_input_without_preprocessing(network, mean, std, tmp_path):
+    """A reader normalises pixels as the weights want it, then quantises."""
+    model = _tiny(network, include_preprocessing=False)
+    normalized = saving.attached(model).normalized(PIXELS)
+    (file,) = export(model, tmp_path, ("int8",), lambda: (normalized,))
+    found = read_metadata(file.path)
+    assert found["mean"] == pytest.approx(mean)
+    assert found["std"] == pytest.approx(std)
+    if len(mean) == 1:  # then a pixel is stored as it is, less 128
+        assert file.numbers["input"]["scale"] == pytest.approx(1 / 128)
+        assert file.numbers["input"]["zero_point"] == -1
 
 
 def test_a_network_whose_pixels_have_no_one_scale(tmp_path):

@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import export
+from keras_effnet.tflite import TFLiteModel
 
 PIXELS = peer.images(16, 16, batch=6).round()
 
@@ -116,9 +117,37 @@ def _augmenting():
     return keras.Model(image, _head(_convolution()(x)), name="augmenting")
 
 
+@keras.saving.register_keras_serializable("keras_effnet_tests")
+class Again(layers.Layer):
+    """Computes with the kernel of another layer."""
+
+    def __init__(self, convolution, **options):
+        super().__init__(**options)
+        self.convolution = convolution
+
+    def call(self, x):
+        return keras.ops.conv(x, self.convolution.kernel, padding="same")
+
+
+def _tied():
+    image = keras.Input((16, 16, 3))
+    convolution = layers.Conv2D(3, 3, padding="same")
+    x = Again(convolution)(convolution(_rescaling()(image)))
+    return keras.Model(image, _head(x), name="tied")
+
+
+def _far_mean():
+    """No pixel is as bright as the mean: it can't be a uint8's zero point."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Rescaling(0.01, -3)(image)
+    return keras.Model(image, _head(_convolution()(x)), name="far")
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        _tied,
+        _far_mean,
         _sequential,
         _custom,
         _nested,
@@ -143,6 +172,78 @@ def test_float_and_int8(make, tmp_path):
     assert peer.relative_error(tflite_file.run(whole.path, PIXELS), expected) <= 1e-5
     stored = tflite_file.stored(PIXELS, "int8")
     assert peer.relative_error(tflite_file.run(eight.path, stored), expected) <= 0.1
+
+
+def test_the_users_model_stays_as_it_was(tmp_path):
+    model = _nested()
+    before = [len(layer._inbound_nodes) for layer in model.layers]
+    for _ in range(2):
+        export(model, tmp_path)
+    assert [len(layer._inbound_nodes) for layer in model.layers] == before
+
+
+def test_an_adapted_normalization_in_mixed_precision(tmp_path):
+    """Its mean is no weight, but made of its weights."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    image = keras.Input((16, 16, 3))
+    normalization = layers.Normalization()
+    normalization.adapt(PIXELS)
+    model = keras.Model(image, _head(_convolution()(normalization(image))), name="m")
+    (file,) = export(model, tmp_path)
+    expected = np.asarray(keras.ops.cast(model(PIXELS), "float32"))
+    # bfloat16 has three digits.
+    assert peer.relative_error(tflite_file.run(file.path, PIXELS), expected) <= 3e-2
+
+
+def test_a_model_that_takes_no_pixels_keeps_its_own_scale(tmp_path):
+    """0 to 1, spread to -1 to 1: what stands in front makes no pixels smaller."""
+    image = keras.Input((16, 16, 3))
+    x = _convolution()(layers.Rescaling(2, -1)(image))
+    model = keras.Model(image, _head(x), name="unit")
+    shares = PIXELS / 255
+    (file,) = export(model, tmp_path, ("int8",), lambda: (shares,))
+    assert not file.numbers["input"]["pixels"]
+    assert file.numbers["input"]["scale"] == pytest.approx(1 / 255, rel=0.02)
+    found = TFLiteModel(file.path).predict(shares)
+    assert peer.relative_error(found, np.asarray(model(shares))) <= 0.1
+
+
+def test_calibration_images_must_be_pixels_where_the_model_takes_them(tmp_path):
+    with pytest.raises(InputError, match=r"takes pixels, 0-255.*from 0 to 1$"):
+        export(_custom(), tmp_path, ("int8",), lambda: ((PIXELS > 128) * 1.0,))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loops_are_refused_in_one_line(tmp_path):
+    image = keras.Input((16, 16, 3))
+    x = layers.GRU(4)(layers.Reshape((16, 48))(image))
+    with pytest.raises(
+        InputError, match=r"one graph, without loops.*Received: "
+    ) as caught:
+        export(keras.Model(image, layers.Dense(4)(x), name="loop"), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_activation_that_xnnpack_lacks_in_8_bits_is_no_defect(tmp_path):
+    image = keras.Input((16, 16, 3))
+    x = layers.Activation("hard_silu")(_convolution()(_rescaling()(image)))
+    model = keras.Model(image, _head(x), name="hard")
+    (file,) = export(model, tmp_path, ("int8",), lambda: (PIXELS,))
+    assert file.path.exists()
+
+
+def test_a_layer_named_softmax_gives_probabilities(tmp_path):
+    image = keras.Input((16, 16, 3))
+    x = layers.Softmax()(_head(_convolution()(image)))
+    (file,) = export(keras.Model(image, x, name="soft"), tmp_path)
+    assert file.numbers["output"]["name"] == "probabilities"
+
+
+def test_maps_are_no_classes(tmp_path):
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, _convolution()(image), name="maps")
+    with pytest.raises(InputError, match=r"\(batch, classes\).*Received: output shape"):
+        export(model, tmp_path)
 
 
 def test_a_custom_layer_that_tflite_lacks_is_named(tmp_path):
