@@ -9,7 +9,7 @@ import time
 from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet import saving
-from keras_effnet.class_names import imagenet_classes
+from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
@@ -194,9 +194,7 @@ def _checked_name(name):
 def _described(data, trace, numbers, about):
     """The file with its metadata; readers know images of one input and classes."""
     mean, std = converting.pixel_statistics(trace, data)
-    names = numbers["class_names"]
-    if names is None and converting.classes(data) == 1000:
-        names = [name for _, name in imagenet_classes()]
+    names = names_of(converting.classes(data), numbers["class_names"])
     return with_metadata(
         data,
         name=numbers["model"],

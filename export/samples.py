@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from keras_effnet import files
-from keras_effnet.class_names import imagenet_classes
+from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export._sample_literals import LITERALS
 from keras_effnet.export._sample_literals import in_comment
@@ -210,9 +210,7 @@ def _is_integer(details):
 
 def _labels(classifier):
     """One line a class: a name of two lines would shift all that follow."""
-    names = classifier.class_names
-    if names is None and classifier.classes == len(imagenet_classes()):
-        names = [name for _, name in imagenet_classes()]
+    names = names_of(classifier.classes, classifier.class_names)
     if names is None or len(names) != classifier.classes:
         names = [f"class {index}" for index in range(classifier.classes)]
     return [one_line(str(name)) for name in names]

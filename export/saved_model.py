@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet import saving
-from keras_effnet.class_names import imagenet_classes
+from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
 from keras_effnet.evaluation import SavedModelClassifier
@@ -79,7 +79,7 @@ def write_saved_model(model, folder, class_names=None, version=1):
     described = {
         "name": model.name,
         "preprocessing": saving.as_json(rule),
-        "class_names": class_names and list(class_names),
+        "class_names": None if class_names is None else list(class_names),
     }
     with _whole(target) as temporary:
         with native_stderr_held_back():
@@ -120,9 +120,7 @@ def _check_classifier(model):
 
 
 def _class_names(class_names, classes):
-    if class_names is None and classes == 1000:
-        return [name for _, name in imagenet_classes()]
-    names = list(class_names or map(str, range(classes)))
+    names = names_of(classes, class_names) or [str(i) for i in range(classes)]
     if len(names) != classes:
         raise InputError(
             f"There must be a name for each of the {classes} classes. "

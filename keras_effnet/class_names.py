@@ -32,6 +32,23 @@ def imagenet_classes():
     return tuple((row["wnid"], row["name"]) for row in rows)
 
 
+def names_of(classes, given=None):
+    """The names of a model's classes.
+
+    Args:
+        classes: How many.
+        given: Their names in order, or `None`.
+
+    Returns:
+        A list: those given, else ImageNet's of 1000 classes, else `None`.
+    """
+    if given is not None:
+        return list(given)
+    if classes == len(imagenet_classes()):
+        return [name for _, name in imagenet_classes()]
+    return None
+
+
 def decode_predictions(probabilities, top=5, class_names=None):
     """The most probable classes of each image.
 

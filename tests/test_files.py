@@ -1,5 +1,6 @@
 import os
 import stat
+import threading
 
 import pytest
 
@@ -70,3 +71,30 @@ def test_native_chatter_explains_an_error(capfd):
     with pytest.raises(RuntimeError):
         fail()
     assert capfd.readouterr().err == "the reason"
+
+
+def test_a_locked_folder_is_one_writers_at_a_time(tmp_path):
+    order, waiting = [], threading.Event()
+
+    def other():
+        waiting.set()
+        with files.locked(tmp_path):
+            order.append("second")
+
+    thread = threading.Thread(target=other)
+    with files.locked(tmp_path):
+        thread.start()
+        waiting.wait()
+        thread.join(timeout=0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_checked_before_the_work(tmp_path):
+    files.check_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"can't be written.*Received: .*file"):
+        files.check_folder(tmp_path / "file")
