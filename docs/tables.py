@@ -198,7 +198,7 @@ def picture():
     files = [
         {**row, "name": f"{row['network']} {row['form']}", "accuracy": row["top1"]}
         for row in measured("accuracy")["rows"]
-        if row["form"] in ("float32", "dynamic", "int8")
+        if row["form"] in ("float32", "int8")
     ]
     return accuracy_against_latency(files)
 

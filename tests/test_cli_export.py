@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from conftest import one_line
@@ -107,6 +108,19 @@ def test_calibration_and_evaluation_are_kept_apart(command, saved, copies, tmp_p
     assert "never judged on photographs" in errors[-1]
     assert "china.jpg" in errors[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_others_gets_pixels_and_the_user_is_told(command, copies, tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    keras.Model(inputs, keras.layers.Dense(3)(x)).save(tmp_path / "other.keras")
+    code, _, errors = command(
+        "export", tmp_path / "other.keras", "--evaluate", copies, "--no-latency",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0
+    (note,) = errors
+    assert "carries no preprocessing" in note
 
 
 def test_export_writes_every_format(command, saved, tmp_path):

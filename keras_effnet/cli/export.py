@@ -310,6 +310,13 @@ def _load(args):
     if pathlib.Path(args.model).suffix != ".keras":
         raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
     _model.refuse_weights(args)
-    from keras_effnet.saving import load_model
+    from keras_effnet import saving
 
-    return load_model(args.model)
+    model = saving.load_model(args.model)
+    if saving.attached(model) is None and (args.calibrate or args.evaluate):
+        print(
+            "keras-effnet: note: the model carries no preprocessing; photographs go in "
+            "as 0-255 pixels, cropped to the middle",
+            file=sys.stderr,
+        )
+    return model
