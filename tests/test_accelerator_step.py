@@ -11,9 +11,7 @@ import types
 
 import keras
 import pytest
-import test_docs
-
-ROOT = test_docs.ROOT
+from conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +167,9 @@ def test_the_file_feeds_the_table(script, compared, tmp_path, monkeypatch, capsy
     report = json.loads(path.read_text())
     assert report["device"] == "gpu: Fake"
     assert not report["tiny"]
-    tables = test_docs.tables()
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    header, loop, without = tables.accelerator_step()
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    monkeypatch.setattr(importlib.import_module("table_data"), "RESULTS", tmp_path)
+    header, loop, without = importlib.import_module("tables").accelerator_step()
     assert len(header) == len(loop) == len(without)
     assert loop[:2] == ("`EfficientNetB0`, 224 px, batch 16", "the loop")
     assert loop[2:5] == ("110 (90 to 300)", "50 (40 to 60)", "2.20")

@@ -40,7 +40,10 @@ def _traces(backend, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+# JAX's devices are those of its processes, which tests/test_cluster.py runs.
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)]
+)
 def test_two_devices_learn_as_one(backend):
     one, two = _traces(backend)
     assert len(one["loss"]) == 2 * 6
