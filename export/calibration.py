@@ -8,11 +8,9 @@ import dataclasses
 import hashlib
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
-from keras_effnet.quiet import native_stderr_held_back
 
 # Fewer leave the ranges to chance: a note, not an error.
 FEW_IMAGES = 50
@@ -57,7 +55,7 @@ def calibrate(data, images, threads=2):
     model = flatbuffer.unpack(data)
     tensors = flatbuffer.graph(model).tensors
     watched = flatbuffer.activations(model)
-    interpreter = _interpreter(model, watched, threads)
+    interpreter = flatbuffer.watching(model, watched[1:], threads)
     (source,) = interpreter.get_input_details()
     shape = tuple(int(side) for side in source["shape"][1:])
     low = dict.fromkeys(watched, np.inf)
@@ -94,15 +92,3 @@ def calibrate(data, images, threads=2):
             )
     found = {index: (float(low[index]), float(high[index])) for index in watched}
     return Ranges(found, count, seen.hexdigest())
-
-
-def _interpreter(model, watched, threads):
-    subgraph = flatbuffer.graph(model)
-    subgraph.outputs = np.array(watched[1:], np.int32)
-    model.signatureDefs = []
-    with native_stderr_held_back():
-        interpreter = Interpreter(
-            model_content=flatbuffer.pack(model), num_threads=threads
-        )
-        interpreter.allocate_tensors()
-    return interpreter

@@ -159,8 +159,8 @@ def _pinned(trace, base, ranges, drops):
                 f"be. Received: values from {low:g} to {high:g}"
             )
         found[source] = (0.0, 255.0)
-    elif rule is not None and len(set(zip(rule.mean, rule.std, strict=True))) == 1:
-        mean, std = rule.mean[0], rule.std[0]
+    elif single := _single_statistics(rule):
+        mean, std = single
         found[source] = (-mean / std, (255 - mean) / std)
     if norm is not None and norm.subtracts:
         (difference,) = interface.subtraction(base).outputs
@@ -171,6 +171,12 @@ def _pinned(trace, base, ranges, drops):
     return found
 
 
+def _single_statistics(rule):
+    """`(mean, std)` of a rule that has the same for all channels, or `None`."""
+    found = set(zip(rule.mean, rule.std, strict=True)) if rule else ()
+    return found.pop() if len(found) == 1 else None
+
+
 def _pixels(trace, precision, drops):
     """`(scale, zero point)` of a uint8 pixel at the graph's float input."""
     norm, rule = trace.normalisation, trace.rule
@@ -178,8 +184,8 @@ def _pixels(trace, precision, drops):
         return 1.0, norm.zero_point if drops else 0
     if rule is not None and rule.included:
         return 1.0, 0
-    if rule is not None and len(set(zip(rule.mean, rule.std, strict=True))) == 1:
-        mean, std = rule.mean[0], rule.std[0]
+    if single := _single_statistics(rule):
+        mean, std = single
         if mean == round(mean):
             return 1 / std, int(mean)
     if precision == "int8":

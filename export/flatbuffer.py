@@ -3,8 +3,10 @@
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 from keras_effnet.errors import InputError
+from keras_effnet.quiet import native_stderr_held_back
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
@@ -15,6 +17,7 @@ TENSOR_TYPES = {
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
 }
+_TYPE_NAMES = {code: name for name, code in TENSOR_TYPES.items()}
 OPERATOR_NAMES = {
     code: name
     for name, code in vars(schema.BuiltinOperator).items()
@@ -78,11 +81,39 @@ def operator_name(model, operator):
     return OPERATOR_NAMES[code.builtinCode]
 
 
+def type_name(tensor):
+    """`"float32"`, `"int8"`, as `TENSOR_TYPES` spells them."""
+    return _TYPE_NAMES[tensor.type]
+
+
 def activations(model):
     """Indices of the input's and of all computed tensors, in graph order."""
     subgraph = graph(model)
     outputs = [int(o) for op in subgraph.operators for o in op.outputs]
     return [int(subgraph.inputs[0]), *outputs]
+
+
+def watching(model, indices, threads=None):
+    """An interpreter in which tensors can be read that a file has inside.
+
+    They become the file's outputs. LiteRT's own `experimental_preserve_all_tensors`
+    keeps them without XNNPACK alone: slower, and not the kernels that the file has
+    in use.
+
+    Args:
+        model: A `schema.ModelT`; it is changed.
+        indices: Of the tensors.
+        threads: How many LiteRT uses.
+
+    Returns:
+        An `ai_edge_litert.interpreter.Interpreter` with its tensors allocated.
+    """
+    graph(model).outputs = np.array(indices, np.int32)
+    model.signatureDefs = []
+    with native_stderr_held_back():
+        interpreter = Interpreter(model_content=pack(model), num_threads=threads)
+        interpreter.allocate_tensors()
+    return interpreter
 
 
 def set_quantization(tensor, scale=None, zero_point=None, low=None, high=None):

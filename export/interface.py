@@ -64,7 +64,7 @@ def _cast(model, index, dtype, pixels, before):
     """Puts QUANTIZE or DEQUANTIZE between a tensor and one of another type."""
     subgraph = flatbuffer.graph(model)
     inner = subgraph.tensors[index]
-    own = _type_of(inner)
+    own = flatbuffer.type_name(inner)
     if own == dtype:
         return index
     if {own, dtype} == {"int16", "uint8"} or {own, dtype} == {"int16", "int8"}:
@@ -79,7 +79,7 @@ def _cast(model, index, dtype, pixels, before):
         model, inner, f"{name}_{dtype}", dtype, scale, zero_point
     )
     source, target = (outer, index) if before else (index, outer)
-    to_float = _type_of(subgraph.tensors[target]) == "float32"
+    to_float = flatbuffer.type_name(subgraph.tensors[target]) == "float32"
     operator = flatbuffer.cast_operator(model, source, target, quantize=not to_float)
     subgraph.operators.insert(0 if before else len(subgraph.operators), operator)
     return outer
@@ -89,7 +89,7 @@ def _in_float(model, operator):
     """Lets the last operator, of one input, read and write float."""
     subgraph = flatbuffer.graph(model)
     (source,), (target,) = operator.inputs, operator.outputs
-    if _type_of(subgraph.tensors[source]) == "float32":
+    if flatbuffer.type_name(subgraph.tensors[source]) == "float32":
         return
     subgraph.operators.pop()
     operator.inputs = np.array(
@@ -98,11 +98,6 @@ def _in_float(model, operator):
     subgraph.operators.append(operator)
     subgraph.tensors[target].type = flatbuffer.TENSOR_TYPES["float32"]
     subgraph.tensors[target].quantization = None
-
-
-def _type_of(tensor):
-    types = {code: name for name, code in flatbuffer.TENSOR_TYPES.items()}
-    return types[tensor.type]
 
 
 def _stored_as(inner, own, dtype, pixels):

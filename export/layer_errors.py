@@ -4,11 +4,9 @@ import math
 import re
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
-from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import TFLiteModel
 
 # Numbers: small arrays stay in the cache, twice as fast as whole tensors.
@@ -97,23 +95,14 @@ def _figures(output, scale, mean, square, noise):
 
 
 class _Recorder:
-    """A file that keeps the output of each operator.
-
-    Every activation is declared an output of the file. LiteRT's own
-    `experimental_preserve_all_tensors` keeps them without XNNPACK alone: slower,
-    and not the kernels that the file has in use.
-    """
+    """A file that keeps the output of each operator."""
 
     def __init__(self, path):
         self._file = TFLiteModel(path)
         model = flatbuffer.unpack(self._file.path.read_bytes())
         self.outputs = list(_activations(model))
         indices = [output["index"] for output in self.outputs]
-        flatbuffer.graph(model).outputs = np.array(indices, np.int32)
-        model.signatureDefs = []
-        with native_stderr_held_back():
-            self._interpreter = Interpreter(model_content=flatbuffer.pack(model))
-            self._interpreter.allocate_tensors()
+        self._interpreter = flatbuffer.watching(model, indices)
         (self._input,) = self._interpreter.get_input_details()
         self.batch_size, *self._image_shape = map(int, self._input["shape"])
         self._details = {
