@@ -15,13 +15,12 @@ it the images are made up.
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
+import _child
 import numpy as np
 import tqdm
 from _calibration import calibration_images
@@ -83,16 +82,10 @@ def run_side(side, case, images):
         InputError: The process failed.
     """
     options = {**dataclasses.asdict(case), "side": side, "images": str(images)}
-    child = subprocess.run(
-        [sys.executable, str(_WORKER), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        errors="replace",  # native code writes to it, too
-    )
-    if child.returncode:
-        last = (child.stderr.strip() or f"exit code {child.returncode}").splitlines()
-        raise InputError(f"The conversion failed: {last[-1]}. Received: {side}")
-    return json.loads(child.stdout.splitlines()[-1])
+    try:
+        return _child.run(_WORKER, options)
+    except _child.ChildError as error:
+        raise InputError(f"The conversion failed: {error}. Received: {side}") from error
 
 
 def compare(case, images, source, bar, run=run_side):

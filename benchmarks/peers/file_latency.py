@@ -20,15 +20,14 @@ made up and the weights random.
 
 import argparse
 import hashlib
-import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import _child
 import numpy as np
 import tqdm
 from _calibration import calibration_images
@@ -68,16 +67,10 @@ def run_worker(files, runs):
         "runs": runs,
         "warm_up": WARM_UP,
     }
-    child = subprocess.run(
-        [sys.executable, str(_WORKER), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if child.returncode:
-        last = (child.stderr.strip() or f"exit code {child.returncode}").splitlines()
-        raise InputError(f"The files can't be run. Received: {last[-1]}")
-    return json.loads(child.stdout.splitlines()[-1])
+    try:
+        return _child.run(_WORKER, options)
+    except _child.ChildError as error:
+        raise InputError(f"The files can't be run. Received: {error}") from error
 
 
 def measure(files, rounds, runs, bar, run=run_worker):
