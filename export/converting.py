@@ -63,7 +63,14 @@ def trace(model, folder, batch_size=1):
     return Trace(str(folder), found, saving.attached(model), name, data)
 
 
-def file_of(trace, precision, input_type=None, engine=None, ranges=None):
+def file_of(
+    trace,
+    precision,
+    input_type=None,
+    engine=None,
+    ranges=None,
+    float_nodes=frozenset(),
+):
     """The bytes of a file.
 
     Args:
@@ -73,6 +80,8 @@ def file_of(trace, precision, input_type=None, engine=None, ranges=None):
             `None`. int8 files answer in the same type, others in float32.
         engine: `"tflite"`, `"litert"`, or `None` for the preferred one.
         ranges: `calibration.Ranges`, for the precisions that need them.
+        float_nodes: Names of operators (their outputs') that int8 of the engine
+            `"tflite"` leaves in float.
 
     Returns:
         Bytes.
@@ -103,7 +112,9 @@ def file_of(trace, precision, input_type=None, engine=None, ranges=None):
             interface.drop_subtraction(model or base)
             interface.set_names(model or base, trace.output_name)
         if model is None:
-            data = engines.quantize(flatbuffer.pack(base), precision, engine, by_tensor)
+            data = engines.quantize(
+                flatbuffer.pack(base), precision, engine, by_tensor, float_nodes
+            )
             model = flatbuffer.unpack(data)
     pixels = None if input_type == "float32" else _pixels(trace, precision, drops)
     output_type = input_type if precision == "int8" else "float32"

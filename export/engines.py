@@ -56,7 +56,7 @@ def convert(folder, precision):
         raise InputError(_reason(str(error))) from error
 
 
-def quantize(data, precision, engine, ranges=None):
+def quantize(data, precision, engine, ranges=None, float_nodes=frozenset()):
     """Quantises a float file.
 
     Args:
@@ -65,6 +65,8 @@ def quantize(data, precision, engine, ranges=None):
         engine: `"tflite"` (int8 only) or `"litert"`.
         ranges: `{tensor: (least, greatest)}` of all activations by their index,
             for `"int8"` and `"int16x8"`.
+        float_nodes: Names of operators (their outputs') that `"tflite"` leaves in
+            float.
 
     Returns:
         The file's bytes. Its input and output have the activations' type (for
@@ -76,7 +78,7 @@ def quantize(data, precision, engine, ranges=None):
     """
     try:
         if engine == "tflite":
-            return _quantize_tflite(data, ranges)
+            return _quantize_tflite(data, ranges, float_nodes)
         return _quantize_litert(data, precision, ranges)
     except (ConverterError, RuntimeError, ValueError, NotImplementedError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -86,13 +88,16 @@ def quantize(data, precision, engine, ranges=None):
         ) from error
 
 
-def _quantize_tflite(data, ranges):
+def _quantize_tflite(data, ranges, float_nodes):
     model = flatbuffer.unpack(data)
     for index, (low, high) in ranges.items():
         tensor = flatbuffer.graph(model).tensors[index]
         flatbuffer.set_quantization(tensor, low=low, high=high)
     return mlir_quantize(
-        flatbuffer.pack(model), input_data_type=tf.int8, output_data_type=tf.int8
+        flatbuffer.pack(model),
+        input_data_type=tf.int8,
+        output_data_type=tf.int8,
+        denylisted_nodes=set(float_nodes) or None,
     )
 
 

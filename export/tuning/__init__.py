@@ -1,0 +1,1 @@
+"""int8 files within a limit of lost accuracy."""

@@ -1,0 +1,45 @@
+"""A file on its way: what the levers hand from one to the next."""
+
+import dataclasses
+
+from keras_effnet.export import converting
+from keras_effnet.export.calibration import Ranges
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A float file and how it is to be quantised.
+
+    Attributes:
+        data: The bytes of the float .tflite file, its weights as the levers left
+            them; tensors and operators are those of the converted model.
+        ranges: `{index: (least, greatest)}` of all activations.
+        float_nodes: Names of the operators (their outputs') that stay in float.
+        levers: What has been done, in order, for the table.
+    """
+
+    data: bytes
+    ranges: dict[int, tuple[float, float]]
+    float_nodes: frozenset[str] = frozenset()
+    levers: tuple[str, ...] = ()
+
+    def after(self, lever, **changes):
+        """The draft with changes, and the lever that made them in its list."""
+        return dataclasses.replace(self, levers=(*self.levers, lever), **changes)
+
+    def quantised(self, trace, input_type=None, images=0):
+        """The bytes of the int8 file.
+
+        Args:
+            trace: The `converting.Trace` that the draft began as.
+            input_type: As `converting.file_of` takes it.
+            images: How many the ranges were found on.
+        """
+        return converting.file_of(
+            dataclasses.replace(trace, float32=self.data),
+            "int8",
+            input_type,
+            "tflite",
+            Ranges(self.ranges, images, ""),
+            self.float_nodes,
+        )

@@ -1,0 +1,68 @@
+"""Numbers as an 8-bit file would hold them, in float: fake quantisation.
+
+The arithmetic of the LiteRT quantization specification: activations asymmetric with
+one scale a tensor, kernels symmetric with one scale an output channel.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+_LARGEST = 127.0
+
+
+def activation(value, low, high):
+    """An activation rounded to 256 steps.
+
+    Gradients pass through the rounding and, where a value is cut off, to the limit
+    (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", section 3).
+
+    Args:
+        value: A tensor.
+        low: Its least value, a scalar; 0 is taken in.
+        high: Its greatest.
+    """
+    return tf.quantization.fake_quant_with_min_max_vars(
+        value, tf.minimum(low, 0.0), tf.maximum(high, 0.0)
+    )
+
+
+def kernel(value, axis):
+    """A kernel rounded to -127 ... 127 steps of each output channel.
+
+    Args:
+        value: A tensor.
+        axis: Of the output channels.
+    """
+    others = [i for i in range(len(value.shape)) if i != axis]
+    largest = tf.reduce_max(tf.abs(value), others, keepdims=True)
+    step = tf.stop_gradient(tf.maximum(largest / _LARGEST, np.float32(1e-30)))
+    steps = value / step
+    return (steps + tf.stop_gradient(tf.round(steps) - steps)) * step
+
+
+def kernel_steps(value, axis):
+    """The real value of one step in each output channel, broadcastable, NumPy."""
+    others = tuple(i for i in range(value.ndim) if i != axis)
+    largest = np.abs(value).max(axis=others, keepdims=True)
+    return np.maximum(largest / _LARGEST, np.float32(1e-30))
+
+
+def rounding(network, ranges, keep=()):
+    """What `Network.run` takes as `activation` to compute as an int8 file.
+
+    Args:
+        network: A `Network`.
+        ranges: `{index: (least, greatest)}`, numbers or scalar tensors.
+        keep: Indices of tensors that stay as they are.
+    """
+
+    def rounded(index, value):
+        if index in keep or index == network.target:
+            return value
+        if index in network.fixed:
+            fixed = network.fixed[index]
+            return value if fixed is None else activation(value, *fixed)
+        return activation(value, *ranges[index])
+
+    return rounded
