@@ -25,18 +25,20 @@ class Ranges:
             index of its tensor in the float file.
         images: How many images were seen.
         sha256: Of all their values, float32, one after the other.
+        method: How the ranges come from the values.
     """
 
     by_tensor: dict[int, tuple[float, float]]
     images: int
     sha256: str
+    method: str = "min-max"
 
     def as_json(self):
         """What a sheet says of it."""
-        return {"images": self.images, "method": "min-max", "sha256": self.sha256}
+        return {"images": self.images, "method": self.method, "sha256": self.sha256}
 
 
-def calibrate(data, images, threads=2):
+def calibrate(data, images, threads=2, each=None):
     """Runs a float file over images and notes the ranges of its activations.
 
     Args:
@@ -44,6 +46,8 @@ def calibrate(data, images, threads=2):
         images: An iterable of arrays, `(batch, height, width, channels)`, values
             as the file takes them.
         threads: How many LiteRT uses.
+        each: Called with the index and the values of each activation, for every
+            image; the array is LiteRT's own and must be copied to be kept.
 
     Returns:
         `Ranges`.
@@ -80,6 +84,8 @@ def calibrate(data, images, threads=2):
                 value = interpreter.tensor(index)()
                 low[index] = np.minimum(low[index], value.min())
                 high[index] = np.maximum(high[index], value.max())
+                if each:
+                    each(index, value)
                 del value
     if not count:
         raise InputError("Calibration needs at least one image. Received: none")

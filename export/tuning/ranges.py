@@ -1,0 +1,122 @@
+"""The range of each activation that costs least, from samples of its values."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_effnet.export.calibration import Ranges
+from keras_effnet.export.calibration import calibrate
+
+_STEPS = 255
+# Values kept of each activation in each image.
+_SAMPLES = 1000
+# Bins of a histogram: finer than a step of the narrowest range that is tried.
+_BINS = 1 << 14
+# Shares of the whole range at which a limit is tried, twice for either side.
+_SHARES = np.geomspace(1, 0.05, 40)
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What the activations looked like on the calibration images.
+
+    Attributes:
+        ranges: `calibration.Ranges`, by minimum and maximum.
+        samples: `{index: 1-D float32 array}`, drawn evenly from every image.
+    """
+
+    ranges: Ranges
+    samples: dict[int, np.ndarray]
+
+
+def observe(data, images, seed=0, threads=2):
+    """Runs a float file over images and keeps samples of its activations.
+
+    Args:
+        data: The bytes of a float .tflite file.
+        images: As `calibration.calibrate` takes them.
+        seed: Of the places from which samples are taken.
+        threads: How many LiteRT uses.
+
+    Returns:
+        `Observed`.
+
+    Raises:
+        InputError: As `calibration.calibrate` does.
+    """
+    random, kept = np.random.default_rng(seed), {}
+
+    def keep(index, value):
+        flat = value.reshape(-1)
+        if flat.size > _SAMPLES:
+            flat = flat[random.integers(0, flat.size, _SAMPLES)]
+        kept.setdefault(index, []).append(flat.copy())
+
+    ranges = calibrate(data, images, threads, keep)
+    return Observed(ranges, {i: np.concatenate(parts) for i, parts in kept.items()})
+
+
+def least_error(observed, network, power=2.0):
+    """Ranges that make the mean of |rounded - true| ** power least.
+
+    What is cut off costs much for a few values, a wide range a little for all.
+
+    Args:
+        observed: `Observed`.
+        network: The file's `Network`, or `None`: ranges that a quantiser does not
+            choose are left alone.
+        power: 2 for the mean square error; higher takes in more of the tails.
+
+    Returns:
+        `{index: (least, greatest)}`.
+    """
+    fixed = network.fixed if network else {}
+    return {
+        index: found
+        if index in fixed
+        else _least(observed.samples[index], found, power)
+        for index, found in observed.ranges.by_tensor.items()
+    }
+
+
+def percentile(observed, network, share):
+    """Ranges that take in a share of all values, cutting off as many at each end.
+
+    Args:
+        observed: `Observed`.
+        network: As `least_error` takes it.
+        share: Below 1, such as .9999.
+    """
+    fixed = network.fixed if network else {}
+    found = dict(observed.ranges.by_tensor)
+    for index in found.keys() - set(fixed):
+        low, high = np.quantile(observed.samples[index], [1 - share, share])
+        found[index] = float(low), float(high)
+    return found
+
+
+def _least(samples, found, power):
+    """Descends one limit at a time from the whole range."""
+    low, high = min(found[0], 0.0), max(found[1], 0.0)
+    if low == high:
+        return found
+    counts, edges = np.histogram(samples, _BINS, (low, high))
+    filled = np.flatnonzero(counts)
+    values, weights = (edges[filled] + edges[filled + 1]) / 2, counts[filled]
+
+    def error(limits):
+        step = (limits[1] - limits[0]) / _STEPS
+        zero = np.round(-limits[0] / step)
+        stored = np.clip(np.round(values / step) + zero, 0, _STEPS)
+        return weights @ np.abs((stored - zero) * step - values) ** power
+
+    best, least = (low, high), error((low, high))
+    for side in (1, 0, 1, 0):
+        whole = best[side]
+        if not whole:
+            continue
+        for share in _SHARES[1:]:
+            tried = (best[0], whole * share) if side else (whole * share, best[1])
+            if (cost := error(tried)) < least:
+                best, least = tried, cost
+    return float(best[0]), float(best[1])
