@@ -107,7 +107,7 @@ def export(
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     freeze.check(model)
-    name = _checked_name(name or model.name)
+    name = checked_name(name or model.name)
     judge = Judge(model, evaluation, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
@@ -146,10 +146,8 @@ def export(
             if PRECISIONS[precision].calibrated:
                 numbers["calibration"] = ranges.as_json()
             path = work / f"{name}_{precision}.tflite"
-            path.write_bytes(_described(data, trace, numbers, about))
+            numbers |= write_described(path, data, trace, numbers, about)
             del data  # gigabytes, of the largest networks
-            numbers |= sheet.describe(path)
-            numbers["input"]["pixels"] = converting.takes_pixels(trace)
             _check_lean(model, numbers, batch_size)
             sheet.write(path, numbers)  # by which the file is read
             tell(f"{precision}: measuring")
@@ -157,7 +155,8 @@ def export(
             batches = calibration or (evaluation and evaluation.batches)
             if batches and precision != "float32":
                 numbers["layer_errors"] = errors_of_layers(float_path, path, batches())
-            exported.append(_publish(path, folder, numbers))
+            over = numbers.get("verdict") == "over the limit"
+            exported.append(publish(path, folder, numbers, over))
     return exported
 
 
@@ -183,7 +182,8 @@ def _check(precisions, calibration, input_type, batch_size, engine):
     freeze.check_batch_size(batch_size)
 
 
-def _checked_name(name):
+def checked_name(name):
+    """A file's name; an `InputError` for one with folders in it."""
     if pathlib.PurePath(name).name != name:
         raise InputError(
             f"`name` must be a file's name, without folders. Received: name={name!r}"
@@ -191,19 +191,35 @@ def _checked_name(name):
     return name
 
 
-def _described(data, trace, numbers, about):
-    """The file with its metadata; readers know images of one input and classes."""
+def write_described(path, data, trace, numbers, about):
+    """Writes a file with its metadata.
+
+    Args:
+        path: Where to.
+        data: The bytes of the .tflite file.
+        trace: The `converting.Trace` that it comes from.
+        numbers: With `model` and `class_names`.
+        about: Of the metadata: `description`, `licence`, `author`.
+
+    Returns:
+        A dict for the sheet: what `sheet.describe` reads from the file.
+    """
     mean, std = converting.pixel_statistics(trace, data)
     names = names_of(converting.classes(data), numbers["class_names"])
-    return with_metadata(
-        data,
-        name=numbers["model"],
-        version=__version__,
-        mean=mean,
-        std=std,
-        class_names=names,
-        **about,
+    path.write_bytes(
+        with_metadata(
+            data,
+            name=numbers["model"],
+            version=__version__,
+            mean=mean,
+            std=std,
+            class_names=names,
+            **about,
+        )
     )
+    found = sheet.describe(path)
+    found["input"]["pixels"] = converting.takes_pixels(trace)
+    return found
 
 
 def _check_lean(model, numbers, batch_size):
@@ -217,9 +233,18 @@ def _check_lean(model, numbers, batch_size):
     numbers["waste"] = found
 
 
-def _publish(path, folder, numbers):
-    """Puts a finished file where the user wants it, its sheet first."""
-    over = numbers.get("verdict") == "over the limit"
+def publish(path, folder, numbers, over=False):
+    """Puts a finished file where the user wants it, its sheet first.
+
+    Args:
+        path: Of the file, `NAME_PRECISION.tflite`.
+        folder: Where to.
+        numbers: For its sheet, with `precision`.
+        over: Whether it is over a limit and must be named so.
+
+    Returns:
+        An `ExportedFile`.
+    """
     target = folder / f"{path.stem}{OVER_LIMIT if over else ''}.tflite"
     numbers["file"] = target.name
     older = folder / f"{path.stem}{'' if over else OVER_LIMIT}.tflite"

@@ -127,6 +127,16 @@ def set_quantization(tensor, scale=None, zero_point=None, low=None, high=None):
         tensor.quantization.max = np.array([high], np.float32)
 
 
+def set_data(model, tensor, array):
+    """Gives a tensor other constants, and leaves those that it shared alone."""
+    buffer = schema.BufferT()
+    buffer.data = np.ascontiguousarray(array).view(np.uint8).ravel()
+    model.buffers.append(buffer)
+    old, tensor.buffer = tensor.buffer, len(model.buffers) - 1
+    if not any(other.buffer == old for other in graph(model).tensors):
+        model.buffers[old].data = None
+
+
 def add_tensor(model, like, name, dtype, scale=None, zero_point=None):
     """Adds a tensor of a computed value, of the same shape as another.
 

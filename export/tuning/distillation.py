@@ -19,8 +19,9 @@ from keras_effnet.export.tuning import rounded
 
 BATCH = 10
 # In steps of the numbers' own scales, and shares of e for ranges.
-_LEARNING_RATE = 0.02
-_RANGE_RATE = 0.1
+_LEARNING_RATE = 0.01
+_RANGE_RATE = 0.2
+_BIAS_RATE = 0.05
 # The least side of a crop, a share of the image's.
 _CROP = 0.6
 
@@ -83,12 +84,15 @@ class _Student:
         self._kernels = {i: a for i, a in network.kernels.items() if i not in in_float}
         self._units = {}
         for index, axis in self._kernels.items():
-            self._units[index] = rounded.kernel_steps(network.constants[index], axis)
+            kernel = network.constants[index]
+            # Adam moves all weights alike, and an output sums them up.
+            inputs = kernel.size / kernel.shape[axis]
+            self._units[index] = rounded.kernel_steps(kernel, axis) / np.sqrt(inputs)
         for node in network.nodes:
             for index in set(node.inputs) & set(network.biases):
                 if index not in in_float and node.output in draft.ranges:
                     low, high = draft.ranges[node.output]
-                    self._units[index] = np.float32((high - low) / 255)
+                    self._units[index] = np.float32(_BIAS_RATE * (high - low) / 255)
         self._offsets = {
             index: keras.Variable(np.zeros(network.shapes[index], np.float32))
             for index in self._units
@@ -142,7 +146,9 @@ class _Student:
                 )
             loss = tf.reduce_mean(loss)
         values = [variable.value for variable in self._variables]
-        gradients = tape.gradient(loss, values, tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         self._optimizer.apply(gradients, self._variables)
 
     def draft(self):

@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_effnet.export import converting
 from keras_effnet.export.calibration import Ranges
+from keras_effnet.export.tuning import kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Draft:
         data: The bytes of the float .tflite file, its weights as the levers left
             them; tensors and operators are those of the converted model.
         ranges: `{index: (least, greatest)}` of all activations.
-        float_nodes: Names of the operators (their outputs') that stay in float.
+        float_nodes: Names of the operators (their outputs') that compute in float;
+            large kernels of theirs are stored in 8 bits all the same.
         levers: What has been done, in order, for the table.
     """
 
@@ -35,7 +37,7 @@ class Draft:
             input_type: As `converting.file_of` takes it.
             images: How many the ranges were found on.
         """
-        return converting.file_of(
+        data = converting.file_of(
             dataclasses.replace(trace, float32=self.data),
             "int8",
             input_type,
@@ -43,3 +45,4 @@ class Draft:
             Ranges(self.ranges, images, ""),
             self.float_nodes,
         )
+        return kernels.in_8_bits(data) if self.float_nodes else data

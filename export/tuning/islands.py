@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_effnet.export.tuning.kernels import SMALL
+
 # What an element that an operator writes costs, in multiply-adds.
 _ELEMENT = 8
 
@@ -10,18 +12,18 @@ def float_nodes(network, sensitivity, share):
     """Chooses operators, greedily by error avoided for their cost.
 
     A tensor is spared its rounding where all operators that write and read it are in
-    float, a kernel where its operator is.
+    float, a small kernel where its operator is; large ones stay in 8 bits.
 
     Args:
         network: A `Network`.
         sensitivity: Of it, a `Sensitivity`.
-        share: Of the whole network's cost that may be in float, 0 to 1.
+        share: Of the whole network's work, 0 to 1.
 
     Returns:
         A frozenset of operators' names.
     """
     costs = _costs(network)
-    left = share * sum(costs.values())
+    left = share
     chosen = set()
     groups = _groups(network)
     gains = _Gains(network, sensitivity, groups)
@@ -51,7 +53,11 @@ class _Gains:
             for index, group in groups.items()
         ]
         self._kernels = {
-            node.name: sum(sensitivity.kernels.get(i, 0.0) for i in node.inputs)
+            node.name: sum(
+                sensitivity.kernels.get(i, 0.0)
+                for i in node.inputs
+                if i in network.kernels and network.constants[i].size < SMALL
+            )
             for node in network.nodes
         }
 
@@ -64,11 +70,14 @@ class _Gains:
 
 
 def _groups(network):
-    """`{tensor: names of the operators that write and read it}`, and each alone."""
+    """`{tensor: names of the operators that must be in float to spare it}`.
+
+    The last softmax is left out: a file that answers in float has it in float.
+    """
     groups = {}
     for node in network.nodes:
         readers = network.consumers(node.output)
-        if readers:
+        if readers and network.nodes[-1] not in readers:
             groups[node.output] = {node.name, *(reader.name for reader in readers)}
         kernel = next((i for i in node.inputs if i in network.kernels), None)
         if kernel is not None:
@@ -77,11 +86,13 @@ def _groups(network):
 
 
 def _costs(network):
-    return {
+    work = {
         node.name: _macs(network, node)
         + _ELEMENT * int(np.prod(network.shapes[node.output]))
         for node in network.nodes
     }
+    total = sum(work.values())
+    return {name: cost / total for name, cost in work.items()}
 
 
 def _macs(network, node):

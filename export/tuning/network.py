@@ -30,7 +30,7 @@ _SAME_SCALE = (
     "TRANSPOSE",
 )
 # The axis along which each kernel has a scale of its own: that of its outputs.
-_CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 _DTYPES = {0: np.float32, 2: np.int32, 4: np.int64}
 _ACTIVATIONS = {
     schema.ActivationFunctionType.NONE: tf.identity,
@@ -77,9 +77,6 @@ class Network:
 
     Args:
         data: The file's bytes.
-
-    Raises:
-        InputError: An operator is none of those that have gradients here.
     """
 
     def __init__(self, data):
@@ -102,26 +99,29 @@ class Network:
             )
             for operator in graph.operators
         )
-        unknown = sorted({node.operator for node in self.nodes} - set(_OPERATORS))
-        if unknown:
-            raise InputError(
-                f"Levers that need gradients know {', '.join(sorted(_OPERATORS))}. "
-                f"Received: {', '.join(unknown)}"
-            )
         self.source, self.target = int(graph.inputs[0]), int(graph.outputs[0])
         last = self.nodes[-1]
         squashed = last.operator in ("SOFTMAX", "LOGISTIC")
         self.logits = last.inputs[0] if squashed else self.target
         self.kernels, self.biases, self.fixed = {}, {}, {}
         for node in self.nodes:
-            if node.operator in _CHANNEL_AXIS:
-                self.kernels[node.inputs[1]] = _CHANNEL_AXIS[node.operator]
+            if node.operator in CHANNEL_AXIS:
+                self.kernels[node.inputs[1]] = CHANNEL_AXIS[node.operator]
                 if len(node.inputs) > 2 and node.inputs[2] >= 0:
                     self.biases[node.inputs[2]] = node.inputs[1]
             if node.operator in _FIXED_RANGES:
                 self.fixed[node.output] = _FIXED_RANGES[node.operator]
             elif node.operator in _SAME_SCALE:
                 self.fixed[node.output] = None
+
+    def check(self):
+        """Raises an `InputError` where an operator can't be computed here."""
+        unknown = sorted({node.operator for node in self.nodes} - set(_OPERATORS))
+        if unknown:
+            raise InputError(
+                f"Levers that need gradients know {', '.join(sorted(_OPERATORS))}. "
+                f"Received: {', '.join(unknown)}"
+            )
 
     def consumers(self, index):
         """The nodes that read a tensor."""
@@ -148,10 +148,23 @@ class Network:
                 None if i < 0 else values[i] if i in values else known[i]
                 for i in node.inputs
             ]
-            value = _OPERATORS[node.operator](node, read, self.shapes[node.output])
-            fused = getattr(node.options, "fusedActivationFunction", 0)
-            values[node.output] = activation(node.output, _ACTIVATIONS[fused](value))
+            value = self.fused(node, self.compute(node, read))
+            values[node.output] = activation(node.output, value)
         return values
+
+    def compute(self, node, read):
+        """An operator's output, without an activation that is fused to it.
+
+        Args:
+            node: A `Node`.
+            read: The values of its inputs, `None` for an absent one.
+        """
+        return _OPERATORS[node.operator](node, read, self.shapes[node.output])
+
+    def fused(self, node, value):
+        """The activation that is fused to an operator, of a value."""
+        kind = getattr(node.options, "fusedActivationFunction", 0)
+        return _ACTIVATIONS[kind](value)
 
 
 def with_constants(data, arrays):
@@ -167,8 +180,7 @@ def with_constants(data, arrays):
     model = flatbuffer.unpack(data)
     for index, array in arrays.items():
         tensor = flatbuffer.graph(model).tensors[index]
-        stored = np.ascontiguousarray(array, np.float32)
-        model.buffers[tensor.buffer].data = stored.view(np.uint8).ravel()
+        flatbuffer.set_data(model, tensor, np.asarray(array, np.float32))
     return flatbuffer.pack(model)
 
 

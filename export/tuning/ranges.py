@@ -63,17 +63,16 @@ def least_error(observed, network, power=2.0):
 
     Args:
         observed: `Observed`.
-        network: The file's `Network`, or `None`: ranges that a quantiser does not
-            choose are left alone.
+        network: The file's `Network`: ranges that a quantiser does not choose are
+            left alone.
         power: 2 for the mean square error; higher takes in more of the tails.
 
     Returns:
         `{index: (least, greatest)}`.
     """
-    fixed = network.fixed if network else {}
     return {
         index: found
-        if index in fixed
+        if index in network.fixed
         else _least(observed.samples[index], found, power)
         for index, found in observed.ranges.by_tensor.items()
     }
@@ -87,9 +86,8 @@ def percentile(observed, network, share):
         network: As `least_error` takes it.
         share: Below 1, such as .9999.
     """
-    fixed = network.fixed if network else {}
     found = dict(observed.ranges.by_tensor)
-    for index in found.keys() - set(fixed):
+    for index in found.keys() - set(network.fixed):
         low, high = np.quantile(observed.samples[index], [1 - share, share])
         found[index] = float(low), float(high)
     return found

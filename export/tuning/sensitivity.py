@@ -91,7 +91,9 @@ def measure(network, ranges, images, seed=0, progress=iter):
                 loss = tf.nn.sparse_softmax_cross_entropy_with_logits(drawn, logits)
             loss = tf.reduce_sum(loss)
         sources = [values[i] for i in computed] + [parameters[i] for i in kernels]
-        gradients = tape.gradient(loss, sources, tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         changes = [rounding(i, values[i]) - values[i] for i in computed]
         changes += [errors[i] for i in kernels]
         return tf.stack(

@@ -1,0 +1,97 @@
+"""The limits that a user sets, and the fastest candidate within them."""
+
+import dataclasses
+
+from keras_effnet.errors import InputError
+
+# Medians of two runs of one file differ so much: within it files are equally fast,
+# and the one that answers most like the float model is taken.
+_NOISE = 1.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a file may lose.
+
+    Attributes:
+        max_drop: Percentage points of accuracy, or `None`.
+        min_agreement: The least share of images, 0 to 1, on which it names the float
+            model's class, or `None`.
+
+    Raises:
+        InputError: Neither is given, or one is out of range.
+    """
+
+    max_drop: float | None = None
+    min_agreement: float | None = None
+
+    def __post_init__(self):
+        if self.max_drop is None and self.min_agreement is None:
+            raise InputError(
+                "There must be a limit, `max_drop` in percentage points or "
+                "`min_agreement` from 0 to 1. Received: neither"
+            )
+        for name, most in (("max_drop", 100), ("min_agreement", 1)):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value <= most):
+                raise InputError(
+                    f"`{name}` must be a number from 0 to {most}. "
+                    f"Received: {name}={value!r}"
+                )
+
+    def keep(self, evaluation):
+        """Whether a candidate is within them.
+
+        Args:
+            evaluation: Its `Comparison.as_json()`.
+        """
+        drops = self.max_drop is not None and evaluation["drop"] > self.max_drop
+        differs = (
+            self.min_agreement is not None
+            and evaluation["agreement"] < self.min_agreement
+        )
+        return not (drops or differs)
+
+
+def eligible(candidate):
+    """Whether a candidate computes in 8 bits: others only show where it stands."""
+    return candidate["precision"] == "int8"
+
+
+def choose(candidates, limits):
+    """The fastest candidate within the limits, else the one that misses them least.
+
+    Where no int8 file is within them, a file with 8-bit weights is taken that
+    computes in float. Files whose latencies differ by less than 3 %, which is noise,
+    count as equally fast, and the one with the least divergence is taken.
+
+    Args:
+        candidates: Dicts of figures, as `Result.candidates`, with latencies.
+        limits: `Limits`.
+
+    Returns:
+        One of them.
+    """
+    for group in (
+        [c for c in candidates if eligible(c) and c["within"]],
+        [c for c in candidates if c["precision"] == "weight-only" and c["within"]],
+    ):
+        if group:
+            fastest = min(c["latency"]["relative"] for c in group)
+            fast = [c for c in group if c["latency"]["relative"] <= fastest * _NOISE]
+            return min(fast, key=lambda c: c["divergence"])
+    return min(
+        (c for c in candidates if c["precision"] in ("int8", "weight-only")),
+        key=lambda c: (_excess(c["evaluation"], limits), c["divergence"]),
+    )
+
+
+def _excess(evaluation, limits):
+    """By how many percentage points a candidate misses the limits."""
+    excess = 0.0
+    if limits.max_drop is not None:
+        excess += max(0.0, evaluation["drop"] - limits.max_drop)
+    if limits.min_agreement is not None:
+        excess += 100 * max(0.0, limits.min_agreement - evaluation["agreement"])
+    return excess

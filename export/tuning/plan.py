@@ -1,0 +1,206 @@
+"""What a search tries, in which order."""
+
+import dataclasses
+import functools
+import time
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.export.tuning import bias
+from keras_effnet.export.tuning import candidates as trying
+from keras_effnet.export.tuning import distillation
+from keras_effnet.export.tuning import equalisation
+from keras_effnet.export.tuning import islands
+from keras_effnet.export.tuning import ranges
+from keras_effnet.export.tuning import rounding
+from keras_effnet.export.tuning import sensitivity
+from keras_effnet.export.tuning.draft import Draft
+from keras_effnet.export.tuning.network import Network
+
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+_SENSITIVITY_IMAGES = 48
+# Distillation: as many steps as fit into this part of the time that is left.
+_PART, _MOST_STEPS, _LEAST_STEPS = 0.6, 200, 40
+
+
+class Plan:
+    """The levers, one after the other.
+
+    Args:
+        candidates: `Candidates`.
+        pool: `pools.Pool`.
+        seed: Of all that is drawn.
+        deadline: Of `time.monotonic`, after which nothing new is begun.
+        distils: Whether distillation may be tried.
+
+    Attributes:
+        sensitivity: `Sensitivity.as_json()`, or `None` where it was not needed.
+    """
+
+    def __init__(self, candidates, pool, seed, deadline, distils):
+        self._candidates, self._pool = candidates, pool
+        self._store, self._tell = candidates.store, candidates.tell
+        self._seed, self._deadline, self._distils = seed, deadline, distils
+        self.sensitivity = None
+        self._draft = self._figures = None
+        self._network = Network(candidates.trace.float32)
+        try:
+            self._network.check()
+            self._computable = True
+        except InputError as error:
+            self._computable = False
+            self._tell(f"note: no levers that need gradients. {error}")
+
+    def run(self):
+        """Tries everything that may be needed and fits into the time."""
+        self._begin()
+        for name, make in self._ranges():
+            if self._late():
+                return
+            self._try(name, make)
+        for precision in trying.REFERENCES:
+            self._candidates.try_precision(precision)
+        for name, lever in self._levers():
+            if self._late():
+                return
+            self._try(name, lambda lever=lever: lever(self._draft))
+        if self._done() or not self._computable:
+            return
+        self._islands("")
+        if self._distil():
+            self._islands("distilled, ")
+
+    def _begin(self):
+        self._tell("calibrating")
+        data = self._candidates.trace.float32
+        draft = self._store.draft(
+            trying.PLAIN, lambda: Draft(data, self._observed.ranges.by_tensor)
+        )
+        self._figures = self._candidates.try_draft(trying.PLAIN, draft)
+        self._draft = draft
+
+    @functools.cached_property
+    def _observed(self):
+        return self._observe(self._candidates.trace.float32)
+
+    def _observe(self, data):
+        images = (image[None] for image in self._pool.calibration)
+        return ranges.observe(data, images, self._seed)
+
+    def _ranges(self):
+        """Every method begins with the plain draft: they replace each other."""
+        plain = self._draft
+        for name, method in _METHODS.items():
+            yield name, functools.partial(self._with_ranges, plain, name, method)
+
+    def _with_ranges(self, plain, name, method):
+        found = method(self._observed, self._network)
+        return dataclasses.replace(plain, ranges=found, levers=(name,))
+
+    def _levers(self):
+        images = np.asarray(self._pool.calibration)
+        yield "equalisation", self._equalise
+        yield "rounding by layer", lambda d: rounding.optimise(d, images, self._seed)
+        if self._computable:
+            yield "bias correction", lambda draft: bias.correct(draft, images)
+
+    def _equalise(self, draft):
+        """Other channels, other ranges: they are found again by the same method."""
+        changed = equalisation.equalise(draft, np.asarray(self._pool.calibration))
+        method = _METHODS.get(draft.levers[0]) if draft.levers else None
+        if changed is draft or method is None:
+            return changed
+        observed = self._observe(changed.data)
+        return dataclasses.replace(changed, ranges=method(observed, self._network))
+
+    def _try(self, name, make):
+        """Keeps what a lever did if the answers came closer to the float ones."""
+        draft = self._store.draft(name, make)
+        figures = self._candidates.try_draft(name, draft)
+        if figures["divergence"] < self._figures["divergence"]:
+            self._draft, self._figures = draft, figures
+
+    def _islands(self, prefix):
+        found = self._measured(prefix)
+        if not prefix:
+            self.sensitivity = found.as_json(self._network)
+        for share in SHARES:
+            if self._late():
+                return
+            names = islands.float_nodes(self._network, found, share)
+            draft = self._draft.after(f"float islands {share:.0%}", float_nodes=names)
+            self._candidates.try_draft(
+                f"{prefix}float islands {share:.0%}", draft, self._network
+            )
+
+    def _measured(self, prefix):
+        def measure():
+            self._tell("measuring the sensitivity of each tensor")
+            images = _spread(self._pool.calibration, _SENSITIVITY_IMAGES)
+            started = time.monotonic()
+            found = sensitivity.measure(
+                Network(self._draft.data), self._draft.ranges, images, self._seed
+            )
+            seconds = (time.monotonic() - started) / len(images)
+            return dataclasses.asdict(found) | {"seconds": seconds}
+
+        kept = self._store.value(f"{prefix}sensitivity", measure)
+        self._seconds = kept["seconds"]
+        return sensitivity.Sensitivity(
+            *({int(i): nats for i, nats in kept[part].items()} for part in _PARTS)
+        )
+
+    def _distil(self):
+        """Returns whether it was done and paid."""
+        left = self._deadline - time.monotonic()
+        if not self._distils or self._late():
+            return False
+        cost = self._seconds / 2 * distillation.BATCH
+        steps = self._store.value(
+            "distillation steps", lambda: min(_MOST_STEPS, int(_PART * left / cost))
+        )
+        if steps < _LEAST_STEPS:
+            self._tell("note: the budget is too short for distillation")
+            return False
+        self._tell(f"distilling, {steps} steps")
+        before = self._draft
+        self._try(
+            "distillation",
+            lambda: distillation.distil(
+                before,
+                np.asarray(self._pool.calibration),
+                steps,
+                self._seed,
+                self._store.state("distillation"),
+            ),
+        )
+        return self._draft is not before
+
+    def _done(self):
+        """Whether a file that is all int8, the fastest kind, is within the limits."""
+        return any(
+            c["within"] and not c["float_nodes"] and c["precision"] == "int8"
+            for c in self._candidates.found
+        )
+
+    def _late(self):
+        if time.monotonic() < self._deadline:
+            return False
+        self._tell("note: the budget is spent, the search ends here")
+        return True
+
+
+_PARTS = ("activations", "kernels")
+_METHODS = {
+    "percentile 99.99": functools.partial(ranges.percentile, share=0.9999),
+    "percentile 99.999": functools.partial(ranges.percentile, share=0.99999),
+    "least square error": functools.partial(ranges.least_error, power=2.0),
+    "least cubic error": functools.partial(ranges.least_error, power=3.0),
+}
+
+
+def _spread(images, most):
+    """At most so many of them, evenly spread."""
+    count = min(most, len(images))
+    return np.stack([images[i * len(images) // count] for i in range(count)])

@@ -1,0 +1,103 @@
+"""The images of a search: those that calibrate and those that judge."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import flatbuffer
+
+# Of the calibration images, where there are no others to judge by.
+_EVERY = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Images in float32, `(images, height, width, channels)`, on disk.
+
+    Attributes:
+        calibration: Those that levers learn from.
+        judged: Those that candidates are judged on, none of the others.
+        labels: Of `judged`, or `None`.
+        sha256: Of all their values.
+    """
+
+    calibration: np.ndarray
+    judged: np.ndarray
+    labels: np.ndarray | None
+    sha256: str
+
+
+def collect(folder, trace, calibration, evaluation=None):
+    """Reads all images once.
+
+    Args:
+        folder: A `pathlib.Path`, for the arrays.
+        trace: The `converting.Trace` of the model.
+        calibration: A function that returns an iterable of batches.
+        evaluation: `Images`, or `None`: every third image of `calibration` judges.
+
+    Returns:
+        A `Pool`.
+
+    Raises:
+        InputError: An image has another shape or is not finite, or there are too few.
+    """
+    graph = flatbuffer.graph(flatbuffer.unpack(trace.float32))
+    shape = tuple(int(side) for side in graph.tensors[graph.inputs[0]].shape[1:])
+    seen = hashlib.sha256()
+    first = _Kept(folder / "calibration", shape, seen)
+    judging = _Kept(folder / "judged", shape, seen)
+    for number, image in enumerate(_images(calibration())):
+        kept_out = evaluation is None and number % _EVERY == _EVERY - 1
+        (judging if kept_out else first).add(image)
+    if evaluation is not None:
+        for image in _images(evaluation.batches()):
+            judging.add(image)
+    if not first.count or not judging.count:
+        least = _EVERY if evaluation is None else 1
+        raise InputError(
+            f"The search needs at least {least} calibration images"
+            + (", of which a third judges" if evaluation is None else "")
+            + (", and one to judge by. " if evaluation is not None else ". ")
+            + f"Received: {first.count + (evaluation is None) * judging.count}"
+        )
+    labels = None if evaluation is None else evaluation.labels
+    return Pool(first.array(), judging.array(), labels, seen.hexdigest())
+
+
+def _images(batches):
+    for batch in batches:
+        yield from np.asarray(batch, np.float32)
+
+
+class _Kept:
+    """Images that go to disk one by one: thousands would fill the memory."""
+
+    def __init__(self, path, shape, seen):
+        self._path, self._shape, self._seen = pathlib.Path(path), shape, seen
+        self.count = 0
+        self._path.touch()
+
+    def add(self, image):
+        if image.shape != self._shape:
+            raise InputError(
+                "Images must have the shape (batch, "
+                f"{', '.join(map(str, self._shape))}). Received: (batch, "
+                f"{', '.join(map(str, image.shape))})"
+            )
+        if not np.isfinite(image).all():
+            raise InputError(
+                "Every value of an image must be a finite number. Received: NaN or "
+                f"infinity in image {self.count}"
+            )
+        data = np.ascontiguousarray(image).tobytes()
+        self._seen.update(data)
+        with open(self._path, "ab") as file:
+            file.write(data)
+        self.count += 1
+
+    def array(self):
+        return np.memmap(self._path, np.float32, "r", shape=(self.count, *self._shape))

@@ -1,0 +1,216 @@
+"""The fastest 8-bit file within a limit of lost accuracy."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+
+from keras_effnet import __version__
+from keras_effnet import files
+from keras_effnet import saving
+from keras_effnet.errors import InputError
+from keras_effnet.export import converting
+from keras_effnet.export import exporting
+from keras_effnet.export import freeze
+from keras_effnet.export.measuring import Images
+from keras_effnet.export.precisions import check_input_type
+from keras_effnet.export.precisions import engine_of
+from keras_effnet.export.tuning import choosing
+from keras_effnet.export.tuning import pools
+from keras_effnet.export.tuning.candidates import Candidates
+from keras_effnet.export.tuning.judging import Judge
+from keras_effnet.export.tuning.plan import Plan
+from keras_effnet.export.tuning.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a search found.
+
+    Attributes:
+        chosen: The chosen candidate, a dict of its figures.
+        candidates: All of them, in the order in which they were tried.
+        met: Whether the chosen one is within the limits.
+        path: Of the chosen .tflite file; its sheet stands beside it.
+        folder: Of the search.
+    """
+
+    chosen: dict
+    candidates: list
+    met: bool
+    path: pathlib.Path
+    folder: pathlib.Path
+
+
+def search(
+    model,
+    folder,
+    calibration,
+    *,
+    evaluation=None,
+    max_drop=None,
+    min_agreement=None,
+    budget=None,
+    name=None,
+    input_type=None,
+    seed=0,
+    settings=None,
+    progress=None,
+):
+    """Finds the fastest 8-bit file of a model that loses no more than it may.
+
+    Tried in this order, each on top of what paid so far: calibration by minimum and
+    maximum, other ranges, equalisation, rounding by layer, bias correction; then, for
+    as long as the limit is missed, growing parts of the network in float, chosen by
+    the sensitivity of each tensor, and distillation. All candidates stay in
+    `folder/candidates`; the same call again goes on where this one was stopped.
+
+    Args:
+        model: As `keras_effnet.export.export` takes it.
+        folder: Where everything goes.
+        calibration: A function without arguments that returns an iterable of float
+            arrays, `(batch, height, width, channels)`, images as the model takes
+            them, without labels; two hundred that resemble those of later use.
+        evaluation: `Images` by which the candidates are judged, none of them used
+            for calibration. `None`: every third calibration image is kept out and
+            judges.
+        max_drop: Percentage points of accuracy that the file may lose; needs
+            `evaluation` with labels.
+        min_agreement: The least share of images, 0 to 1, on which the file names the
+            float model's class; needs no labels.
+        budget: Seconds after which nothing new is begun, or `None`. Distillation,
+            which takes as long as it is given, is done with a budget alone.
+        name: Of the file; the model's when `None`.
+        input_type: `"float32"` (also when `None`), `"uint8"` or `"int8"`. The file
+            answers in the same type; in 8 bits classes of equal rounded
+            probability can't be told apart.
+        seed: Of all that is drawn.
+        settings: A dict for `search.json`, how to search again.
+        progress: Called with a line of text before each step.
+
+    Returns:
+        A `Result`. `folder/NAME_int8.tflite` is the chosen file, or
+        `NAME_int8-over-limit.tflite` where none is within the limits, and
+        `folder/search.json` holds everything.
+
+    Raises:
+        InputError: An argument is out of range, an image has another shape or is not
+            finite, the float model answers NaN, or the model can't be converted.
+    """
+    limits = choosing.Limits(max_drop, min_agreement)
+    _check(calibration, evaluation, limits, budget, seed)
+    check_input_type(input_type)
+    input_type = input_type or "float32"
+    freeze.check(model)
+    name = exporting.checked_name(name or model.name)
+    folder = pathlib.Path(folder)
+    files.check_folder(folder)
+    tell = progress or (lambda line: None)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        tell("tracing")
+        trace = converting.trace(model, work / "saved_model")
+        float_path = work / "float.tflite"
+        float_path.write_bytes(trace.float32)
+        tell("reading images")
+        pool = pools.collect(work, trace, calibration, evaluation)
+        key = _key(trace, pool, seed, input_type)
+        store = Store(folder, key)
+        judge = Judge(float_path, pool.judged, pool.labels)
+        for note in judge.notes:
+            tell(f"note: {note}")
+        candidates = Candidates(store, trace, judge, limits, input_type, tell)
+        deadline = math.inf if budget is None else started + budget
+        plan = Plan(candidates, pool, seed, deadline, distils=budget is not None)
+        plan.run()
+        candidates.measure()
+        chosen = choosing.choose(candidates.found, limits)
+        calibrated = {"images": len(pool.calibration), "sha256": pool.sha256}
+        path = _publish(model, trace, work, folder, name, chosen, calibrated, settings)
+        report = {
+            "model": model.name,
+            "limits": dataclasses.asdict(limits),
+            "met": chosen["within"],
+            "chosen": chosen["name"],
+            "file": path.name,
+            "candidates": candidates.found,
+            "sensitivity": plan.sensitivity,
+            "calibration": calibrated,
+            "judged_on": len(pool.judged),
+            "notes": judge.notes,
+            "budget": budget,
+            "seconds": time.monotonic() - started,
+            "seed": seed,
+            "settings": settings,
+        }
+        files.write_text(folder / "search.json", json.dumps(report, indent=1))
+    return Result(chosen, candidates.found, chosen["within"], path, folder)
+
+
+def _check(calibration, evaluation, limits, budget, seed):
+    if not callable(calibration):
+        raise InputError(
+            "`calibration` must be a function without arguments that returns an "
+            f"iterable of arrays. Received: {type(calibration).__name__}"
+        )
+    if evaluation is not None and not isinstance(evaluation, Images):
+        raise InputError(
+            "`evaluation` must be `keras_effnet.export.Images`. "
+            f"Received: {type(evaluation).__name__}"
+        )
+    if limits.max_drop is not None and (
+        evaluation is None or evaluation.labels is None
+    ):
+        raise InputError(
+            "`max_drop` needs labelled images to evaluate on; `min_agreement` needs "
+            "none. Received: "
+            + ("none" if evaluation is None else "images without labels")
+        )
+    if budget is not None and not (
+        isinstance(budget, int | float) and not isinstance(budget, bool) and budget > 0
+    ):
+        raise InputError(
+            f"`budget` must be a number of seconds above 0. Received: {budget!r}"
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise InputError(
+            f"`seed` must be a whole number from 0 below 2**31. Received: {seed!r}"
+        )
+
+
+def _key(trace, pool, seed, input_type):
+    """Everything on which the candidates depend, but not the limits."""
+    seen = hashlib.sha256(trace.float32)
+    labels = b"" if pool.labels is None else np.asarray(pool.labels, "int64").tobytes()
+    about = f"{__version__} {pool.sha256} {seed} {input_type}"
+    seen.update(about.encode())
+    seen.update(labels)
+    return seen.hexdigest()
+
+
+def _publish(model, trace, work, folder, name, chosen, calibration, settings):
+    """The chosen file with its metadata and sheet, as an export's."""
+    precision = chosen["precision"]
+    path = work / f"{name}_{precision}.tflite"
+    numbers = {
+        "model": model.name,
+        "precision": precision,
+        "engine": engine_of(precision),
+        "batch_size": 1,
+        "preprocessing": trace.rule and saving.as_json(trace.rule),
+        "class_names": saving.class_names(model),
+        "calibration": calibration,
+        "levers": chosen["levers"],
+        "evaluation": chosen["evaluation"],
+        "settings": settings,
+    }
+    about = dict.fromkeys(("description", "licence", "author"))
+    data = (folder / chosen["file"]).read_bytes()
+    numbers |= exporting.write_described(path, data, trace, numbers, about)
+    return exporting.publish(path, folder, numbers, not chosen["within"]).path

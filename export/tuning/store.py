@@ -1,0 +1,120 @@
+"""What a search has made, on disk, so that it goes on where it was."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+
+from keras_effnet import files
+from keras_effnet.export.tuning.draft import Draft
+
+FOLDER = "candidates"
+
+
+class Store:
+    """Drafts, files and figures of one search.
+
+    A search with other numbers (its key) finds nothing of this one and replaces it.
+
+    Args:
+        folder: The search's; what is kept goes into its folder `candidates`.
+        key: Of everything that the numbers depend on, a string.
+    """
+
+    def __init__(self, folder, key):
+        self.folder = pathlib.Path(folder) / FOLDER
+        self._key = key
+        files.check_folder(self.folder)
+
+    def draft(self, name, make):
+        """A draft that is kept, else one that is made and kept.
+
+        Args:
+            name: Of the draft.
+            make: A function that makes it, without arguments.
+        """
+        path = self.folder / f"{_slug(name)}.draft.json"
+        kept = self._read(path)
+        if kept:
+            weights = self.folder / kept["weights"]
+            if weights.exists():
+                return Draft(
+                    weights.read_bytes(),
+                    {int(i): tuple(limits) for i, limits in kept["ranges"].items()},
+                    frozenset(kept["float_nodes"]),
+                    tuple(kept["levers"]),
+                )
+        draft = make()
+        digest = hashlib.sha256(draft.data).hexdigest()[:16]
+        weights = self.folder / f"weights-{digest}.tflite"
+        if not weights.exists():
+            with files.replacing(weights) as temporary:
+                temporary.write_bytes(draft.data)
+        content = dataclasses.asdict(draft) | {
+            "weights": weights.name,
+            "float_nodes": sorted(draft.float_nodes),
+        }
+        del content["data"]
+        self._write(path, content)
+        return draft
+
+    def candidate(self, name, make):
+        """Figures of a file that is kept, else of one that is made and kept.
+
+        Args:
+            name: Of the candidate, `"least error"`.
+            make: A function of a temporary path that writes the .tflite file there
+                and returns a dict of figures.
+
+        Returns:
+            The figures, with `name`, `file` (its path from the search's folder) and
+            `bytes`.
+        """
+        path = self.folder / f"{_slug(name)}.json"
+        target = path.with_suffix(".tflite")
+        kept = self._read(path)
+        if kept and target.exists():
+            return kept
+        path.unlink(missing_ok=True)
+        with files.replacing(target) as temporary:
+            figures = make(temporary)
+            size = temporary.stat().st_size
+        figures |= {"name": name, "file": f"{FOLDER}/{target.name}", "bytes": size}
+        self._write(path, figures)
+        return figures
+
+    def value(self, name, make):
+        """A value of JSON that is kept, else one that is made and kept."""
+        path = self.folder / f"{_slug(name)}.value.json"
+        kept = self._read(path)
+        if kept is None:
+            kept = {"value": make()}
+            self._write(path, kept)
+        return kept["value"]
+
+    def state(self, name):
+        """Path of a file in which a lever keeps its progress."""
+        return self.folder / f"{_slug(name)}-{self._key[:16]}.npz"
+
+    def update(self, figures):
+        """Keeps figures of a candidate again, with what was added."""
+        self._write(
+            (self.folder.parent / figures["file"]).with_suffix(".json"), figures
+        )
+
+    def _read(self, path):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if not isinstance(content, dict) or content.pop("key", None) != self._key:
+            return None
+        return content
+
+    def _write(self, path, content):
+        files.write_text(path, json.dumps(content | {"key": self._key}, indent=1))
+
+
+def _slug(name):
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

@@ -1,0 +1,197 @@
+"""find the fastest .tflite file within a limit of lost accuracy
+
+keras-effnet quantize EfficientNetV2B0 --weights imagenet --calibrate photos/ \\
+    --min-agreement 0.97 --budget 20m --output out
+keras-effnet quantize model.keras --calibrate photos/ --evaluate labelled/ \\
+    --max-drop 0.5 --output out
+
+The search begins with plain int8. While that loses more than the limit, it tries
+better ranges, corrected biases and kernels, and the operators that matter most in
+float, and keeps every file that it makes, with its figures: size, latency on this
+machine, and what it loses on the photographs of --evaluate. The fastest file within
+the limit is chosen.
+
+Labels are optional: --min-agreement needs none, it is the share of the photographs on
+which the file names the same class as the float model. Without --evaluate every
+third photograph of --calibrate is kept out of the calibration, to judge by.
+
+Stopped or killed, the same command with the same --output goes on from the last file.
+Where no file keeps the limit the exit code is 1, and the best one is kept and named.
+OUTPUT/search.html shows the trade-off, search.json holds it, candidates/ the files.
+"""
+
+import json
+import re
+import shlex
+import sys
+
+from keras_effnet.cli import _model
+from keras_effnet.cli import export as _export
+from keras_effnet.errors import InputError
+from keras_effnet.quiet import import_keras
+
+_BUDGET = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+
+
+def add_arguments(parser):
+    parser.add_argument("model", help="a .keras file, or a network's name")
+    _model.add_weights(parser)
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="PHOTOS",
+        help="photographs or folders that resemble those of later use",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=int,
+        default=250,
+        metavar="N",
+        help="use N of them, evenly spread (default: 250)",
+    )
+    parser.add_argument(
+        "--evaluate",
+        metavar="PHOTOS",
+        help="a folder of one folder per class, a CSV file with the columns file and "
+        "class_index, or a folder of photographs without classes: each file is "
+        "judged there beside the Keras model",
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="POINTS",
+        help="percentage points of accuracy that the file may lose; needs classes",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        metavar="SHARE",
+        help="on which it must name the float model's class, 0 to 1",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="end the search after 90s, 20m or 1h30m; a bare number is seconds "
+        "(default: no end)",
+    )
+    parser.add_argument(
+        "--input-type",
+        metavar="TYPE",
+        help="float32, uint8 or int8 (default: float32); uint8 is what MediaPipe and the "
+        "Task Library take",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--name", help="of the file (default: the model's)")
+    parser.add_argument("--output", required=True, metavar="FOLDER")
+
+
+def run(args):
+    _check_limits(args)
+    budget = None if args.budget is None else seconds_of(args.budget)
+    if not args.calibrate:
+        raise InputError(
+            "A quantised file needs photographs to find the ranges of the activations: "
+            "give --calibrate PHOTOS. Received: no --calibrate"
+        )
+    import_keras()
+    model = _export._load(args)
+    from keras_effnet.cli import _export_photos
+
+    photos, calibration = _export_photos.calibration(args, model, None)
+    evaluation = _export_photos.evaluation(args, model, photos)
+    if args.max_drop is not None and evaluation.labels is None:
+        raise InputError(
+            "--max-drop needs classes: a folder of one folder per class, or a CSV file "
+            "with the columns file and class_index; --min-agreement needs none. "
+            f"Received: --evaluate {args.evaluate}"
+        )
+    from keras_effnet.export.tuning import report
+    from keras_effnet.export.tuning.search import search
+
+    result = search(
+        model,
+        args.output,
+        calibration,
+        evaluation=evaluation,
+        max_drop=args.max_drop,
+        min_agreement=args.min_agreement,
+        budget=budget,
+        name=args.name,
+        input_type=args.input_type,
+        seed=args.seed,
+        settings={"command": shlex.join(["keras-effnet", *args.argv])},
+        progress=_tell,
+    )
+    found = json.loads((result.folder / "search.json").read_text(encoding="utf-8"))
+    print(report.table(result.candidates, result.chosen["name"]))
+    print(report.write(result.folder, found))
+    print(result.path)
+    if not result.met:
+        raise InputError(
+            f"No file keeps the limit. The best is kept as {result.path} "
+            f"({result.chosen['name']}): {report.figures_of(result.chosen)}. "
+            f"Received: {_limits(args)}"
+        )
+
+
+def seconds_of(text):
+    """A length of time as a user writes it.
+
+    Args:
+        text: `"90"`, `"90s"`, `"20m"`, `"1h30m"`: whole hours, minutes and seconds
+            in this order, or seconds alone.
+
+    Returns:
+        Seconds, at least 1.
+
+    Raises:
+        InputError: It is none, or 0.
+    """
+    units = f"{text}s" if re.fullmatch("[0-9]+", text) else text
+    match = _BUDGET.fullmatch(units)
+    seconds = 0
+    if match:
+        hours, minutes, rest = (int(part or 0) for part in match.groups())
+        seconds = 3600 * hours + 60 * minutes + rest
+    if not seconds:
+        raise InputError(
+            "--budget must be a length of time such as 90s, 20m or 1h30m, whole "
+            f"numbers above 0. Received: {text!r}"
+        )
+    return seconds
+
+
+def _check_limits(args):
+    drop, agreement = args.max_drop, args.min_agreement
+    if drop is None and agreement is None:
+        raise InputError(
+            "The search needs a limit: --max-drop POINTS, or without classes "
+            "--min-agreement SHARE. Received: neither"
+        )
+    if drop is not None and not 0 <= drop <= 100:
+        raise InputError(
+            "--max-drop must be a number of percentage points from 0 to 100. "
+            f"Received: {drop:g}"
+        )
+    if drop is not None and not args.evaluate:
+        raise InputError(
+            "--max-drop needs photographs with their classes: give --evaluate, or "
+            f"--min-agreement instead. Received: --max-drop {drop:g}"
+        )
+    if agreement is not None and not 0 <= agreement <= 1:
+        meant = agreement / 100
+        hint = f"Did you mean {meant:g}? " if 1 < agreement <= 100 else ""
+        raise InputError(
+            f"--min-agreement must be a share from 0 to 1. {hint}"
+            f"Received: {agreement:g}"
+        )
+
+
+def _limits(args):
+    limits = (("--max-drop", args.max_drop), ("--min-agreement", args.min_agreement))
+    return " ".join(f"{name} {value:g}" for name, value in limits if value is not None)
+
+
+def _tell(line):
+    # Also where nobody watches: a log of minutes of work tells how far it came.
+    print(f"keras-effnet: {line}", file=sys.stderr, flush=True)
