@@ -21,7 +21,7 @@ from keras_effnet.export.tuning.network import Network
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _SENSITIVITY_IMAGES = 48
 # Distillation: as many steps as fit into this part of the time that is left.
-_PART, _MOST_STEPS, _LEAST_STEPS = 0.6, 200, 40
+_PART, _MOST_STEPS, _LEAST_STEPS = 0.6, 100, 40
 
 
 class Plan:
