@@ -11,6 +11,7 @@ import re
 
 import export_tables
 import plan_tables
+import quantisation_tables
 from table_data import ROOT
 from table_data import measured
 
@@ -163,6 +164,9 @@ TABLES = {
     "export_time": export_tables.export_time,
     "file_latency": export_tables.file_latency,
     "export_largest": export_tables.export_largest,
+    "quantise_command": quantisation_tables.quantise_command,
+    "levers_v2": quantisation_tables.levers_v2,
+    "levers_lite": quantisation_tables.levers_lite,
     "ratios": ratios,
     "weight_sets": weight_sets,
     "recipes": recipes,

@@ -109,11 +109,12 @@ class Candidates:
             return figures | {"seconds": time.perf_counter() - started}
 
         figures = self.store.candidate(name, make)
-        figures["within"] = self._limits.keep(figures["evaluation"])
+        figures["within"] = self._limits.keep(figures)
         agreement = figures["evaluation"]["agreement"]
         drop = figures["evaluation"]["drop"]
         self.tell(
-            f"{name}: agreement {agreement:.3f}"
+            f"{name}: agreement {agreement:.3f} "
+            f"(expected {figures['expected_agreement']:.3f})"
             + (f", drop {drop:.2f} points" if drop is not None else "")
             + f", divergence {figures['divergence']:.4f}"
         )

@@ -53,15 +53,54 @@ class Judge:
         self.notes = _notes(self._reference)
 
     def figures(self, path):
-        """`{"evaluation": Comparison.as_json(), "divergence": nats}` of a file."""
+        """What a file's answers are worth, beside the float file's.
+
+        Args:
+            path: Of the .tflite file.
+
+        Returns:
+            A dict: `evaluation`, a `Comparison.as_json()`; `expected_agreement`, see
+            `expected_agreement`; `divergence`, Kullback-Leibler's from the float
+            answers, a mean in nats.
+        """
         found = TFLiteModel(path, threads=2).predict(self._images)
         comparison = compare(self._reference, Evaluation(found, self._reference.labels))
-        true = np.maximum(self._reference.probabilities.astype(np.float64), _LEAST)
-        other = np.maximum(found.astype(np.float64), _LEAST)
-        true /= true.sum(axis=1, keepdims=True)
-        other /= other.sum(axis=1, keepdims=True)
-        divergence = float((true * np.log(true / other)).sum(axis=1).mean())
-        return {"evaluation": comparison.as_json(), "divergence": divergence}
+        true, other = _positive(self._reference.probabilities), _positive(found)
+        return {
+            "evaluation": comparison.as_json(),
+            "expected_agreement": expected_agreement(true, other),
+            "divergence": float((true * np.log(true / other)).sum(axis=1).mean()),
+        }
+
+
+def expected_agreement(reference, other):
+    """The agreement that the sizes of the errors let expect on more images.
+
+    To count changed answers takes many images: one in a hundred changes. How far a
+    file moves the distance between the first two classes is seen on every image, and
+    so is the distance that it would have to overcome; an answer changes where the
+    one exceeds the other. All pairs of images are tried, the error of one on the
+    distance of the other.
+
+    Args:
+        reference: Probabilities above 0, `(images, classes)`.
+        other: Those of a file, of the same shape.
+
+    Returns:
+        A share, 0 to 1.
+    """
+    if reference.shape[1] < 2:
+        return 1.0
+    rows = np.arange(len(reference))
+    second, first = np.argsort(reference, axis=1)[:, -2:].T
+    distance = np.log(reference[rows, first] / reference[rows, second])
+    moved = np.log(other[rows, first] / other[rows, second]) - distance
+    return float((distance[:, None] + moved[None] > 0).mean())
+
+
+def _positive(probabilities):
+    raised = np.maximum(probabilities.astype(np.float64), _LEAST)
+    return raised / raised.sum(axis=1, keepdims=True)
 
 
 # Fewer images leave an agreement of one half uncertain by ten points.

@@ -17,6 +17,7 @@ _HEADER = (
     "top-1",
     "drop, points",
     "agreement",
+    "expected",
     "divergence",
     "within",
 )
@@ -57,6 +58,7 @@ def rows(candidates, chosen):
                 _cell(
                     found.get("agreement"), "{:.1%}", found.get("agreement_interval")
                 ),
+                _cell(candidate.get("expected_agreement"), "{:.1%}"),
                 _cell(candidate.get("divergence"), "{:.4f}"),
                 "yes" if candidate["within"] else "no",
             ]
