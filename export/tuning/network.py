@@ -242,6 +242,12 @@ def _mean(node, read, shape):
     return tf.reshape(tf.reduce_mean(read[0], tuple(read[1].ravel())), [-1, *shape[1:]])
 
 
+def _reshape(node, read, shape):
+    if len(shape) == 1:  # the converter's, of a 1 x 1 map: without its batch of one
+        shape = (1,) * (len(read[0].shape) - 1) + shape
+    return tf.reshape(read[0], [-1, *shape[1:]])
+
+
 _OPERATORS = {
     "ADD": lambda node, read, shape: read[0] + read[1],
     "AVERAGE_POOL_2D": _pool(tf.nn.avg_pool2d),
@@ -258,9 +264,9 @@ _OPERATORS = {
     "PAD": lambda node, read, shape: tf.pad(read[0], read[1]),
     "RELU": lambda node, read, shape: tf.nn.relu(read[0]),
     "RELU6": lambda node, read, shape: tf.nn.relu6(read[0]),
-    "RESHAPE": lambda node, read, shape: tf.reshape(read[0], [-1, *shape[1:]]),
+    "RESHAPE": _reshape,
     "SOFTMAX": lambda node, read, shape: tf.nn.softmax(read[0]),
-    "SQUEEZE": lambda node, read, shape: tf.reshape(read[0], [-1, *shape[1:]]),
+    "SQUEEZE": _reshape,
     "SUB": lambda node, read, shape: read[0] - read[1],
     "TANH": lambda node, read, shape: tf.tanh(read[0]),
     "TRANSPOSE": lambda node, read, shape: tf.transpose(read[0], read[1]),

@@ -5,6 +5,7 @@ import functools
 import time
 
 import numpy as np
+import tqdm
 
 from keras_effnet.errors import InputError
 from keras_effnet.export.tuning import bias
@@ -101,7 +102,12 @@ class Plan:
     def _levers(self):
         images = np.asarray(self._pool.calibration)
         yield "equalisation", self._equalise
-        yield "rounding by layer", lambda d: rounding.optimise(d, images, self._seed)
+        yield (
+            "rounding by layer",
+            lambda draft: rounding.optimise(
+                draft, images, self._seed, _bar("rounding by layer")
+            ),
+        )
         if self._computable:
             yield "bias correction", lambda draft: bias.correct(draft, images)
 
@@ -140,7 +146,11 @@ class Plan:
             images = _spread(self._pool.calibration, _SENSITIVITY_IMAGES)
             started = time.monotonic()
             found = sensitivity.measure(
-                Network(self._draft.data), self._draft.ranges, images, self._seed
+                Network(self._draft.data),
+                self._draft.ranges,
+                images,
+                self._seed,
+                _bar("sensitivity"),
             )
             seconds = (time.monotonic() - started) / len(images)
             return dataclasses.asdict(found) | {"seconds": seconds}
@@ -173,6 +183,7 @@ class Plan:
                 steps,
                 self._seed,
                 self._store.state("distillation"),
+                _bar("distillation"),
             ),
         )
         return self._draft is not before
@@ -198,6 +209,10 @@ _METHODS = {
     "least square error": functools.partial(ranges.least_error, power=2.0),
     "least cubic error": functools.partial(ranges.least_error, power=3.0),
 }
+
+
+def _bar(name):
+    return functools.partial(tqdm.tqdm, desc=name, leave=False, disable=None)
 
 
 def _spread(images, most):

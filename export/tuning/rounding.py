@@ -22,7 +22,7 @@ _SWEEPS = 2
 _BLOCK = 64
 
 
-def optimise(draft, images, seed=0, progress=None):
+def optimise(draft, images, seed=0, progress=iter):
     """Rounds all kernels to the steps that the quantiser will give them.
 
     The mean of each output channel stays as it was: what the rounding would add to
@@ -34,7 +34,7 @@ def optimise(draft, images, seed=0, progress=None):
         images: `(images, height, width, channels)`, float32, as the float file takes
             them; a few dozen to 200.
         seed: Of the choice of positions.
-        progress: Called with `(done, all)` after each kernel.
+        progress: Wraps the list of kernels, as `tqdm.tqdm` does.
 
     Returns:
         A `Draft` whose kernels are whole steps of `rounded.kernel_steps`, which are
@@ -49,7 +49,7 @@ def optimise(draft, images, seed=0, progress=None):
     layers = _layers(net, draft.float_nodes)
     gathered = inputs.second_moments(draft.data, net, layers, images, seed)
     arrays = {}
-    for done, (node, halves) in enumerate(zip(layers, gathered, strict=True)):
+    for node, halves in progress(list(zip(layers, gathered, strict=True))):
         kernel = net.constants[node.inputs[1]]
         axis = net.kernels[node.inputs[1]]
         bias = _own_bias(net, node)
@@ -64,8 +64,6 @@ def optimise(draft, images, seed=0, progress=None):
         if bias is not None:
             shift = np.einsum("grk,gk->gr", found - rows.astype(np.float64), mean)
             arrays[bias] = net.constants[bias] - shift.ravel().astype(np.float32)
-        if progress:
-            progress(done + 1, len(layers))
     return draft.after("rounding", data=network.with_constants(draft.data, arrays))
 
 
