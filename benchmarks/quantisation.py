@@ -143,7 +143,7 @@ class Half:
         return path
 
     def alone(self):
-        """`{name: path}` of files with one lever on min-max ranges."""
+        """`{name: path}` of files with one lever."""
         store = Store(self.folder / "alone", "1")
         paths = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -163,27 +163,33 @@ class Half:
                 return draft.after("islands", float_nodes=names)
 
             levers = {
-                "equalisation": lambda d: equalisation.equalise(d, images),
-                "rounding by layer": lambda d: rounding.optimise(d, images),
-                "bias correction": lambda d: bias.correct(d, images),
-                f"float islands {SHARE:.0%}": float_islands,
-                "distillation": lambda d: distillation.distil(
-                    d, images, STEPS, state=store.state(f"distillation {d is plain}")
+                "min-max + equalisation": lambda: equalisation.equalise(plain, images),
+                "min-max + rounding by layer": lambda: rounding.optimise(plain, images),
+                "min-max + bias correction": lambda: bias.correct(plain, images),
+                f"min-max + float islands {SHARE:.0%}": lambda: float_islands(plain),
+                "least square error + distillation": lambda: distillation.distil(
+                    square, images, STEPS, state=store.state("distillation")
                 ),
             }
-            for start, draft in (("min-max", plain), ("least square error", square)):
-                for name, lever in levers.items():
-                    full = f"{start} + {name}"
-                    found = store.draft(full, lambda d=draft, f=lever: f(d))
+            for name, lever in levers.items():
+                print(f"{self.network} {self.number} {name}", file=sys.stderr)
+                draft = store.draft(name, lever)
 
-                    def make(path, found=found):
-                        path.write_bytes(found.quantised(trace, "float32"))
-                        return {}
+                def make(path, draft=draft):
+                    path.write_bytes(draft.quantised(trace, "float32"))
+                    return {}
 
-                    print(f"{self.network} {self.number} {full}", file=sys.stderr)
-                    kept = store.candidate(full, make)
-                    paths[full] = self.folder / "alone" / kept["file"]
+                kept = store.candidate(name, make)
+                paths[name] = self.folder / "alone" / kept["file"]
         return paths
+
+
+def commanded(half):
+    """What the command found, run once."""
+    kept = half.folder / "command.json"
+    if not kept.exists():
+        files.write_text(kept, json.dumps(half.search(LIMITS)))
+    return json.loads(kept.read_text())
 
 
 def halves_of(network):
@@ -191,10 +197,7 @@ def halves_of(network):
     chosen, answers, about = [], [], []
     for number in (0, 1):
         half = Half(network, number)
-        kept = half.folder / "command.json"
-        if not kept.exists():
-            files.write_text(kept, json.dumps(half.search(LIMITS)))
-        command = json.loads(kept.read_text())
+        command = commanded(half)
         paths = {CONVERTER: half.converter()}
         found = command
         if network in IN_DETAIL:
@@ -267,7 +270,11 @@ def relative_latencies(paths, names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=NETWORKS)
-    rows = [row for name in parser.parse_args().networks for row in rows_of(name)]
+    networks = parser.parse_args().networks
+    for name in networks:
+        for number in (0, 1):
+            commanded(Half(name, number))
+    rows = [row for name in networks for row in rows_of(name)]
     arguments = {"command": " ".join(LIMITS), "everything": " ".join(EVERYTHING)}
     comparison.write_report("quantisation", {"arguments": arguments, "rows": rows})
 
