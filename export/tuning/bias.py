@@ -35,7 +35,10 @@ def correct(draft, images):
     network = networks.Network(draft.data)
     images = tf.constant(images[: most_images(network)], tf.float32)
     rounding = rounded.rounding(network, draft.ranges, float_tensors(network, draft))
-    kept = {node.inputs[1] for node in network.nodes if node.name in draft.float_nodes}
+    kept = {
+        i for node in network.nodes if node.name in draft.float_nodes
+        for i in node.inputs
+    }  # fmt: skip
     exact = {network.source: images}
     coarse = {network.source: rounding(network.source, images)}
     left = {}

@@ -238,7 +238,7 @@ def sensitivity(rows):
     log = high > _LOG_FROM * middle
     # Far below the middle a value is noise, and would stretch the scale.
     low = max(positive[0], middle / 1000) / 2 if log else 0
-    keys = [key for key in _PARTS if any(part(row, key) for row in rows)] or _PARTS
+    keys = [k for k in _PARTS if any(part(row, k) > low for row in rows)] or _PARTS
     handles = {
         f"the {len(marked)} most sensitive": Line2D([], [], color=_ORANGE, linewidth=6),
     }

@@ -52,10 +52,10 @@ def collect(folder, trace, calibration, evaluation=None):
     judging = _Kept(folder / "judged", shape, seen)
     for number, image in enumerate(_images(calibration())):
         kept_out = evaluation is None and number % _EVERY == _EVERY - 1
-        (judging if kept_out else first).add(image)
+        (judging if kept_out else first).add(image, number)
     if evaluation is not None:
-        for image in _images(evaluation.batches()):
-            judging.add(image)
+        for number, image in enumerate(_images(evaluation.batches())):
+            judging.add(image, number)
     if not first.count or not judging.count:
         least = _EVERY if evaluation is None else 1
         raise InputError(
@@ -81,7 +81,7 @@ class _Kept:
         self.count = 0
         self._path.touch()
 
-    def add(self, image):
+    def add(self, image, number):
         if image.shape != self._shape:
             raise InputError(
                 "Images must have the shape (batch, "
@@ -91,7 +91,7 @@ class _Kept:
         if not np.isfinite(image).all():
             raise InputError(
                 "Every value of an image must be a finite number. Received: NaN or "
-                f"infinity in image {self.count}"
+                f"infinity in image {number}"
             )
         data = np.ascontiguousarray(image).tobytes()
         self._seen.update(data)
