@@ -279,21 +279,27 @@ def test_a_planted_bad_tensor_comes_first(draft):
         assert row["activation"] == nats[index]
 
 
-def test_a_planted_bad_kernel_comes_first(draft):
+def test_a_planted_bad_kernel_stands_out(draft):
     """Large weights of a channel that is always zero: all they do is widen steps."""
     network = Network(draft.data)
     index = next(i for i in network.kernels if network.shapes[i] == (24, 1, 1, 8))
-    arrays = {index: network.constants[index].copy()}
-    arrays[index][..., 0] = 40
     first = next(n for n in network.nodes if n.operator == "CONV_2D")
+    arrays = {i: network.constants[i].copy() for i in (index, *first.inputs[1:])}
     for i in first.inputs[1:]:
-        arrays[i] = network.constants[i].copy()
         arrays[i][0] = 0
-    data = with_constants(draft.data, arrays)
-    ranged = calibration.calibrate(data, (image[None] for image in IMAGES))
-    found = sensitivity.measure(Network(data), ranged.by_tensor, IMAGES[:6])
-    nats = found.activations | found.kernels
-    assert max(nats, key=nats.get) == index
+    found = []
+    for weight in (0, 40):
+        arrays[index][..., 0] = weight
+        data = with_constants(draft.data, arrays)
+        ranged = calibration.calibrate(data, (image[None] for image in IMAGES))
+        measured = sensitivity.measure(Network(data), ranged.by_tensor, IMAGES[:6])
+        found.append(measured.activations | measured.kernels)
+    grown = {i: found[1][i] - found[0][i] for i in found[0]}
+    assert max(grown, key=grown.get) == index
+    assert found[1][index] > 100 * found[0][index]
+    assert all(
+        found[1][i] == pytest.approx(found[0][i], rel=1e-3) for i in grown if i != index
+    )
 
 
 def test_the_sum_is_near_the_divergence(draft):
