@@ -100,7 +100,8 @@ def file_of(
         and norm.subtracts
         and norm.zero_point is not None
     )
-    by_tensor = _pinned(trace, base, ranges, drops)
+    by_tensor = _ranges_of(trace, base, ranges, drops)
+    float_nodes = _renamed(base, float_nodes, trace.output_name)
     with native_stderr_held_back():
         if precision == "float32":
             model = base
@@ -155,11 +156,36 @@ def pixel_statistics(trace, data):
     return rule.mean, rule.std
 
 
-def _pinned(trace, base, ranges, drops):
-    """The ranges, with those that are known exactly in place of what was seen."""
+def _renamed(base, float_nodes, output_name):
+    """The operators to keep in float, by the names that they will have."""
+    subgraph = flatbuffer.graph(base)
+    last = subgraph.tensors[subgraph.outputs[0]].name.decode()
+    return frozenset(output_name if name == last else name for name in float_nodes)
+
+
+def _ranges_of(trace, base, ranges, drops):
+    """The ranges that an engine takes, `None` for one that takes none."""
     if not isinstance(ranges, Ranges):
         return None
-    found = dict(ranges.by_tensor)
+    found = pinned(trace, ranges.by_tensor, base)
+    if drops:
+        del found[flatbuffer.activations(base)[0]]
+    return found
+
+
+def pinned(trace, by_tensor, base=None):
+    """Ranges with those of the pixels as they are known, not as they were seen.
+
+    Args:
+        trace: A `Trace`.
+        by_tensor: `{index: (least, greatest)}`.
+        base: The trace's float file unpacked, where it is at hand.
+
+    Raises:
+        InputError: The images that were seen can't have been pixels.
+    """
+    base = base or flatbuffer.unpack(trace.float32)
+    found = dict(by_tensor)
     source = flatbuffer.activations(base)[0]
     norm, rule = trace.normalisation, trace.rule
     if takes_pixels(trace):
@@ -177,8 +203,6 @@ def _pinned(trace, base, ranges, drops):
         (difference,) = interface.subtraction(base).outputs
         low, high = -float(norm.mean.max()), 255 - float(norm.mean.min())
         found[int(difference)] = (min(low, 0.0), max(high, 0.0))
-    if drops:
-        del found[source]
     return found
 
 

@@ -156,7 +156,7 @@ def add_tensor(model, like, name, dtype, scale=None, zero_point=None):
     return len(graph(model).tensors) - 1
 
 
-def cast_operator(model, source, target, quantize):
+def cast_operator(model, source, target, quantize, version=2):
     """An operator between two tensors that differ in type, scale or zero point.
 
     Args:
@@ -164,24 +164,26 @@ def cast_operator(model, source, target, quantize):
         source: Index of the tensor it reads.
         target: Index of the tensor it writes.
         quantize: QUANTIZE when true, else DEQUANTIZE.
+        version: Of the operator: 2 brought int8, and QUANTIZE's int8 to uint8; 5
+            DEQUANTIZE's scales per channel.
     """
     builtin = schema.BuiltinOperator
     code = builtin.QUANTIZE if quantize else builtin.DEQUANTIZE
     operator = schema.OperatorT()
-    operator.opcodeIndex = _code_index(model, code)
+    operator.opcodeIndex = _code_index(model, code, version)
     operator.inputs = np.array([source], np.int32)
     operator.outputs = np.array([target], np.int32)
     return operator
 
 
-def _code_index(model, builtin):
+def _code_index(model, builtin, version):
     for index, code in enumerate(model.operatorCodes):
         if code.builtinCode == builtin:
+            code.version = max(code.version, version)
             return index
     code = schema.OperatorCodeT()
     code.builtinCode = builtin
     code.deprecatedBuiltinCode = builtin
-    # Version 2 of both brought int8; QUANTIZE's brought int8 to uint8.
-    code.version = 2
+    code.version = version
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1

@@ -10,7 +10,7 @@ from keras_effnet.report import page
 _WORST = 10
 _VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the limit"}
 # Two columns that wrap: a checksum or a command fits a phone.
-_STYLE = """<style>
+STYLE = """<style>
   .facts { width: 100%; }
   .facts th, .facts td { text-align: left; vertical-align: top; white-space: normal;
     border-bottom: 1px solid #d8dee4; overflow-wrap: anywhere; }
@@ -42,14 +42,14 @@ def write_page(sheet, path):
     """
     sheet = {key: value for key, value in sheet.items() if value is not None}
     parts = [
-        _STYLE,
+        STYLE,
         *_verdict(sheet),
         *_file(sheet),
         *_accuracy(sheet),
         *_operators(sheet),
         *_layers(sheet),
         *_speed(sheet),
-        *_reproduce(sheet),
+        *reproduce(sheet),
     ]
     title = ", ".join(sheet[key] for key in ("model", "precision") if key in sheet)
     files.write_text(path, page.render(title, parts, _versions(sheet)))
@@ -62,27 +62,27 @@ def _verdict(sheet):
             "Accuracy and agreement with the float model were not measured: export "
             "with --evaluate PHOTOS to measure them."
         )
-        return [_boxed(text, "")]
+        return [boxed(text, "")]
     measured = (
         f"It names the same class as the float model for {found['agreement']:.1%} of "
         f"{found['images']:,} images"
     )
     if found.get("drop") is None:
         text = f"{measured}. Whether it names the right one was not measured."
-        return [_boxed(text, "")]
+        return [boxed(text, "")]
     limit, verdict = sheet.get("max_drop"), sheet.get("verdict")
     low, high = found["drop_interval"]
     text = (
         f"Top-1 is {found['top1']:.2%} against the float model's "
-        f"{found['reference_top1']:.2%}: a drop of {_signed(found['drop'])} percentage "
-        f"points (95 % interval {_signed(low)} to {_signed(high)})"
+        f"{found['reference_top1']:.2%}: a drop of {signed(found['drop'])} percentage "
+        f"points (95 % interval {signed(low)} to {signed(high)})"
     )
     if verdict:
         text = f"{_VERDICTS[verdict]} of {limit:g} percentage points. {text}"
     text = f"{text}. {measured}."
     if verdict == "within limit" and high > limit:
         text += " The interval reaches over the limit: more images would tell."
-    return [_boxed(text, (verdict or "").partition(" ")[0])]
+    return [boxed(text, (verdict or "").partition(" ")[0])]
 
 
 def _file(sheet):
@@ -93,12 +93,12 @@ def _file(sheet):
         ("sha256", sheet.get("sha256")),
         ("batch", sheet.get("batch_size")),
         *((key, key in sheet and _tensor(sheet[key])) for key in ("input", "output")),
-        ("preprocessing", _plain(sheet.get("preprocessing"))),
+        ("preprocessing", plain(sheet.get("preprocessing"))),
         ("classes", names and f"{len(names):,}: {names[0]} … {names[-1]}"),
         ("converted by", sheet.get("engine")),
-        ("calibration", _plain(sheet.get("calibration"))),
+        ("calibration", plain(sheet.get("calibration"))),
     ]
-    facts = _facts(rows)
+    facts = fact_table(rows)
     return _section("The file", facts) if facts else []
 
 
@@ -128,8 +128,8 @@ def _accuracy(sheet):
     note = "Intervals: Wilson 1927 for shares"
     if found.get("drop") is not None:
         low, high = found["drop_interval"]
-        interval = f"{_signed(low)} to {_signed(high)}"
-        table.append(("drop, points", _signed(found["drop"]), interval))
+        interval = f"{signed(low)} to {signed(high)}"
+        table.append(("drop, points", signed(found["drop"]), interval))
         figure = figures.drop(found["drop"], (low, high), sheet.get("max_drop"))
         note += ", Tango 1998 for the paired difference"
         pictures.append(page.image(figure, "The drop, its 95 % interval and the limit"))
@@ -188,7 +188,7 @@ def _layers(sheet):
     worst = [n for n in order[:_WORST] if rows[n]["error"]]
     table = [
         (
-            f"{n}: {_short(rows[n]['name'])}",
+            f"{n}: {short(rows[n]['name'])}",
             f"{rows[n]['error']:.3g}",
             _or_dash(rows[n]["sqnr"], ".1f"),
             _or_dash(rows[n]["rmse_over_scale"], ".2f"),
@@ -224,25 +224,27 @@ def _speed(sheet):
             ("ratio to float", before and f"{latency['median_ms'] / before:.2f}"),
             ("threads", count),
             ("runs", latency.get("runs")),
-            ("host", _plain(latency.get("host"))),
+            ("host", plain(latency.get("host"))),
         ]
-        parts += _section("Latency on this host", _facts(rows))
+        parts += _section("Latency on this host", fact_table(rows))
     seconds = [
         (name, f"{value:.1f} s")
         for name, value in sheet.get("seconds", {}).items()
         if value is not None
     ]
     if seconds:
-        parts += _section("Time to make it", _facts(seconds))
+        parts += _section("Time to make it", fact_table(seconds))
     return parts
 
 
-def _reproduce(sheet):
+def reproduce(sheet):
     settings = dict(sheet.get("settings", {}))
     command = settings.pop("command", None)
     parts = [f"<pre><code>{html.escape(command)}</code></pre>"] if command else []
     if settings:
-        parts.append(_facts([(key, _plain(value)) for key, value in settings.items()]))
+        parts.append(
+            fact_table([(key, plain(value)) for key, value in settings.items()])
+        )
     return _section("To make it again", *parts) if parts else []
 
 
@@ -254,11 +256,11 @@ def _section(title, *parts):
     return [page.heading(title), *parts]
 
 
-def _boxed(text, kind):
+def boxed(text, kind):
     return f'<p class="verdict {kind}">{html.escape(text)}</p>'
 
 
-def _facts(rows):
+def fact_table(rows):
     """A table of names and values, without those that have none."""
     body = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
@@ -281,19 +283,19 @@ def _tensor(tensor):
     return f"{text}, a pixel is stored as pixel{offset}"
 
 
-def _short(name):
+def short(name):
     """The layer's name out of `model/layer/operation`, the last of those fused."""
     parts = name.rpartition(";")[2].split("/")
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
-def _plain(value):
+def plain(value):
     """A dict or a list as a line of text; what is `None` is left out."""
     if isinstance(value, dict):
-        known = {key: _plain(v) for key, v in value.items() if v is not None}
+        known = {key: plain(v) for key, v in value.items() if v is not None}
         return "; ".join(f"{key.replace('_', ' ')}: {v}" for key, v in known.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(plain, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -305,7 +307,7 @@ def _ms(value):
     return None if value is None else f"{value:.2f} ms"
 
 
-def _signed(value):
+def signed(value):
     return f"{value:.2f}".replace("-", "−")
 
 

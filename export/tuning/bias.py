@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.export.tuning import network as networks
+from keras_effnet.export.tuning import pools
 from keras_effnet.export.tuning import rounded
 
 # Bytes that one activation of all images together may take.
@@ -27,13 +28,13 @@ def correct(draft, images):
     Args:
         draft: A `Draft`.
         images: A float array, `(images, height, width, channels)`, as the file
-            takes them; no more than `most_images` are used.
+            takes them; of more than `most_images` some, evenly spread.
 
     Returns:
         A `Draft` with other biases.
     """
     network = networks.Network(draft.data)
-    images = tf.constant(images[: most_images(network)], tf.float32)
+    images = tf.constant(pools.spread(images, most_images(network)), tf.float32)
     rounding = rounded.rounding(network, draft.ranges, float_tensors(network, draft))
     kept = {
         i for node in network.nodes if node.name in draft.float_nodes
@@ -54,7 +55,7 @@ def correct(draft, images):
             tried[1] = rounded.kernel(tried[1], network.kernels[kernel])
         true, found = network.compute(node, plain), network.compute(node, tried)
         bias = node.inputs[2] if len(node.inputs) > 2 else -1
-        if bias in network.biases:
+        if bias in network.biases and len(network.consumers(bias)) == 1:
             axes = list(range(len(true.shape) - 1))
             error = tf.reduce_mean(found - true, axes)
             found -= error

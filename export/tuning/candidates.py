@@ -1,8 +1,11 @@
 """Files that are tried: made, judged and measured, each kept with its figures."""
 
+import json
 import time
 
 from keras_effnet import benchmarks
+from keras_effnet import files
+from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.tuning import islands
 
@@ -59,7 +62,15 @@ class Candidates:
         )
 
     def try_precision(self, precision):
-        """Judges a file of another precision, for comparison."""
+        """Judges a file of another precision, for comparison.
+
+        It takes float32 where nothing says what a pixel is worth to the model.
+        """
+        input_type = self._input_type if precision != "float32" else None
+        try:
+            converting.file_of(self.trace, precision, input_type)
+        except InputError:
+            input_type = None
         about = {
             "precision": precision,
             "levers": [],
@@ -67,7 +78,9 @@ class Candidates:
             "float_share": 1.0,
         }
         return self._try(
-            precision, about, lambda: converting.file_of(self.trace, precision)
+            precision,
+            about,
+            lambda: converting.file_of(self.trace, precision, input_type),
         )
 
     def measure(self):
@@ -105,7 +118,14 @@ class Candidates:
         def make(path):
             started = time.perf_counter()
             path.write_bytes(data())
-            figures = about | self._judge.figures(path)
+            # By which an integer input is read.
+            pixels = {"input": {"pixels": converting.takes_pixels(self.trace)}}
+            sheet = path.with_suffix(".json")
+            try:
+                files.write_text(sheet, json.dumps(pixels))
+                figures = about | pixels | self._judge.figures(path)
+            finally:
+                sheet.unlink(missing_ok=True)
             return figures | {"seconds": time.perf_counter() - started}
 
         figures = self.store.candidate(name, make)

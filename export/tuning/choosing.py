@@ -4,6 +4,8 @@ import dataclasses
 
 from keras_effnet.errors import InputError
 
+# What may be chosen, the faster on phones first.
+PRECISIONS = ("int8", "weight-only")
 # Medians of two runs of one file differ so much: within it files are equally fast.
 _NOISE = 1.03
 
@@ -44,11 +46,6 @@ class Limits:
         return _excess(figures, self) == 0
 
 
-def eligible(candidate):
-    """Whether a candidate computes in 8 bits: others only show where it stands."""
-    return candidate["precision"] == "int8"
-
-
 def choose(candidates, limits):
     """The fastest candidate within the limits, else the one that misses them least.
 
@@ -66,15 +63,15 @@ def choose(candidates, limits):
         One of them.
     """
     for group in (
-        [c for c in candidates if eligible(c) and c["within"]],
-        [c for c in candidates if c["precision"] == "weight-only" and c["within"]],
+        [c for c in candidates if c["precision"] == precision and c["within"]]
+        for precision in PRECISIONS
     ):
         if group:
             fastest = min(c["latency"]["relative"] for c in group)
             fast = [c for c in group if c["latency"]["relative"] <= fastest * _NOISE]
             return min(fast, key=lambda c: (c["float_share"], c["divergence"]))
     return min(
-        (c for c in candidates if c["precision"] in ("int8", "weight-only")),
+        (c for c in candidates if c["precision"] in PRECISIONS),
         key=lambda c: (_excess(c, limits), c["divergence"]),
     )
 

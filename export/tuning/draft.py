@@ -29,20 +29,19 @@ class Draft:
         """The draft with changes, and the lever that made them in its list."""
         return dataclasses.replace(self, levers=(*self.levers, lever), **changes)
 
-    def quantised(self, trace, input_type=None, images=0):
+    def quantised(self, trace, input_type=None):
         """The bytes of the int8 file.
 
         Args:
             trace: The `converting.Trace` that the draft began as.
             input_type: As `converting.file_of` takes it.
-            images: How many the ranges were found on.
         """
         data = converting.file_of(
             dataclasses.replace(trace, float32=self.data),
             "int8",
             input_type,
             "tflite",
-            Ranges(self.ranges, images, ""),
+            Ranges(self.ranges, 0, ""),
             self.float_nodes,
         )
         return kernels.in_8_bits(data) if self.float_nodes else data

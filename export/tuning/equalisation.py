@@ -72,11 +72,11 @@ def equalise(draft, images):
     """
     net = network.Network(draft.data)
     found = groups(net)
+    if not found:
+        return draft
     watched = {t for g in found for t in g.tensors}
     watched |= {r.output for g in found for r in g.readers}
     channels = per_channel(draft.data, net, watched, images)
-    if not found:
-        return draft
     arrays, ranges = {}, dict(draft.ranges)
     for group in found:
         scale = best_scale(net, group, channels)
@@ -188,15 +188,10 @@ def per_channel(data, net, indices, images):
 
 def best_scale(net, group, channels):
     """The scale of each channel, by the error that it lets expect in the readers."""
-    reach = np.sqrt(
-        np.mean(
-            [
-                channels[t].reach ** 2 / np.mean(channels[t].reach ** 2)
-                for t in group.tensors
-            ],
-            axis=0,
-        )
-    )
+    live = [channels[t].reach for t in group.tensors if channels[t].reach.any()]
+    if not live:
+        return np.ones(len(channels[group.tensors[0]].reach))
+    reach = np.sqrt(np.mean([r**2 / np.mean(r**2) for r in live], axis=0))
     reach = np.maximum(reach, 1e-3 * reach.max())
     scales = [reach**exponent for exponent in _EXPONENTS]
     errors = [predicted(net, group, channels, scale) for scale in scales]

@@ -32,8 +32,8 @@ def float_nodes(network, sensitivity, share):
         for group in groups.values():
             new = group - chosen
             cost = sum(costs[name] for name in new)
-            if new and cost <= left and gains.of(chosen, new) / cost > rate:
-                best, rate = new, gains.of(chosen, new) / cost
+            if new and cost <= left and (found := gains.of(chosen, new) / cost) > rate:
+                best, rate = new, found
         if not best:
             return frozenset(chosen)
         chosen |= best
@@ -48,10 +48,11 @@ def float_share(network, names):
 
 class _Gains:
     def __init__(self, network, sensitivity, groups):
-        self._tensors = [
-            (group, sensitivity.activations.get(index, 0.0))
-            for index, group in groups.items()
-        ]
+        self._touching = {}
+        for index, group in groups.items():
+            for name in group:
+                tensors = self._touching.setdefault(name, {})
+                tensors[index] = group, sensitivity.activations.get(index, 0.0)
         self._kernels = {
             node.name: sum(
                 sensitivity.kernels.get(i, 0.0)
@@ -63,9 +64,10 @@ class _Gains:
 
     def of(self, chosen, new):
         after = chosen | new
-        spared = sum(
-            nats for group, nats in self._tensors if group & new and group <= after
-        )
+        touched = {}
+        for name in new:
+            touched |= self._touching.get(name, {})
+        spared = sum(nats for group, nats in touched.values() if group <= after)
         return spared + sum(self._kernels[name] for name in new)
 
 

@@ -7,8 +7,9 @@ from keras_effnet.evaluation import Evaluation
 from keras_effnet.paired import compare
 from keras_effnet.tflite import TFLiteModel
 
-# A probability of 0 that is 1/512 rounded must not count as infinitely wrong.
-_LEAST = 1e-3
+# A probability of 0 that is 1/512 rounded must not count as infinitely wrong; of many
+# classes nearly all are below it.
+_LEAST, _LEAST_OF_EVEN = 1e-3, 0.1
 
 
 class Judge:
@@ -18,6 +19,7 @@ class Judge:
         float_path: Of the float .tflite file.
         images: A float array, `(images, height, width, channels)`, as it takes them.
         labels: The class index of each, or `None`.
+        logits: Whether the files answer with logits.
 
     Attributes:
         notes: Lines about images or a model that can't tell much.
@@ -27,8 +29,8 @@ class Judge:
             fewer or more labels than images, or a label is no class.
     """
 
-    def __init__(self, float_path, images, labels=None):
-        self._images = images
+    def __init__(self, float_path, images, labels=None, logits=False):
+        self._images, self._logits = images, logits
         probabilities = TFLiteModel(float_path, threads=2).predict(images)
         wrong = int((~np.isfinite(probabilities)).any(axis=1).sum())
         if wrong:
@@ -37,9 +39,14 @@ class Judge:
                 f"quantised. Received: NaN or infinity for {wrong} of {len(images)} "
                 "images"
             )
+        classes = probabilities.shape[1]
+        if classes < 2:
+            raise InputError(
+                "To be judged, a model must have two classes or more. "
+                f"Received: {classes}"
+            )
         if labels is not None:
             labels = np.asarray(labels)
-            classes = probabilities.shape[1]
             if (
                 len(labels) != len(images)
                 or not ((labels >= 0) & (labels < classes)).all()
@@ -50,7 +57,7 @@ class Judge:
                     "images"
                 )
         self._reference = Evaluation(probabilities, labels)
-        self.notes = _notes(self._reference)
+        self.notes = _notes(self._reference, self._positive(probabilities))
 
     def figures(self, path):
         """What a file's answers are worth, beside the float file's.
@@ -65,12 +72,22 @@ class Judge:
         """
         found = TFLiteModel(path, threads=2).predict(self._images)
         comparison = compare(self._reference, Evaluation(found, self._reference.labels))
-        true, other = _positive(self._reference.probabilities), _positive(found)
+        true = self._positive(self._reference.probabilities)
+        other = self._positive(found)
         return {
             "evaluation": comparison.as_json(),
             "expected_agreement": expected_agreement(true, other),
             "divergence": float((true * np.log(true / other)).sum(axis=1).mean()),
         }
+
+    def _positive(self, answers):
+        values = answers.astype(np.float64)
+        if self._logits:
+            values = np.exp(values - values.max(axis=1, keepdims=True))
+            values /= values.sum(axis=1, keepdims=True)
+        least = min(_LEAST, _LEAST_OF_EVEN / values.shape[1])
+        values = np.maximum(values, least)
+        return values / values.sum(axis=1, keepdims=True)
 
 
 def expected_agreement(reference, other):
@@ -89,8 +106,6 @@ def expected_agreement(reference, other):
     Returns:
         A share, 0 to 1.
     """
-    if reference.shape[1] < 2:
-        return 1.0
     rows = np.arange(len(reference))
     second, first = np.argsort(reference, axis=1)[:, -2:].T
     distance = np.log(reference[rows, first] / reference[rows, second])
@@ -98,16 +113,11 @@ def expected_agreement(reference, other):
     return float((distance[:, None] + moved[None] > 0).mean())
 
 
-def _positive(probabilities):
-    raised = np.maximum(probabilities.astype(np.float64), _LEAST)
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
 # Fewer images leave an agreement of one half uncertain by ten points.
 _FEW = 50
 
 
-def _notes(reference):
+def _notes(reference, probabilities):
     notes = []
     count, classes = reference.probabilities.shape
     if count < _FEW:
@@ -124,7 +134,7 @@ def _notes(reference):
             "the float model gives all images that judge one class: others may lose "
             "more"
         )
-    confidence = float(reference.probabilities.max(axis=1).mean())
+    confidence = float(probabilities.max(axis=1).mean())
     chance = labels is not None and reference.top1 <= 1.5 / classes and count >= _FEW
     if chance or confidence < 1.5 / classes:
         notes.append(

@@ -32,7 +32,9 @@ def in_8_bits(data):
         if index is not None and _is_large(model, graph.tensors[index]):
             unpacked[index] = _packed(model, index, axis)
             operators.append(
-                flatbuffer.cast_operator(model, index, unpacked[index], False)
+                flatbuffer.cast_operator(
+                    model, index, unpacked[index], quantize=False, version=5
+                )
             )
         if index in unpacked:  # by this operator, or by one before it
             operator.inputs = np.array(operator.inputs)

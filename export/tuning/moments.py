@@ -107,7 +107,10 @@ def shrunken(halves, centred):
     mean = sum(half[0] for half in halves) / len(halves)
     moments = sum(half[1] for half in halves) / len(halves)
     if centred:
+        # What the float sums leave of columns that hardly vary.
+        power = np.einsum("gkk->g", moments) * np.finfo(np.float32).eps
         moments = moments - mean[:, :, None] * mean[:, None, :]
+        moments += power[:, None, None] * np.eye(moments.shape[1])
     off = 1 - np.eye(moments.shape[1])
     chance = 1.0
     if len(halves) == 2:

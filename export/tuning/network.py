@@ -117,11 +117,20 @@ class Network:
     def check(self):
         """Raises an `InputError` where an operator can't be computed here."""
         unknown = sorted({node.operator for node in self.nodes} - set(_OPERATORS))
+        if any(map(self.is_grouped, self.nodes)):
+            unknown.append("CONV_2D in groups")
         if unknown:
             raise InputError(
                 f"Levers that need gradients know {', '.join(sorted(_OPERATORS))}. "
                 f"Received: {', '.join(unknown)}"
             )
+
+    def is_grouped(self, node):
+        """Whether a node is a convolution in groups of channels."""
+        return (
+            node.operator == "CONV_2D"
+            and self.shapes[node.inputs[1]][3] != self.shapes[node.inputs[0]][-1]
+        )
 
     def consumers(self, index):
         """The nodes that read a tensor."""

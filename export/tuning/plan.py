@@ -8,11 +8,13 @@ import numpy as np
 import tqdm
 
 from keras_effnet.errors import InputError
+from keras_effnet.export import converting
 from keras_effnet.export.tuning import bias
 from keras_effnet.export.tuning import candidates as trying
 from keras_effnet.export.tuning import distillation
 from keras_effnet.export.tuning import equalisation
 from keras_effnet.export.tuning import islands
+from keras_effnet.export.tuning import pools
 from keras_effnet.export.tuning import ranges
 from keras_effnet.export.tuning import rounding
 from keras_effnet.export.tuning import sensitivity
@@ -45,6 +47,7 @@ class Plan:
         self._seed, self._deadline, self._distils = seed, deadline, distils
         self.sensitivity = None
         self._draft = self._figures = None
+        self._told = False
         self._network = Network(candidates.trace.float32)
         try:
             self._network.check()
@@ -69,14 +72,15 @@ class Plan:
         if self._done() or not self._computable:
             return
         self._islands("")
-        if self._distil():
+        if self._distil() and not self._done():
             self._islands("distilled, ")
 
     def _begin(self):
         self._tell("calibrating")
         data = self._candidates.trace.float32
         draft = self._store.draft(
-            trying.PLAIN, lambda: Draft(data, self._observed.ranges.by_tensor)
+            trying.PLAIN,
+            lambda: Draft(data, self._pinned(self._observed.ranges.by_tensor)),
         )
         self._figures = self._candidates.try_draft(trying.PLAIN, draft)
         self._draft = draft
@@ -97,7 +101,7 @@ class Plan:
 
     def _with_ranges(self, plain, name, method):
         found = method(self._observed, self._network)
-        return dataclasses.replace(plain, ranges=found, levers=(name,))
+        return dataclasses.replace(plain, ranges=self._pinned(found), levers=(name,))
 
     def _levers(self):
         images = np.asarray(self._pool.calibration)
@@ -118,11 +122,18 @@ class Plan:
         if changed is draft or method is None:
             return changed
         observed = self._observe(changed.data)
-        return dataclasses.replace(changed, ranges=method(observed, self._network))
+        found = method(observed, self._network)
+        return dataclasses.replace(changed, ranges=self._pinned(found))
+
+    def _pinned(self, found):
+        """As the file will have them: those of the pixels are known."""
+        return converting.pinned(self._candidates.trace, found)
 
     def _try(self, name, make):
         """Keeps what a lever did if the answers came closer to the float ones."""
         draft = self._store.draft(name, make)
+        if (draft.data, draft.ranges) == (self._draft.data, self._draft.ranges):
+            return  # the network has nothing for it
         figures = self._candidates.try_draft(name, draft)
         if figures["divergence"] < self._figures["divergence"]:
             self._draft, self._figures = draft, figures
@@ -131,19 +142,25 @@ class Plan:
         found = self._measured(prefix)
         if not prefix:
             self.sensitivity = found.as_json(self._network)
+        before = frozenset()
         for share in SHARES:
             if self._late():
                 return
             names = islands.float_nodes(self._network, found, share)
+            if names == before:
+                continue
+            before = names
             draft = self._draft.after(f"float islands {share:.0%}", float_nodes=names)
-            self._candidates.try_draft(
+            figures = self._candidates.try_draft(
                 f"{prefix}float islands {share:.0%}", draft, self._network
             )
+            if figures["within"]:
+                return  # larger ones are slower
 
     def _measured(self, prefix):
         def measure():
             self._tell("measuring the sensitivity of each tensor")
-            images = _spread(self._pool.calibration, _SENSITIVITY_IMAGES)
+            images = pools.spread(self._pool.calibration, _SENSITIVITY_IMAGES)
             started = time.monotonic()
             found = sensitivity.measure(
                 Network(self._draft.data),
@@ -167,10 +184,10 @@ class Plan:
         if not self._distils or self._late():
             return False
         cost = self._seconds / 2 * distillation.BATCH
-        steps = self._store.value(
-            "distillation steps", lambda: min(_MOST_STEPS, int(_PART * left / cost))
-        )
-        if steps < _LEAST_STEPS:
+        possible = min(_MOST_STEPS, int(_PART * left / cost))
+        enough = possible if possible >= _LEAST_STEPS else None
+        steps = self._store.value("distillation steps", lambda: enough)
+        if steps is None:
             self._tell("note: the budget is too short for distillation")
             return False
         self._tell(f"distilling, {steps} steps")
@@ -196,10 +213,11 @@ class Plan:
         )
 
     def _late(self):
-        if time.monotonic() < self._deadline:
-            return False
-        self._tell("note: the budget is spent, the search ends here")
-        return True
+        late = time.monotonic() >= self._deadline
+        if late and not self._told:
+            self._tell("note: the budget is spent, the search ends here")
+            self._told = True
+        return late
 
 
 _PARTS = ("activations", "kernels")
@@ -213,9 +231,3 @@ _METHODS = {
 
 def _bar(name):
     return functools.partial(tqdm.tqdm, desc=name, leave=False, disable=None)
-
-
-def _spread(images, most):
-    """At most so many of them, evenly spread."""
-    count = min(most, len(images))
-    return np.stack([images[i * len(images) // count] for i in range(count)])

@@ -68,6 +68,12 @@ def collect(folder, trace, calibration, evaluation=None):
     return Pool(first.array(), judging.array(), labels, seen.hexdigest())
 
 
+def spread(images, most):
+    """At most so many images, evenly spread, in one array."""
+    count = min(most, len(images))
+    return np.stack([images[i * len(images) // count] for i in range(count)])
+
+
 def _images(batches):
     for batch in batches:
         yield from np.asarray(batch, np.float32)

@@ -81,7 +81,7 @@ def table(candidates, chosen):
     Returns:
         The lines, as one string.
     """
-    from keras_effnet.cli._table import format_table
+    from keras_effnet.report.text import format_table
 
     return format_table(rows(candidates, chosen), left=(0,))
 
@@ -103,9 +103,9 @@ def write(folder, found):
     candidates, name = found["candidates"], found["chosen"]
     chosen = next(c for c in candidates if c["name"] == name)
     parts = [
-        sheets._STYLE,
+        sheets.STYLE,
         _STYLE,
-        sheets._boxed(
+        sheets.boxed(
             verdict(chosen, found["met"], found["limits"]),
             "within" if found["met"] else "over",
         ),
@@ -154,9 +154,9 @@ def figures_of(candidate):
     told = []
     if found := candidate.get("evaluation"):
         if found.get("drop") is not None:
-            low, high = map(sheets._signed, found["drop_interval"])
+            low, high = map(sheets.signed, found["drop_interval"])
             told.append(
-                f"a drop of {sheets._signed(found['drop'])} percentage points of top-1 "
+                f"a drop of {sheets.signed(found['drop'])} percentage points of top-1 "
                 f"(95 % interval {low} to {high})"
             )
         low, high = found["agreement_interval"]
@@ -203,7 +203,7 @@ def _sensitivity(folder, rows):
     _save(figure, folder / "sensitivity.png")
     table = [
         (
-            f"{n}: {sheets._short(rows[n]['name'])}",
+            f"{n}: {sheets.short(rows[n]['name'])}",
             rows[n]["operator"],
             "\u00a0×\u00a0".join(map(str, rows[n]["shape"])),
             f"{rows[n]['activation']:.3g}",
@@ -229,16 +229,16 @@ def _sensitivity(folder, rows):
 
 def _searched(found):
     calibration, budget = found["calibration"], found.get("budget")
-    facts = sheets._facts(
+    facts = sheets.fact_table(
         [
             ("judged on", f"{found['judged_on']:,} images"),
-            ("calibration", sheets._plain(calibration)),
+            ("calibration", sheets.plain(calibration)),
             ("budget", budget is not None and f"{budget:g} s"),
             ("time taken", f"{found['seconds']:.0f} s"),
             ("seed", str(found["seed"])),
         ]
     )
-    again = sheets._reproduce({"settings": found.get("settings") or {}})
+    again = sheets.reproduce({"settings": found.get("settings") or {}})
     return [page.heading("The search"), facts, *again]
 
 

@@ -20,6 +20,8 @@ _DAMPING = 0.01
 _SWEEPS = 2
 # Columns whose changes reach the others at once.
 _BLOCK = 64
+# Second moments take the square of it, twice: wider layers are left to the nearest step.
+_MOST_COLUMNS = 4608
 
 
 def optimise(draft, images, seed=0, progress=iter):
@@ -157,7 +159,15 @@ def _layers(net, float_nodes):
         and node.inputs[1] in net.constants
         and len(net.consumers(node.inputs[1])) == 1
         and node.name not in float_nodes
+        and not net.is_grouped(node)
+        and _columns(net, node) <= _MOST_COLUMNS
     ]
+
+
+def _columns(net, node):
+    """How many weights an output channel has."""
+    shape = net.shapes[node.inputs[1]]
+    return int(np.prod(shape)) // shape[net.kernels[node.inputs[1]]]
 
 
 def _own_bias(net, node):

@@ -1,5 +1,6 @@
 """The fastest 8-bit file within a limit of lost accuracy."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,6 +23,7 @@ from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
 from keras_effnet.export.tuning import choosing
 from keras_effnet.export.tuning import pools
+from keras_effnet.export.tuning.candidates import PLAIN
 from keras_effnet.export.tuning.candidates import Candidates
 from keras_effnet.export.tuning.judging import Judge
 from keras_effnet.export.tuning.plan import Plan
@@ -65,9 +67,9 @@ def search(
     """Finds the fastest 8-bit file of a model that loses no more than it may.
 
     Tried in this order, each on top of what paid so far: calibration by minimum and
-    maximum, other ranges, equalisation, rounding by layer, bias correction; then, for
-    as long as the limit is missed, growing parts of the network in float, chosen by
-    the sensitivity of each tensor, and distillation. All candidates stay in
+    maximum, other ranges, equalisation, rounding by layer, bias correction. Where no
+    file that is all int8 is within the limits, growing parts of the network in float
+    follow, chosen by the sensitivity of each tensor, until one is; then distillation. All candidates stay in
     `folder/candidates`; the same call again goes on where this one was stopped.
 
     Args:
@@ -94,9 +96,10 @@ def search(
         progress: Called with a line of text before each step.
 
     Returns:
-        A `Result`. `folder/NAME_int8.tflite` is the chosen file, or
-        `NAME_int8-over-limit.tflite` where none is within the limits, and
-        `folder/search.json` holds everything.
+        A `Result`. `folder/NAME_int8.tflite` is the chosen file (or
+        `NAME_weight-only.tflite`, where no int8 file is within the limits; with
+        `-over-limit` in its name where none is), and `folder/search.json` holds
+        everything.
 
     Raises:
         InputError: An argument is out of range, an image has another shape or is not
@@ -112,8 +115,8 @@ def search(
     files.check_folder(folder)
     tell = progress or (lambda line: None)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as work:
-        work = pathlib.Path(work)
+    with contextlib.ExitStack() as stack:
+        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tell("tracing")
         trace = converting.trace(model, work / "saved_model")
         float_path = work / "float.tflite"
@@ -121,8 +124,9 @@ def search(
         tell("reading images")
         pool = pools.collect(work, trace, calibration, evaluation)
         key = _key(trace, pool, seed, input_type)
-        store = Store(folder, key)
-        judge = Judge(float_path, pool.judged, pool.labels)
+        store = stack.enter_context(Store(folder, key))
+        logits = trace.output_name != "probabilities"
+        judge = Judge(float_path, pool.judged, pool.labels, logits)
         for note in judge.notes:
             tell(f"note: {note}")
         candidates = Candidates(store, trace, judge, limits, input_type, tell)
@@ -131,7 +135,11 @@ def search(
         plan.run()
         candidates.measure()
         chosen = choosing.choose(candidates.found, limits)
-        calibrated = {"images": len(pool.calibration), "sha256": pool.sha256}
+        calibrated = {
+            "images": len(pool.calibration),
+            "method": (chosen["levers"] or [PLAIN])[0],
+            "sha256": pool.sha256,
+        }
         path = _publish(model, trace, work, folder, name, chosen, calibrated, settings)
         report = {
             "model": model.name,
@@ -188,7 +196,8 @@ def _key(trace, pool, seed, input_type):
     """Everything on which the candidates depend, but not the limits."""
     seen = hashlib.sha256(trace.float32)
     labels = b"" if pool.labels is None else np.asarray(pool.labels, "int64").tobytes()
-    about = f"{__version__} {pool.sha256} {seed} {input_type}"
+    counts = f"{len(pool.calibration)} {len(pool.judged)}"
+    about = f"{__version__} {pool.sha256} {counts} {seed} {input_type}"
     seen.update(about.encode())
     seen.update(labels)
     return seen.hexdigest()
@@ -213,4 +222,11 @@ def _publish(model, trace, work, folder, name, chosen, calibration, settings):
     about = dict.fromkeys(("description", "licence", "author"))
     data = (folder / chosen["file"]).read_bytes()
     numbers |= exporting.write_described(path, data, trace, numbers, about)
-    return exporting.publish(path, folder, numbers, not chosen["within"]).path
+    published = exporting.publish(path, folder, numbers, not chosen["within"]).path
+    for other in choosing.PRECISIONS:
+        for ending in ("", exporting.OVER_LIMIT):
+            stale = folder / f"{name}_{other}{ending}.tflite"
+            if stale != published:
+                for suffix in (".tflite", ".json", ".html"):
+                    stale.with_suffix(suffix).unlink(missing_ok=True)
+    return published

@@ -1,5 +1,6 @@
 """What a search has made, on disk, so that it goes on where it was."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,6 +17,7 @@ class Store:
     """Drafts, files and figures of one search.
 
     A search with other numbers (its key) finds nothing of this one and replaces it.
+    As a context it has the folder to itself.
 
     Args:
         folder: The search's; what is kept goes into its folder `candidates`.
@@ -26,6 +28,32 @@ class Store:
         self.folder = pathlib.Path(folder) / FOLDER
         self._key = key
         files.check_folder(self.folder)
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self):
+        # Another search in this folder waits until this one is done.
+        self._lock.enter_context(files.locked(self.folder))
+        self._clean()
+        return self
+
+    def __exit__(self, *error):
+        self._lock.close()
+
+    def _clean(self):
+        """Removes what a search of another key, or a kill, left."""
+        needed = set()
+        for path in self.folder.glob("*.json"):
+            content = self._read(path)
+            if content is None:
+                path.unlink()
+                continue
+            needed |= {content.get("weights"), path.with_suffix(".tflite").name}
+        for path in (*self.folder.glob("*.tflite"), *self.folder.glob(".writing-*")):
+            if path.name not in needed:
+                path.unlink()
+        for path in self.folder.glob("*.npz"):
+            if self._key[:16] not in path.name:
+                path.unlink()
 
     def draft(self, name, make):
         """A draft that is kept, else one that is made and kept.
@@ -85,12 +113,16 @@ class Store:
         return figures
 
     def value(self, name, make):
-        """A value of JSON that is kept, else one that is made and kept."""
+        """A value of JSON that is kept, else one that is made and kept.
+
+        `None` is not kept.
+        """
         path = self.folder / f"{_slug(name)}.value.json"
         kept = self._read(path)
         if kept is None:
             kept = {"value": make()}
-            self._write(path, kept)
+            if kept["value"] is not None:
+                self._write(path, kept)
         return kept["value"]
 
     def state(self, name):

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 
-from keras_effnet.cli._table import format_table
+from keras_effnet.report.text import format_table
 
 _TIMES = {
     "median": "median_ms",

@@ -12,7 +12,7 @@ file go through the same photographs, cropped as their weights want them.
 import json
 
 from keras_effnet.cli import _model
-from keras_effnet.cli._table import format_table
+from keras_effnet.report.text import format_table
 
 
 def add_arguments(parser):

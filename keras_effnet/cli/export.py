@@ -16,10 +16,10 @@ import sys
 
 from keras_effnet import files
 from keras_effnet.cli import _model
-from keras_effnet.cli._table import format_table
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.quiet import import_keras
+from keras_effnet.report.text import format_table
 
 FORMATS = ("tflite", "saved_model", "keras", "onnx")
 _OF_TFLITE = (
@@ -119,7 +119,7 @@ def run(args):
     batch_size = _batch_size(args.batch_size)
     import_keras()
     _check_precisions(precisions)
-    model = _load(args)
+    model = load(args)
     folder, name = pathlib.Path(args.output), args.name or model.name
     exported = []
     if "tflite" in formats:
@@ -298,7 +298,7 @@ def _batch_size(text):
     return int(text)
 
 
-def _load(args):
+def load(args):
     if not _model.is_file(args.model):
         spec = _model.find_spec(args.model)
         if not args.weights:

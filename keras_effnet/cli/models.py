@@ -10,11 +10,11 @@ convention ("FLOPS"). Total parameters include BatchNormalization's statistics.
 import dataclasses
 import json
 
-from keras_effnet.cli._table import format_table
-from keras_effnet.cli._table import giga
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.report.text import format_table
+from keras_effnet.report.text import giga
 from keras_effnet.specs import SPECS
 
 _FAMILIES = tuple(dict.fromkeys(spec.family for spec in SPECS.values()))

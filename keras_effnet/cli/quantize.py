@@ -5,11 +5,11 @@ keras-effnet quantize EfficientNetV2B0 --weights imagenet --calibrate photos/ \\
 keras-effnet quantize model.keras --calibrate photos/ --evaluate labelled/ \\
     --max-drop 0.5 --output out
 
-The search begins with plain int8. While that loses more than the limit, it tries
-better ranges, corrected biases and kernels, and the operators that matter most in
-float, and keeps every file that it makes, with its figures: size, latency on this
-machine, and what it loses on the photographs of --evaluate. The fastest file within
-the limit is chosen.
+The search tries better ranges, kernels rounded together and corrected biases, and
+while all int8 files lose more than the limit, the operators that matter most in float;
+with --budget also distillation. It keeps every file that it makes, with its figures:
+size, latency on this machine, and what it loses on the photographs of --evaluate. The
+fastest file within the limit is chosen.
 
 Labels are optional: --min-agreement needs none, it is the share of the photographs on
 which the file names the same class as the float model. Without --evaluate every
@@ -54,7 +54,7 @@ def add_arguments(parser):
         metavar="PHOTOS",
         help="a folder of one folder per class, a CSV file with the columns file and "
         "class_index, or a folder of photographs without classes: each file is "
-        "judged there beside the Keras model",
+        "judged there beside the float model",
     )
     parser.add_argument(
         "--max-drop",
@@ -72,7 +72,7 @@ def add_arguments(parser):
         "--budget",
         metavar="TIME",
         help="end the search after 90s, 20m or 1h30m; a bare number is seconds "
-        "(default: no end)",
+        "(default: no end, and no distillation)",
     )
     parser.add_argument(
         "--input-type",
@@ -94,7 +94,7 @@ def run(args):
             "give --calibrate PHOTOS. Received: no --calibrate"
         )
     import_keras()
-    model = _export._load(args)
+    model = _export.load(args)
     from keras_effnet.cli import _export_photos
 
     photos, calibration = _export_photos.calibration(args, model, None)

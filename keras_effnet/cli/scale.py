@@ -28,10 +28,10 @@ from keras_effnet import scaling
 from keras_effnet import scaling_search
 from keras_effnet.cli import show
 from keras_effnet.cli._function import load_function
-from keras_effnet.cli._table import format_table
-from keras_effnet.cli._table import giga
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
+from keras_effnet.report.text import format_table
+from keras_effnet.report.text import giga
 from keras_effnet.specs import get_spec
 
 _PAPER = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}

@@ -14,10 +14,10 @@ import json
 import pathlib
 
 from keras_effnet.cli import _model
-from keras_effnet.cli._table import format_table
-from keras_effnet.cli._table import giga
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
+from keras_effnet.report.text import format_table
+from keras_effnet.report.text import giga
 from keras_effnet.specs import get_spec
 
 

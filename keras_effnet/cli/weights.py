@@ -18,9 +18,9 @@ import json
 import sys
 
 from keras_effnet.cli._model import add_preprocessing
-from keras_effnet.cli._table import format_table
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.report.text import format_table
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import store
 from keras_effnet.weights import table
