@@ -242,9 +242,8 @@ def reproduce(sheet):
     command = settings.pop("command", None)
     parts = [f"<pre><code>{html.escape(command)}</code></pre>"] if command else []
     if settings:
-        parts.append(
-            fact_table([(key, plain(value)) for key, value in settings.items()])
-        )
+        rows = [(key, plain(value)) for key, value in settings.items()]
+        parts.append(fact_table(rows))
     return _section("To make it again", *parts) if parts else []
 
 

@@ -19,7 +19,7 @@ def test_export_writes_files_and_numbers(command, saved, copies, tmp_path):
     )  # fmt: skip
     assert code == 0
     (note,) = errors
-    assert note.startswith("keras-effnet: note: 2 photographs")
+    assert note.startswith("keras-effnet: note: few photographs (2)")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"tiny_{precision}.{suffix}"
         for precision in ("float32", "int8")

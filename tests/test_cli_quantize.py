@@ -159,7 +159,7 @@ def test_quantize_refuses(command, saved, copies, searched, tmp_path):
 def refusal(result):
     """The line that refuses, after the note on few photographs."""
     code, output, errors = result
-    notes = [line for line in errors if "photographs leave the ranges" in line]
+    notes = [line for line in errors if "leave the ranges of" in line]
     return one_line((code, output, [line for line in errors if line not in notes]))
 
 

@@ -134,7 +134,7 @@ def test_the_int8_file_stores_these_weights(trace, better):
     """Its stored numbers times its scales."""
     net = Network(better.data)
     names = {n.name: n for n in _kernel_nodes(net)}
-    data = better.quantised(trace, "float32", len(IMAGES))
+    data = better.quantised(trace, "float32")
     model = flatbuffer.unpack(data)
     tensors, checked = flatbuffer.graph(model).tensors, 0
     for operator in flatbuffer.graph(model).operators:

@@ -22,7 +22,6 @@ _FIXED_RANGES = {
 # Of these the output has the input's scale and zero point (the same source).
 _SAME_SCALE = (
     "AVERAGE_POOL_2D",
-    "CONCATENATION",
     "MAX_POOL_2D",
     "PAD",
     "RESHAPE",
@@ -72,6 +71,8 @@ class Network:
         kernels: `{index: axis}` of the weights that are quantised per channel, and
             the axis of their output channels.
         biases: `{index: index of the kernel}`.
+        joined: `{index: index of the concatenation's output}` of what is joined: a
+            quantiser gives it the range of the whole.
         fixed: `{index: (least, greatest)}` of outputs whose range a quantiser does
             not choose; `None` where it is that of the operator's input.
 
@@ -103,12 +104,14 @@ class Network:
         last = self.nodes[-1]
         squashed = last.operator in ("SOFTMAX", "LOGISTIC")
         self.logits = last.inputs[0] if squashed else self.target
-        self.kernels, self.biases, self.fixed = {}, {}, {}
+        self.kernels, self.biases, self.fixed, self.joined = {}, {}, {}, {}
         for node in self.nodes:
             if node.operator in CHANNEL_AXIS:
                 self.kernels[node.inputs[1]] = CHANNEL_AXIS[node.operator]
                 if len(node.inputs) > 2 and node.inputs[2] >= 0:
                     self.biases[node.inputs[2]] = node.inputs[1]
+            if node.operator == "CONCATENATION":
+                self.joined |= dict.fromkeys(node.inputs, node.output)
             if node.operator in _FIXED_RANGES:
                 self.fixed[node.output] = _FIXED_RANGES[node.operator]
             elif node.operator in _SAME_SCALE:

@@ -7,6 +7,7 @@ from keras_effnet.export import page as sheets
 from keras_effnet.export.tuning import labels
 from keras_effnet.export.tuning import plots
 from keras_effnet.report import page
+from keras_effnet.report.text import format_table
 
 _HEADER = (
     "file",
@@ -81,8 +82,6 @@ def table(candidates, chosen):
     Returns:
         The lines, as one string.
     """
-    from keras_effnet.report.text import format_table
-
     return format_table(rows(candidates, chosen), left=(0,))
 
 

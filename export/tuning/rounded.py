@@ -60,6 +60,8 @@ def rounding(network, ranges, keep=()):
     def rounded(index, value):
         if index in keep or index == network.target:
             return value
+        while index in network.joined:
+            index = network.joined[index]
         if index in network.fixed:
             fixed = network.fixed[index]
             return value if fixed is None else activation(value, *fixed)

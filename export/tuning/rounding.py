@@ -20,7 +20,7 @@ _DAMPING = 0.01
 _SWEEPS = 2
 # Columns whose changes reach the others at once.
 _BLOCK = 64
-# Second moments take the square of it, twice: wider layers are left to the nearest step.
+# Second moments take its square, twice: wider layers keep the nearest steps.
 _MOST_COLUMNS = 4608
 
 

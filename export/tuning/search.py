@@ -69,8 +69,9 @@ def search(
     Tried in this order, each on top of what paid so far: calibration by minimum and
     maximum, other ranges, equalisation, rounding by layer, bias correction. Where no
     file that is all int8 is within the limits, growing parts of the network in float
-    follow, chosen by the sensitivity of each tensor, until one is; then distillation. All candidates stay in
-    `folder/candidates`; the same call again goes on where this one was stopped.
+    follow, chosen by the sensitivity of each tensor, until one is; then distillation.
+    All candidates stay in `folder/candidates`; the same call again goes on where this
+    one was stopped.
 
     Args:
         model: As `keras_effnet.export.export` takes it.

@@ -36,8 +36,8 @@ def calibration(args, model, needed):
         photos.read_photo(photo)
     if len(chosen) < FEW_IMAGES:
         print(
-            f"keras-effnet: note: few photographs, {len(chosen)}, leave the ranges of the "
-            "activations to chance; a hundred and more are usual",
+            f"keras-effnet: note: few photographs ({len(chosen)}) leave the ranges of "
+            "the activations to chance; a hundred and more are usual",
             file=sys.stderr,
         )
     return chosen, _batches(model, chosen, 1, "calibrating")

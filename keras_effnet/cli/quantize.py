@@ -77,8 +77,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--input-type",
         metavar="TYPE",
-        help="float32, uint8 or int8 (default: float32); uint8 is what MediaPipe and the "
-        "Task Library take",
+        help="float32, uint8 or int8 (default: float32); uint8 is what MediaPipe and "
+        "the Task Library take",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--name", help="of the file (default: the model's)")
