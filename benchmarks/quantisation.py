@@ -33,8 +33,8 @@ from keras_effnet.data import photos
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import load_classifier
 from keras_effnet.export import converting
+from keras_effnet.export import flatbuffer
 from keras_effnet.export.tuning import bias
-from keras_effnet.export.tuning import distillation
 from keras_effnet.export.tuning import equalisation
 from keras_effnet.export.tuning import islands
 from keras_effnet.export.tuning import ranges
@@ -57,7 +57,7 @@ NETWORKS = (
     "EfficientNetLite2",
 )
 IN_DETAIL = NETWORKS[:2]
-SHARE, STEPS, SENSITIVITY_IMAGES = 0.2, 100, 48
+SHARE, SENSITIVITY_IMAGES = 0.2, 48
 CONVERTER = "TFLiteConverter"
 
 
@@ -153,7 +153,6 @@ class Half:
             data = trace.float32
             observed = ranges.observe(data, (image[None] for image in images))
             plain = Draft(data, observed.ranges.by_tensor)
-            square = Draft(data, ranges.least_error(observed, network))
 
             def float_islands(draft):
                 found = sensitivity.measure(
@@ -167,9 +166,6 @@ class Half:
                 "min-max + rounding by layer": lambda: rounding.optimise(plain, images),
                 "min-max + bias correction": lambda: bias.correct(plain, images),
                 f"min-max + float islands {SHARE:.0%}": lambda: float_islands(plain),
-                "least square error + distillation": lambda: distillation.distil(
-                    square, images, STEPS, state=store.state("distillation")
-                ),
             }
             for name, lever in levers.items():
                 print(f"{self.network} {self.number} {name}", file=sys.stderr)
@@ -256,15 +252,35 @@ def pooled(evaluations):
 
 
 def relative_latencies(paths, names):
-    """Medians over the converter's file, of the first half, measured in turn."""
-    first = [paths[0][name] for name in names]
+    """Medians over the converter's file, of the first half, measured in turn.
+
+    Of files with the same operators one is measured.
+    """
+    alike = {}
+    for name in names:
+        alike.setdefault(operators(paths[0][name]), []).append(name)
+    first = [paths[0][group[0]] for group in alike.values()]
     comparison.wait_until_idle(timeout_seconds=30)
-    results = benchmarks.benchmark_many(first, rounds=3, max_seconds=3)
+    results = benchmarks.benchmark_many(first, rounds=3, min_runs=30, max_seconds=2)
     medians = {
         name: result.latency_metrics.median_ms
-        for name, result in zip(names, results, strict=True)
+        for group, result in zip(alike.values(), results, strict=True)
+        for name in group
     }
     return {name: medians[name] / medians[CONVERTER] for name in names}
+
+
+def operators(path):
+    """What a file computes with: each operator and its outputs' types and shapes."""
+    model = flatbuffer.unpack(path.read_bytes())
+    tensors = flatbuffer.graph(model).tensors
+    return tuple(
+        (
+            flatbuffer.operator_name(model, operator),
+            *((tensors[i].type, tuple(tensors[i].shape)) for i in operator.outputs),
+        )
+        for operator in flatbuffer.graph(model).operators
+    )
 
 
 def main():

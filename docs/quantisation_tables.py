@@ -16,12 +16,10 @@ def quantise_command():
         "agreement",
         "size",
         "latency",
-        "search",
     )
     for row in measured("quantisation")["rows"]:
         if row["file"] in (_PLAIN, _COMMAND):
             runs = row["runs"] or []
-            minutes = [run["seconds"] / 60 for run in runs]
             yield (
                 f"`{row['network']}`",
                 ", ".join(dict.fromkeys(run["chosen"] for run in runs))
@@ -30,7 +28,6 @@ def quantise_command():
                 *_loss(row),
                 f"{row['relative_bytes']:.2f}",
                 f"{row['relative_latency']:.2f}",
-                f"{sum(minutes) / len(minutes):.0f} min" if minutes else "",
             )
 
 
