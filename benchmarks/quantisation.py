@@ -199,9 +199,9 @@ def halves_of(network):
         if network in IN_DETAIL:
             found = half.search(EVERYTHING)
             paths |= half.alone()
-        for candidate in found["candidates"]:
-            paths[candidate["name"]] = half.folder / candidate["file"]
-        paths["chosen by the command"] = paths[command["chosen"]]
+        tried = {c["name"]: half.folder / c["file"] for c in found["candidates"]}
+        paths |= tried if network in IN_DETAIL else {"float32": tried["float32"]}
+        paths["chosen by the command"] = tried[command["chosen"]]
         answers.append(half.evaluate(paths))
         chosen.append(
             {k: command[k] for k in ("chosen", "met", "seconds", "judged_on")}
