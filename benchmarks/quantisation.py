@@ -56,7 +56,7 @@ NETWORKS = (
     "EfficientNetLite1",
     "EfficientNetLite2",
 )
-IN_DETAIL = NETWORKS[:2]
+IN_DETAIL = NETWORKS[:1]
 SHARE, SENSITIVITY_IMAGES = 0.2, 48
 CONVERTER = "TFLiteConverter"
 
