@@ -56,7 +56,8 @@ NETWORKS = (
     "EfficientNetLite1",
     "EfficientNetLite2",
 )
-IN_DETAIL = NETWORKS[:1]
+# Of these every candidate is evaluated, of the first also each lever alone.
+TOGETHER, IN_DETAIL = NETWORKS[:2], NETWORKS[:1]
 SHARE, SENSITIVITY_IMAGES = 0.2, 48
 CONVERTER = "TFLiteConverter"
 
@@ -200,7 +201,7 @@ def halves_of(network):
             found = half.search(EVERYTHING)
             paths |= half.alone()
         tried = {c["name"]: half.folder / c["file"] for c in found["candidates"]}
-        paths |= tried if network in IN_DETAIL else {"float32": tried["float32"]}
+        paths |= tried if network in TOGETHER else {"float32": tried["float32"]}
         paths["chosen by the command"] = tried[command["chosen"]]
         answers.append(half.evaluate(paths))
         chosen.append(

@@ -36,6 +36,11 @@ def levers_v2():
     yield from _levers("EfficientNetV2B0")
 
 
+def levers_lite():
+    """Measured: `benchmarks/results/quantisation.json`."""
+    yield from _levers("EfficientNetLite0")
+
+
 def _levers(network):
     yield "file", "drop, points", "agreement", "size", "latency"
     for row in measured("quantisation")["rows"]:

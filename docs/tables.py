@@ -166,6 +166,7 @@ TABLES = {
     "export_largest": export_tables.export_largest,
     "quantise_command": quantisation_tables.quantise_command,
     "levers_v2": quantisation_tables.levers_v2,
+    "levers_lite": quantisation_tables.levers_lite,
     "ratios": ratios,
     "weight_sets": weight_sets,
     "recipes": recipes,
