@@ -1,5 +1,10 @@
 """Keras model in, files out."""
 
+from keras_effnet.export.compression.compressing import Compressed
+from keras_effnet.export.compression.recipe import CompressionRecipe
+from keras_effnet.export.compression.techniques import cluster
+from keras_effnet.export.compression.techniques import prune
+from keras_effnet.export.compression.techniques import qat
 from keras_effnet.export.exporting import ExportedFile
 from keras_effnet.export.exporting import export
 from keras_effnet.export.measuring import Images
@@ -10,9 +15,14 @@ from keras_effnet.export.saved_model import write_saved_model
 
 __all__ = [
     "PRECISIONS",
+    "Compressed",
+    "CompressionRecipe",
     "ExportedFile",
     "Images",
+    "cluster",
     "export",
+    "prune",
+    "qat",
     "write_onnx",
     "write_samples",
     "write_saved_model",

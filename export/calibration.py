@@ -25,15 +25,17 @@ class Ranges:
             index of its tensor in the float file.
         images: How many images were seen.
         sha256: Of all their values, float32, one after the other.
+        method: By which the ranges were found.
     """
 
     by_tensor: dict[int, tuple[float, float]]
     images: int
     sha256: str
+    method: str = "min-max"
 
     def as_json(self):
         """What a sheet says of it."""
-        return {"images": self.images, "method": "min-max", "sha256": self.sha256}
+        return {"images": self.images, "method": self.method, "sha256": self.sha256}
 
 
 def calibrate(data, images, threads=2, each=None):

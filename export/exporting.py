@@ -16,6 +16,7 @@ from keras_effnet.export import converting
 from keras_effnet.export import freeze
 from keras_effnet.export import lean
 from keras_effnet.export import sheet
+from keras_effnet.export.compression import matching
 from keras_effnet.export.measuring import Judge
 from keras_effnet.export.measuring import errors_of_layers
 from keras_effnet.export.metadata import with_metadata
@@ -63,6 +64,9 @@ def export(
     licence=None,
     author=None,
     settings=None,
+    ranges=None,
+    reference=None,
+    training=None,
     progress=None,
 ):
     """Writes a model as .tflite files, one for each precision.
@@ -92,6 +96,12 @@ def export(
         licence: Of the model, its name or its text, for the metadata.
         author: Of the model, for the metadata.
         settings: A dict for the sheet, how to make the file again.
+        ranges: `{layer: (least, greatest)}` of activations that a training learned,
+            `compression.Compressed.ranges`; the others are calibrated.
+        reference: The `keras.Model` with which the files are compared; `model` when
+            `None`.
+        training: A dict for the sheet, how the model was trained for its file,
+            `compression.Compressed.figures`.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -108,7 +118,7 @@ def export(
     _check(precisions, calibration, input_type, batch_size, engine)
     freeze.check(model)
     name = checked_name(name or model.name)
-    judge = Judge(model, evaluation, max_drop)
+    judge = Judge(reference or model, evaluation, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
     tell = progress or (lambda line: None)
@@ -122,16 +132,18 @@ def export(
         seconds = {"trace": time.perf_counter() - started}
         float_path = work / "float.tflite"
         float_path.write_bytes(trace.float32)
-        ranges = None
+        found = None
         if any(PRECISIONS[precision].calibrated for precision in precisions):
             tell("calibrating")
             started = time.perf_counter()
-            ranges = calibrating.calibrate(trace.float32, calibration())
+            found = calibrating.calibrate(trace.float32, calibration())
+            if ranges:
+                found = matching.with_learned(trace, model, found, ranges, calibration)
             seconds["calibrate"] = time.perf_counter() - started
         for precision in precisions:
             tell(f"{precision}: converting")
             started = time.perf_counter()
-            data = converting.file_of(trace, precision, input_type, engine, ranges)
+            data = converting.file_of(trace, precision, input_type, engine, found)
             numbers = {
                 "model": model.name,
                 "precision": precision,
@@ -141,10 +153,11 @@ def export(
                 "class_names": saving.class_names(model),
                 "calibration": None,
                 "seconds": seconds | {"convert": time.perf_counter() - started},
+                "training": training,
                 "settings": settings,
             }
             if PRECISIONS[precision].calibrated:
-                numbers["calibration"] = ranges.as_json()
+                numbers["calibration"] = found.as_json()
             path = work / f"{name}_{precision}.tflite"
             numbers |= write_described(path, data, trace, numbers, about)
             del data  # gigabytes, of the largest networks

@@ -3,6 +3,7 @@
 import collections
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.ticker import PercentFormatter
@@ -35,6 +36,30 @@ def shares(rows):
         figure, axis = _rows(rows, _BLUE)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
         axis.set_xlabel("of the images, with 95 % interval")
+    return figure
+
+
+def losses(history):
+    """The loss of each step, and its mean over a twentieth of them.
+
+    Args:
+        history: Numbers.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    steps = np.arange(1, len(history) + 1)
+    window = max(1, len(history) // 20)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(steps, history, color=_GREY, linewidth=0.7, alpha=0.6)
+        if window > 1:
+            smooth = np.convolve(history, np.ones(window) / window, "valid")
+            axis.plot(steps[window - 1 :], smooth, color=_BLUE, linewidth=1.8)
+        axis.set_xlabel("step")
+        axis.set_ylabel("loss")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -45,6 +45,7 @@ def write_page(sheet, path):
         STYLE,
         *_verdict(sheet),
         *_file(sheet),
+        *_training(sheet),
         *_accuracy(sheet),
         *_operators(sheet),
         *_layers(sheet),
@@ -90,6 +91,8 @@ def _file(sheet):
     rows = [
         ("file", sheet.get("file")),
         ("size", "bytes" in sheet and f"{sheet['bytes']:,} bytes"),
+        ("compressed", _compressed(sheet)),
+        ("zeros in the kernels", "sparsity" in sheet and f"{sheet['sparsity']:.1%}"),
         ("sha256", sheet.get("sha256")),
         ("batch", sheet.get("batch_size")),
         *((key, key in sheet and _tensor(sheet[key])) for key in ("input", "output")),
@@ -100,6 +103,34 @@ def _file(sheet):
     ]
     facts = fact_table(rows)
     return _section("The file", facts) if facts else []
+
+
+def _compressed(sheet):
+    sizes = sheet.get("compressed_bytes", {})
+    return ", ".join(f"{name} {size:,} bytes" for name, size in sizes.items())
+
+
+def _training(sheet):
+    found = sheet.get("training")
+    if not found:
+        return []
+    recipe = found["recipe"]
+    rows = [
+        ("technique", f"{found['technique']}, by TensorFlow Model Optimization"),
+        ("images", f"{found['images']:,}"),
+        ("recipe", plain(recipe)),
+    ]
+    text = (
+        "The loss of each step: the Kullback-Leibler divergence from the float model's "
+        "answers"
+    )
+    text += ", mixed with the labels." if recipe["distillation"] < 1 else "."
+    return _section(
+        "Training",
+        fact_table(rows),
+        page.image(figures.losses(found["history"]), "Loss over the steps"),
+        page.paragraph(text),
+    )
 
 
 def _accuracy(sheet):

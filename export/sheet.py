@@ -8,6 +8,7 @@ import json
 import numpy as np
 
 from keras_effnet import files
+from keras_effnet.export import density
 from keras_effnet.export.lean import partitions
 from keras_effnet.export.page import write_page
 from keras_effnet.tflite import TFLiteModel
@@ -28,7 +29,8 @@ def describe(path):
         path: Path of the file.
 
     Returns:
-        A JSON-ready dict: bytes, sha256, input and output (name, shape, dtype,
+        A JSON-ready dict: bytes, also compressed, sha256, the share of zeros in the
+        kernels, input and output (name, shape, dtype,
         scale and zero point), operator counts, the operators that compute in
         float, into how many pieces XNNPACK takes the graph and what it leaves
         to LiteRT's other kernels, and the versions that wrote it.
@@ -49,6 +51,8 @@ def describe(path):
     ]
     return {
         "bytes": model.path.stat().st_size,
+        "compressed_bytes": density.compressed(model.path),
+        "sparsity": density.sparsity(model.path),
         "sha256": digest,
         "input": _tensor(model.input),
         "output": _tensor(model.output),

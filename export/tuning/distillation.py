@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet import files
+from keras_effnet.export import drawing
 from keras_effnet.export.tuning import bias
 from keras_effnet.export.tuning import network as networks
 from keras_effnet.export.tuning import rounded
@@ -22,8 +23,6 @@ BATCH = 10
 _LEARNING_RATE = 0.01
 _RANGE_RATE = 0.2
 _BIAS_RATE = 0.05
-# The least side of a crop, a share of the image's.
-_CROP = 0.6
 
 
 def distil(draft, images, steps, seed=0, state=None, progress=iter):
@@ -46,26 +45,11 @@ def distil(draft, images, steps, seed=0, state=None, progress=iter):
     done = student.load(state)
     teacher = tf.function(lambda x: student.network.run(x)[student.network.logits])
     for step in progress(range(done, steps)):
-        batch = _batch(images, np.random.default_rng([seed, step]))
+        _, batch = drawing.draw(images, BATCH, np.random.default_rng([seed, step]))
         student.learn(batch, teacher(batch))
         if state and (step + 1) % 20 == 0:
             student.save(state, step + 1)
     return student.draft()
-
-
-def _batch(images, random):
-    """Images drawn, flipped and cropped."""
-    chosen = random.choice(len(images), min(BATCH, len(images)), replace=False)
-    batch = images[chosen]
-    flipped = random.random(len(batch)) < 0.5
-    batch = np.where(flipped[:, None, None, None], batch[:, :, ::-1], batch)
-    sizes = np.array(batch.shape[1:3])
-    side = random.uniform(_CROP, 1, len(batch))
-    start = random.uniform(0, 1, (len(batch), 2)) * (1 - side[:, None])
-    boxes = np.concatenate([start, start + side[:, None]], 1)
-    return tf.image.crop_and_resize(
-        tf.constant(batch, tf.float32), boxes, np.arange(len(batch)), sizes
-    )
 
 
 class _Student:

@@ -145,7 +145,7 @@ def run(args):
 
         write_onnx(model, folder / f"{name}.onnx", batch_size)
         print(folder / f"{name}.onnx")
-    _refuse_over_limit(exported, args.max_drop)
+    refuse_over_limit(exported, args.max_drop)
 
 
 def _export(args, model, precisions, batch_size):
@@ -171,18 +171,18 @@ def _export(args, model, precisions, batch_size):
         licence=args.licence,
         author=args.author,
         settings={"command": shlex.join(["keras-effnet", *args.argv])},
-        progress=_tell,
+        progress=tell,
     )
     if not args.no_latency:
-        _measure(exported)
+        measure(exported)
     if args.samples:
         for file in exported:
             write_samples(file.path, file.path.with_name(f"{file.path.stem}_samples"))
-    print(_report(exported))
+    print(report(exported))
     return exported
 
 
-def _measure(exported):
+def measure(exported):
     """Adds the latency on this host to the sheets."""
     from keras_effnet import benchmarks
     from keras_effnet.export import sheet
@@ -191,7 +191,7 @@ def _measure(exported):
         [file.path for file in exported],
         rounds=2,
         max_seconds=5,
-        progress=_tell,
+        progress=tell,
     )
     times = {
         file.precision: result.latency_metrics.median_ms
@@ -209,7 +209,7 @@ def _measure(exported):
         sheet.update(file.path, file.numbers)
 
 
-def _report(exported):
+def report(exported):
     rows = [["file", "MB", "operators", "in float", "top-1", "drop", "agrees", "ms"]]
     for file in exported:
         numbers = file.numbers
@@ -243,7 +243,7 @@ def _or_dash(value, pattern):
     return "-" if value is None else pattern.format(value)
 
 
-def _refuse_over_limit(exported, max_drop):
+def refuse_over_limit(exported, max_drop):
     over = [file for file in exported if file.over_limit]
     if over:
         lost = ", ".join(
@@ -255,7 +255,7 @@ def _refuse_over_limit(exported, max_drop):
         )
 
 
-def _tell(line):
+def tell(line):
     if sys.stderr.isatty():
         print(f"keras-effnet: {line}", file=sys.stderr, flush=True)
 

@@ -1,0 +1,1 @@
+"""Quantisation-aware training, pruning and clustering, through TF-MOT."""

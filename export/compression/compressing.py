@@ -1,0 +1,259 @@
+"""A Keras 3 model in, a compressed Keras 3 model out, through TF-MOT in a process of
+its own."""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_effnet import files
+from keras_effnet import saving
+from keras_effnet.errors import InputError
+from keras_effnet.export import freeze
+from keras_effnet.export.compression import folding
+from keras_effnet.export.compression import twin
+from keras_effnet.export.compression.recipe import CompressionRecipe
+
+_WORKER = "keras_effnet.export.compression.legacy"
+# Images on which the twin is compared with the model, and the file with the training.
+PROBES = 32
+_KERNELS = ("Conv2D", "Dense")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compressed:
+    """What a training through TF-MOT gave.
+
+    Attributes:
+        model: A `keras.Model` of the architecture that went in, trained.
+        technique: `"quantize"`, `"prune"` or `"cluster"`.
+        ranges: `{layer: (least, greatest)}` of activations as learned, of the twin's
+            layers; empty but for `"quantize"`.
+        rounded: What the network answered in training's arithmetic on the first
+            `PROBES` images, `(images, classes)` logits.
+        figures: A dict of plain values for a sheet: `history`, the loss of each step,
+            `wrappers`, TF-MOT's classes that were trained, `twin_difference` and
+            others.
+    """
+
+    model: object
+    technique: str
+    ranges: dict
+    rounded: np.ndarray
+    figures: dict
+
+
+def compress(
+    model,
+    technique,
+    images,
+    options,
+    *,
+    labels=None,
+    recipe=None,
+    folder=None,
+    tell=None,
+):
+    """Trains a model in one of TF-MOT's wrappers.
+
+    Args:
+        model: A `keras.Model` that `twin.describe` takes.
+        technique: `"quantize"`, `"prune"` or `"cluster"`.
+        images: `(images, height, width, channels)`, uint8 or float32, as the model
+            takes them.
+        options: A dict for the technique.
+        labels: The class index of each image, or `None`.
+        recipe: A `CompressionRecipe`; its defaults when `None`.
+        folder: Where the training is kept, so that it goes on after a kill; a
+            temporary one when `None`.
+        tell: Called with the number of the step and its loss.
+
+    Returns:
+        `Compressed`.
+
+    Raises:
+        InputError: The model, the images or the recipe can't be trained so.
+    """
+    recipe = recipe or CompressionRecipe()
+    check(model, images, labels, recipe)
+    model = freeze.in_float32(model)
+    description = twin.describe(model)
+    if options.get("pattern") == "block":
+        description = twin.with_matrices(description)
+    _, kind = twin.logits(description)
+    original = twin.weights(model)
+    arrays, folded = folding.fold(description, original)
+    probe = np.asarray(images[:PROBES], "float32")
+    answers = _answers(model, probe)
+    job = {
+        "technique": technique,
+        "description": description,
+        "options": options | {"steps": recipe.steps},
+        "recipe": recipe.as_json() | {"loss": kind or "softmax"},
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(folder or temporary)
+        files.check_folder(folder)
+        _prepare(folder, job, arrays, original, images, labels, probe, answers)
+        if not (folder / "result.json").exists():
+            _run(folder, tell or (lambda step, loss: None))
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        found, outputs = _read(folder / "result.npz"), _read(folder / "answers.npz")
+    trained = _with_weights(model, arrays | found)
+    back = _answers(trained, probe)
+    difference = float(np.abs(back - outputs["outputs"]).max() / np.abs(back).max())
+    ranges = {name: tuple(pair) for name, pair in result.pop("ranges", {}).items()}
+    figures = {
+        "technique": technique,
+        "recipe": recipe.as_json(),
+        "images": len(images),
+        "labelled": labels is not None,
+        "folded": len(folded),
+        "back_difference": difference,
+    } | result
+    return Compressed(trained, technique, ranges, outputs["rounded"], figures)
+
+
+def kernels(description, pattern=None):
+    """Names of the layers to prune and cluster: convolutions and dense layers.
+
+    The first, which sees the pixels, is small and sensitive; TF-MOT leaves depthwise
+    convolutions alone, and has blocks for matrices alone.
+    """
+    found = [node for node in description["nodes"] if node["kind"] in _KERNELS]
+    found = found[1:] or found
+    if pattern == "block":
+        found = [node for node in found if twin.is_matrix(node)]
+    return [node["name"] for node in found]
+
+
+def check(model, images, labels, recipe):
+    """Raises an `InputError` unless a model can be trained on images by a recipe."""
+    for module in ("tensorflow_model_optimization", "tf_keras"):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(
+                "Training through TF-MOT needs `pip install keras-effnet[tfmot]`. "
+                f"Received: no module {module}"
+            )
+    freeze.check(model)
+    shape = tuple(model.inputs[0].shape[1:])
+    if not isinstance(images, np.ndarray) or images.shape[1:] != shape:
+        got = getattr(images, "shape", type(images).__name__)
+        raise InputError(
+            f"`images` must be an array of the shape (images, {shape[0]}, {shape[1]}, "
+            f"{shape[2]}). Received: {got}"
+        )
+    if len(images) < 2:
+        raise InputError(f"Training needs two images at least. Received: {len(images)}")
+    if not np.isfinite(images).all():
+        raise InputError(
+            "Every value of an image must be a finite number. Received: NaN or infinity"
+        )
+    if labels is None and recipe.distillation < 1:
+        raise InputError(
+            "Without labels the float model is the only teacher: `distillation` must "
+            f"be 1, or give labels. Received: distillation={recipe.distillation:g}"
+        )
+    if labels is not None:
+        _check_labels(np.asarray(labels), len(images), model.outputs[0].shape[-1])
+
+
+def _check_labels(labels, count, classes):
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"`labels` must be {count} whole numbers, one for each image. "
+            f"Received: {labels.dtype} of shape {labels.shape}"
+        )
+    most = max(classes - 1, 1)
+    if labels.min() < 0 or labels.max() > most:
+        raise InputError(
+            f"`labels` must be class indices from 0 to {most}. "
+            f"Received: {labels.min()} to {labels.max()}"
+        )
+
+
+def _prepare(folder, job, arrays, original, images, labels, probe, answers):
+    """Writes the job, unless it is there: then its training goes on."""
+    seen = hashlib.sha256(json.dumps(job, sort_keys=True).encode())
+    for part in (*original.values(), images, labels):
+        if part is not None:
+            seen.update(np.ascontiguousarray(part))
+    key = seen.hexdigest()
+    stamp = folder / "key"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
+        return
+    for name in ("key", "result.json", "checkpoint.npz", "labels.npy"):
+        (folder / name).unlink(missing_ok=True)
+    _write(folder / "weights.npz", arrays)
+    _write(folder / "teacher.npz", original)
+    _write(folder / "probe.npz", {"images": probe, "answers": answers})
+    np.save(folder / "images.npy", images)
+    if labels is not None:
+        np.save(folder / "labels.npy", np.asarray(labels))
+    files.write_text(folder / "job.json", json.dumps(job))
+    files.write_text(stamp, key)
+
+
+def _run(folder, tell):
+    """Runs the job in a process in which Keras is Keras 2."""
+    environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            [sys.executable, "-m", _WORKER, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+        ) as process:
+            try:
+                for line in process.stdout:
+                    found = json.loads(line)
+                    if "step" in found:
+                        tell(found["step"], found["loss"])
+            finally:
+                process.stdin.close()
+                if process.poll() is None and sys.exc_info()[0] is not None:
+                    process.terminate()
+        if process.returncode:
+            errors.seek(0)
+            text = errors.read().decode(errors="replace").strip()
+            raise RuntimeError(
+                f"The training through TF-MOT ended with {process.returncode}:\n{text}"
+            )
+
+
+def _with_weights(model, arrays):
+    """A copy of a model with other weights, and what was attached to it."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if f"{layer.name}/0" in arrays:
+            layer.set_weights(twin.of_layer(layer, arrays))
+    if (rule := saving.attached(model)) is not None:
+        saving.attach(copy, rule, saving.class_names(model))
+    return copy
+
+
+def _answers(model, images):
+    """Without `predict`, which would compile the model for a few images."""
+    parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+
+
+def _write(path, arrays):
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,0 +1,100 @@
+"""Which tensor of a .tflite file holds what a layer answers."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_effnet.export import calibration
+from keras_effnet.export.compression import twin
+
+# Of the greatest value: the converter folds scales and adds in another order.
+_TOLERANCE = 1e-3
+
+
+def tensors_of_nodes(data, model, description, image):
+    """Finds each node's tensor by what both make of one image.
+
+    Names are of no use: the converter fuses layers and renames them.
+
+    Args:
+        data: The bytes of the float .tflite file.
+        model: The `keras.Model` that it comes from.
+        description: Its twin, as `twin.describe` returns it.
+        image: `(1, height, width, channels)`, as both take it.
+
+    Returns:
+        `{index of the tensor: names of the nodes}`; nodes that answer the same (a
+        dropout and what it reads) share a tensor, and nodes that the converter fused
+        into the next have none.
+    """
+    body = twin.build(description, keras)
+    twin.assign(body, twin.weights(model))
+    names = [description["input"], *(node["name"] for node in description["nodes"])]
+    outputs = [body.get_layer(name).output for name in names]
+    answers = keras.Model(body.input, outputs)(image, training=False)
+    by_size = {}
+    for name, answer in zip(names, answers, strict=True):
+        value = np.ravel(keras.ops.convert_to_numpy(answer))
+        by_size.setdefault(value.size, []).append((name, value))
+    found = {}
+
+    def compare(index, value):
+        flat = np.ravel(value)
+        largest = np.abs(flat).max()
+        found[index] = [
+            name
+            for name, answer in by_size.get(flat.size, ())
+            if np.abs(answer - flat).max() <= _TOLERANCE * largest
+        ]
+
+    calibration.calibrate(data, [image], each=compare)
+    return {index: names for index, names in found.items() if names}
+
+
+def ranges_of_nodes(description, tensors, by_tensor):
+    """What a twin's layers answer at least and at most.
+
+    Args:
+        description: Of the twin.
+        tensors: What `tensors_of_nodes` returned.
+        by_tensor: `{index: (least, greatest)}`.
+
+    Returns:
+        `{node: (least, greatest)}`.
+    """
+    found = {
+        name: by_tensor[index] for index, names in tensors.items() for name in names
+    }
+    for node in description["nodes"]:
+        source = node["inputs"][0]
+        if node["kind"] == twin.PREPROCESSING and source in found:
+            # The converter takes it apart; no tensor holds its values.
+            ends = np.multiply.outer(found[source], node["config"]["scale"])
+            ends = ends + np.asarray(node["config"]["offset"])
+            found.setdefault(node["name"], (float(ends.min()), float(ends.max())))
+    return found
+
+
+def with_learned(trace, model, found, learned, images):
+    """Calibrated ranges with those that a training learned in their place.
+
+    Args:
+        trace: The `converting.Trace` of the trained model.
+        model: The trained `keras.Model`.
+        found: `calibration.Ranges` of its float file.
+        learned: `{node: (least, greatest)}`.
+        images: A function that returns batches, as calibration takes it; one image
+            tells which tensor is whose.
+
+    Returns:
+        `calibration.Ranges`.
+    """
+    image = np.asarray(next(iter(images())), "float32")[:1]
+    description = twin.describe(model)
+    tensors = tensors_of_nodes(trace.float32, model, description, image)
+    by_tensor = dict(found.by_tensor)
+    for index, names in tensors.items():
+        if known := [learned[name] for name in names if name in learned]:
+            by_tensor[index] = known[0]
+    return dataclasses.replace(found, by_tensor=by_tensor, method="learned")

@@ -1,0 +1,60 @@
+"""How a model is trained while it is compressed."""
+
+import dataclasses
+
+from keras_effnet.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressionRecipe:
+    """A short training: Adam, its learning rate taken to zero by a cosine.
+
+    Batch normalisation uses its kept statistics from the first step, folded into the
+    kernels (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient
+    inference", section 3.2.2), and ranges of activations move with the learning rate.
+
+    Attributes:
+        steps: How many.
+        batch_size: Images of each, drawn, flipped and cropped.
+        learning_rate: At the first step.
+        distillation: The share of the float model's answers in the targets, 0 to 1;
+            the rest are labels (Hinton et al. 2015).
+        seed: Of everything that is drawn.
+    """
+
+    steps: int = 300
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    distillation: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size"):
+            _check(name, getattr(self, name), "a whole number from 1", _whole(1))
+        _check("seed", self.seed, "a whole number from 0 below 2**31", _whole(0))
+        _check(
+            "learning_rate",
+            self.learning_rate,
+            "a number above 0, below 1",
+            lambda value: 0 < value < 1,
+        )
+        _check(
+            "distillation",
+            self.distillation,
+            "a number from 0, labels alone, to 1, the float model alone",
+            lambda value: 0 <= value <= 1,
+        )
+
+    def as_json(self):
+        """A dict of plain values."""
+        return dataclasses.asdict(self)
+
+
+def _check(name, value, valid, test):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not test(value):
+        raise InputError(f"`{name}` must be {valid}. Received: {name}={value!r}")
+
+
+def _whole(least):
+    return lambda value: isinstance(value, int) and least <= value < 2**31

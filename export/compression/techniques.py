@@ -1,0 +1,209 @@
+"""The three ways to compress a model, each one call."""
+
+import tempfile
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.export import calibration
+from keras_effnet.export import converting
+from keras_effnet.export import freeze
+from keras_effnet.export.compression import compressing
+from keras_effnet.export.compression import matching
+from keras_effnet.export.compression import twin
+
+PATTERNS = ("unstructured", "2:4", "block")
+KEEPS = ("sparsity", "clusters", "both")
+# Images for the ranges with which training begins.
+_CALIBRATION = 250
+
+
+def qat(
+    model,
+    images,
+    *,
+    labels=None,
+    keep=None,
+    recipe=None,
+    folder=None,
+    tell=None,
+):
+    """Quantisation-aware training: numbers are rounded as in an int8 file.
+
+    It starts from calibrated ranges and learns them with the weights. Its file:
+    `export(result.model, ..., "int8", ranges=result.ranges)`.
+
+    Args:
+        model: A `keras.Model` that `export` takes, flat, of stock layers.
+        images: `(images, height, width, channels)`, uint8 or float32, as the model
+            takes them.
+        labels: The class index of each image, or `None`: the float model teaches.
+        keep: What an earlier `prune` or `cluster` made and this shall not lose:
+            `"sparsity"`, `"clusters"`, `"both"` or `None`.
+        recipe: A `CompressionRecipe`; its defaults when `None`.
+        folder: Where the training is kept, to go on after a kill.
+        tell: Called with the number of the step and its loss.
+
+    Returns:
+        `Compressed`.
+
+    Raises:
+        InputError: The model, the images or an argument can't be taken.
+    """
+    _check_choice("keep", keep, (*KEEPS, None))
+    recipe = recipe or compressing.CompressionRecipe()
+    compressing.check(model, images, labels, recipe)
+    options = {"keep": keep, "ranges": _ranges(model, images)}
+    return compressing.compress(
+        model,
+        "quantize",
+        images,
+        options,
+        labels=labels,
+        recipe=recipe,
+        folder=folder,
+        tell=tell,
+    )
+
+
+def prune(
+    model,
+    images,
+    *,
+    sparsity=0.5,
+    pattern="unstructured",
+    labels=None,
+    recipe=None,
+    folder=None,
+    tell=None,
+):
+    """Sets the smallest weights of convolutions and dense layers to zero.
+
+    More and more of them, by a polynomial decay (Zhu and Gupta 2017, "To prune, or not
+    to prune", section 3); depthwise convolutions and the first layer stay whole.
+
+    Args:
+        model: As `qat` takes it.
+        images: As `qat` takes them.
+        sparsity: The share of zeros in each kernel, above 0 and below 1.
+        pattern: `"unstructured"`; `"2:4"`, two zeros among four (the sparsity is then
+            half); or `"block"`, four neighbouring output channels at a time, in 1x1
+            convolutions and dense layers.
+        labels: As `qat` takes them.
+        recipe: As `qat` takes it.
+        folder: As `qat` takes it.
+        tell: As `qat` takes it.
+
+    Returns:
+        `Compressed`.
+
+    Raises:
+        InputError: The model, the images or an argument can't be taken.
+    """
+    _check_choice("pattern", pattern, PATTERNS)
+    number = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
+    if not number or not 0 < sparsity < 1:
+        raise InputError(
+            "`sparsity` must be a share of zeros above 0 and below 1. "
+            f"Received: sparsity={sparsity!r}"
+        )
+    if pattern == "2:4" and sparsity != 0.5:
+        raise InputError(
+            f"The pattern '2:4' has a sparsity of 0.5. Received: sparsity={sparsity!r}"
+        )
+    options = {
+        "sparsity": sparsity,
+        "pattern": pattern,
+        "layers": compressing.kernels(_described(model), pattern),
+    }
+    return compressing.compress(
+        model,
+        "prune",
+        images,
+        options,
+        labels=labels,
+        recipe=recipe,
+        folder=folder,
+        tell=tell,
+    )
+
+
+def cluster(
+    model,
+    images,
+    *,
+    clusters=16,
+    keep=None,
+    labels=None,
+    recipe=None,
+    folder=None,
+    tell=None,
+):
+    """Makes each kernel of a few different values, which compress well.
+
+    Args:
+        model: As `qat` takes it.
+        images: As `qat` takes them.
+        clusters: Values in each kernel of a convolution or dense layer, 3 to 256.
+        keep: `"sparsity"` of an earlier `prune`, or `None`.
+        labels: As `qat` takes them.
+        recipe: As `qat` takes it.
+        folder: As `qat` takes it.
+        tell: As `qat` takes it.
+
+    Returns:
+        `Compressed`.
+
+    Raises:
+        InputError: The model, the images or an argument can't be taken.
+    """
+    _check_choice("keep", keep, ("sparsity", None))
+    whole = isinstance(clusters, int) and not isinstance(clusters, bool)
+    if not whole or not 3 <= clusters <= 256:
+        raise InputError(
+            "`clusters` must be a whole number from 3 to 256. "
+            f"Received: clusters={clusters!r}"
+        )
+    options = {
+        "clusters": clusters,
+        "keep": keep,
+        "layers": compressing.kernels(_described(model)),
+    }
+    return compressing.compress(
+        model,
+        "cluster",
+        images,
+        options,
+        labels=labels,
+        recipe=recipe,
+        folder=folder,
+        tell=tell,
+    )
+
+
+def _described(model):
+    freeze.check(model)
+    return twin.describe(model)
+
+
+def _ranges(model, images):
+    """`{node: (least, greatest)}` by minimum and maximum, with which to begin."""
+    description = twin.describe(model)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = converting.trace(model, folder)
+    chosen = images[:: -(-len(images) // _CALIBRATION)]
+    found = calibration.calibrate(trace.float32, (image[None] for image in chosen))
+    tensors = matching.tensors_of_nodes(
+        trace.float32, model, description, np.asarray(images[:1], "float32")
+    )
+    return matching.ranges_of_nodes(description, tensors, found.by_tensor)
+
+
+def _check_choice(name, value, valid):
+    if value not in valid:
+        near = suggest(value, [choice for choice in valid if choice])
+        listed = ", ".join(map(repr, valid))
+        raise InputError(
+            f"`{name}` must be one of {listed}. {near}Received: {name}={value!r}"
+        )
