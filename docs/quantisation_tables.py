@@ -25,7 +25,7 @@ def quantise_command():
                 ", ".join(dict.fromkeys(run["chosen"] for run in runs))
                 or f"`{_PLAIN}`",
                 f"{row['top1']:.1%} ({row['reference_top1']:.1%})",
-                *_loss(row),
+                *loss(row),
                 f"{row['relative_bytes']:.2f}",
                 f"{row['relative_latency']:.2f}",
             )
@@ -47,13 +47,14 @@ def _levers(network):
         if row["network"] == network and row["file"] != _COMMAND:
             yield (
                 row["file"],
-                *_loss(row),
+                *loss(row),
                 f"{row['relative_bytes']:.2f}",
                 f"{row['relative_latency']:.2f}",
             )
 
 
-def _loss(row):
+def loss(row):
+    """Drop and agreement of a row, each with its interval."""
     low, high = row["drop_interval"]
     least, most = row["agreement_interval"]
     return (

@@ -9,6 +9,9 @@ from keras_effnet.errors import InputError
 class CompressionRecipe:
     """A short training: Adam, its learning rate taken to zero by a cosine.
 
+    The learning rate counts in steps of 8 bits of each output channel, divided by the
+    root of the number of its weights, so that one fits all layers and networks.
+
     Batch normalisation uses its kept statistics from the first step, folded into the
     kernels (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient
     inference", section 3.2.2), and ranges of activations move with the learning rate.
@@ -24,7 +27,7 @@ class CompressionRecipe:
 
     steps: int = 300
     batch_size: int = 16
-    learning_rate: float = 1e-4
+    learning_rate: float = 0.01
     distillation: float = 1.0
     seed: int = 0
 
@@ -35,8 +38,8 @@ class CompressionRecipe:
         _check(
             "learning_rate",
             self.learning_rate,
-            "a number above 0, below 1",
-            lambda value: 0 < value < 1,
+            "a number above 0, up to 100",
+            lambda value: 0 < value <= 100,
         )
         _check(
             "distillation",

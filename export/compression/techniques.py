@@ -6,12 +6,13 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.export import calibration
 from keras_effnet.export import converting
 from keras_effnet.export import freeze
 from keras_effnet.export.compression import compressing
 from keras_effnet.export.compression import matching
 from keras_effnet.export.compression import twin
+from keras_effnet.export.tuning import ranges as choosing
+from keras_effnet.export.tuning.network import Network
 
 PATTERNS = ("unstructured", "2:4", "block")
 KEEPS = ("sparsity", "clusters", "both")
@@ -188,16 +189,21 @@ def _described(model):
 
 
 def _ranges(model, images):
-    """`{node: (least, greatest)}` by minimum and maximum, with which to begin."""
+    """`{node: (least, greatest)}` with which to begin: those of least cubic error.
+
+    A wide range wastes steps on a few values, and training would be long in finding
+    that out.
+    """
     description = twin.describe(model)
     with tempfile.TemporaryDirectory() as folder:
         trace = converting.trace(model, folder)
     chosen = images[:: -(-len(images) // _CALIBRATION)]
-    found = calibration.calibrate(trace.float32, (image[None] for image in chosen))
+    observed = choosing.observe(trace.float32, (image[None] for image in chosen))
+    found = choosing.least_error(observed, Network(trace.float32), power=3)
     tensors = matching.tensors_of_nodes(
         trace.float32, model, description, np.asarray(images[:1], "float32")
     )
-    return matching.ranges_of_nodes(description, tensors, found.by_tensor)
+    return matching.ranges_of_nodes(description, tensors, found)
 
 
 def _check_choice(name, value, valid):

@@ -11,12 +11,13 @@ from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
 
 
-def add_arguments(parser, steps):
+def add_arguments(parser, steps, learning_rate):
     """Adds the arguments that all of them take.
 
     Args:
         parser: An `argparse.ArgumentParser`.
         steps: The default number of steps.
+        learning_rate: The default.
     """
     parser.add_argument("model", help="a .keras file, or a network's name")
     _model.add_weights(parser)
@@ -53,9 +54,10 @@ def add_arguments(parser, steps):
     parser.add_argument(
         "--learning-rate",
         type=float,
-        default=1e-4,
+        default=learning_rate,
         metavar="RATE",
-        help="at the first step; a cosine takes it to 0 (default: 0.0001)",
+        help="at the first step, in 8-bit steps of each channel over the root of its "
+        f"weights; a cosine takes it to 0 (default: {learning_rate:g})",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(

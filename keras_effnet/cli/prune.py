@@ -17,7 +17,7 @@ from keras_effnet.cli import _compression
 
 
 def add_arguments(parser):
-    _compression.add_arguments(parser, steps=600)
+    _compression.add_arguments(parser, steps=600, learning_rate=0.3)
     parser.add_argument(
         "--sparsity",
         type=float,

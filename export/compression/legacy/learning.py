@@ -10,6 +10,7 @@ import tf_keras
 
 from keras_effnet import files
 from keras_effnet.export import drawing
+from keras_effnet.export.compression.legacy.optimizing import ScaledAdam
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60
 _FILE = "checkpoint.npz"
@@ -39,10 +40,10 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         "softmax": losses.CategoricalCrossentropy,
         "sigmoid": losses.BinaryCrossentropy,
     }
-    optimizer = tf_keras.optimizers.Adam(
-        tf_keras.optimizers.schedules.CosineDecay(recipe["learning_rate"], steps)
+    optimizer = ScaledAdam(
+        tf_keras.optimizers.schedules.CosineDecay(recipe["learning_rate"], steps),
+        model.trainable_variables,
     )
-    optimizer.build(model.trainable_variables)
     model.compile(optimizer, kind[recipe["loss"]](from_logits=True))
     path = os.path.join(folder, _FILE)
     variables = [*model.variables, *optimizer.variables]

@@ -25,8 +25,6 @@ _OF_OUTPUT = ("BatchNormalization", "Multiply", "Rescaling")
 # A file's average has the scale of what it averages.
 _SAME_SCALE = ("AveragePooling2D",)
 _KERNELS = ("Conv2D", "Dense", "DepthwiseConv2D")
-# How far a range moves for each unit that is learned: a share of e.
-_RATE = 0.2
 
 
 class Range(quantization.quantizers.Quantizer):
@@ -56,7 +54,7 @@ class Range(quantization.quantizers.Quantizer):
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
     def _limits(self, logs):
-        scales = tf.exp(_RATE * logs)
+        scales = tf.exp(logs)
         return self.low * scales[0], self.high * scales[1]
 
     @property

@@ -45,9 +45,7 @@ class Quantize(Technique):
 
     def _wrapped(self, model):
         base = _SCHEMES[self._options["keep"]]()
-        found, self._scheme = quantizing.quantize(
-            model, self._options["ranges"], base, self._options["learn_ranges"]
-        )
+        found, self._scheme = quantizing.quantize(model, self._options["ranges"], base)
         return found
 
     def finish(self):
