@@ -35,6 +35,7 @@ from keras_effnet.evaluation import load_classifier
 from keras_effnet.export import converting
 from keras_effnet.export import flatbuffer
 from keras_effnet.export.tuning import bias
+from keras_effnet.export.tuning import distillation
 from keras_effnet.export.tuning import equalisation
 from keras_effnet.export.tuning import islands
 from keras_effnet.export.tuning import ranges
@@ -56,9 +57,9 @@ NETWORKS = (
     "EfficientNetLite1",
     "EfficientNetLite2",
 )
-# Of these every candidate is evaluated, of the first also each lever alone.
-TOGETHER, IN_DETAIL = NETWORKS[:2], NETWORKS[:1]
-SHARE, SENSITIVITY_IMAGES = 0.2, 48
+# Of these every candidate is evaluated, and each lever alone.
+IN_DETAIL = NETWORKS[:2]
+SHARE, SENSITIVITY_IMAGES, STEPS = 0.2, 48, 50
 CONVERTER = "TFLiteConverter"
 
 
@@ -167,6 +168,9 @@ class Half:
                 "min-max + rounding by layer": lambda: rounding.optimise(plain, images),
                 "min-max + bias correction": lambda: bias.correct(plain, images),
                 f"min-max + float islands {SHARE:.0%}": lambda: float_islands(plain),
+                f"min-max + distillation, {STEPS} steps": lambda: distillation.distil(
+                    plain, images, STEPS
+                ),
             }
             for name, lever in levers.items():
                 print(f"{self.network} {self.number} {name}", file=sys.stderr)
@@ -201,7 +205,7 @@ def halves_of(network):
             found = half.search(EVERYTHING)
             paths |= half.alone()
         tried = {c["name"]: half.folder / c["file"] for c in found["candidates"]}
-        paths |= tried if network in TOGETHER else {"float32": tried["float32"]}
+        paths |= tried if network in IN_DETAIL else {"float32": tried["float32"]}
         paths["chosen by the command"] = tried[command["chosen"]]
         answers.append(half.evaluate(paths))
         chosen.append(

@@ -216,9 +216,8 @@ def _run(folder, tell):
         ) as process:
             try:
                 for line in process.stdout:
-                    found = json.loads(line)
-                    if "step" in found:
-                        tell(found["step"], found["loss"])
+                    if line.startswith("{"):
+                        tell(**json.loads(line))
             finally:
                 process.stdin.close()
                 if process.poll() is None and sys.exc_info()[0] is not None:

@@ -14,7 +14,8 @@ class CompressionRecipe:
 
     Batch normalisation uses its kept statistics from the first step, folded into the
     kernels (Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient
-    inference", section 3.2.2), and ranges of activations move with the learning rate.
+    inference", section 3.2.2); dropout is off; ranges of activations move with the
+    learning rate.
 
     Attributes:
         steps: How many.
@@ -25,9 +26,9 @@ class CompressionRecipe:
         seed: Of everything that is drawn.
     """
 
-    steps: int = 300
+    steps: int = 200
     batch_size: int = 16
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     distillation: float = 1.0
     seed: int = 0
 

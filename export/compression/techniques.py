@@ -18,6 +18,8 @@ PATTERNS = ("unstructured", "2:4", "block")
 KEEPS = ("sparsity", "clusters", "both")
 # Images for the ranges with which training begins.
 _CALIBRATION = 250
+# The share of the steps in which zeros grow; in the rest the others make up for them.
+_RAMP = 0.5
 
 
 def qat(
@@ -115,6 +117,7 @@ def prune(
         )
     options = {
         "sparsity": sparsity,
+        "ramp": _RAMP,
         "pattern": pattern,
         "layers": compressing.kernels(_described(model), pattern),
     }

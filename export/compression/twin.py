@@ -6,6 +6,8 @@ is spelled out: an activation inside a layer becomes a layer, swish a sigmoid an
 product.
 """
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -77,12 +79,16 @@ def describe(model):
             model is quantised already.
     """
     nodes, names = [], {}
+    model = getattr(model, "_functional", model)  # of a Sequential
+    calls = {}
+    for node in itertools.chain(*model._nodes_by_depth.values()):
+        calls.setdefault(node.operation, []).append(node)
     for operation in model.operations:
-        _check(operation)
+        _check(operation, calls[operation])
         if isinstance(operation, keras.layers.InputLayer):
             names[operation.name] = operation.name
             continue
-        (node,) = operation._inbound_nodes
+        (node,) = calls[operation]
         sources = [
             names[tensor._keras_history.operation.name]
             for tensor in node.arguments.keras_tensors
@@ -186,7 +192,7 @@ def with_matrices(description):
     return description | {"nodes": [dense(node) for node in description["nodes"]]}
 
 
-def _check(operation):
+def _check(operation, calls):
     kind, name = type(operation).__name__, operation.name
     if isinstance(operation, keras.Model):
         raise InputError(
@@ -211,10 +217,10 @@ def _check(operation):
             f"The layer {name!r} can't be rebuilt for TF-MOT; replace it by layers of "
             f"{', '.join(_ARGUMENTS)}. Received: {kind}"
         )
-    if len(operation._inbound_nodes) != 1:
+    if len(calls) != 1:
         raise InputError(
             "Every layer must be used once; give each use a layer of its own. "
-            f"Received: {name!r} is used {len(operation._inbound_nodes)} times"
+            f"Received: {name!r} is used {len(calls)} times"
         )
     if getattr(operation, "data_format", "channels_last") != "channels_last":
         raise InputError(

@@ -120,7 +120,7 @@ def run(args, technique, precisions, **options):
     from keras_effnet.cli import _export_photos
 
     paths, labels = _photographs(args, model, recipe)
-    evaluation = _export_photos.evaluation(args, model, paths)
+    evaluation = _export_photos.evaluation(args, model, paths, "--train")
     folder, name = pathlib.Path(args.output), args.name or model.name
     files.check_folder(folder)
     images = _images(model, paths)

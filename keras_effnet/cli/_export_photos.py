@@ -43,8 +43,15 @@ def calibration(args, model, needed):
     return chosen, _batches(model, chosen, 1, "calibrating")
 
 
-def evaluation(args, model, calibrated_on):
-    """`Images` to judge the files on, or `None` without --evaluate."""
+def evaluation(args, model, seen, option="--calibrate"):
+    """`Images` to judge the files on, or `None` without --evaluate.
+
+    Args:
+        args: What the command line gave.
+        model: The `keras.Model`.
+        seen: Photographs that the files know, none of which may judge, or `None`.
+        option: By which they were given.
+    """
     from keras_effnet.data import photos
     from keras_effnet.evaluation import class_folders
     from keras_effnet.evaluation import labelled_photos
@@ -58,12 +65,12 @@ def evaluation(args, model, calibrated_on):
         paths = photos.find_photos([source])
     else:
         paths, labels = labelled_photos(source, load_classifier(model))
-    seen = {path.resolve() for path in calibrated_on or ()}
-    both = [path for path in paths if pathlib.Path(path).resolve() in seen]
+    known = {path.resolve() for path in seen or ()}
+    both = [path for path in paths if pathlib.Path(path).resolve() in known]
     if both:
         raise InputError(
-            "A file is never judged on photographs that it was calibrated on: "
-            f"{len(both)} are in --calibrate and in --evaluate. "
+            "A file is never judged on photographs that it was made with: "
+            f"{len(both)} are in {option} and in --evaluate. "
             f"Received: {str(both[0])!r}"
         )
     return Images(_batches(model, paths, 32, "evaluating"), labels)

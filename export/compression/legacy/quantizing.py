@@ -146,6 +146,9 @@ class Scheme(quantization.QuantizeScheme):
             given: What a transform or TF-MOT's registry decided for it.
         """
         given = copy.copy(given)  # TF-MOT has one for all convolutions
+        if hasattr(given, "weight_quantizer"):
+            # One layer without zeros makes it give up those of all others.
+            given.weight_quantizer = copy.copy(given.weight_quantizer)
         kind = type(layer).__name__
         fixed = _FIXED.get(getattr(getattr(layer, "activation", None), "__name__", ""))
         if kind == "Activation" and fixed:

@@ -2,6 +2,9 @@
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
+    cluster as preserving,
+)
 
 from keras_effnet.export.compression import twin
 from keras_effnet.export.compression.legacy import quantizing
@@ -33,7 +36,7 @@ class Technique:
     def __init__(self, model, options):
         self._plain, self._options = model, options
         self.model = self._wrapped(model)
-        freeze_statistics(self.model)
+        settle(self.model)
 
     def finish(self):
         """`(arrays, extra)`: weights, as `twin.weights` gives them, and a dict."""
@@ -102,7 +105,7 @@ class Cluster(Technique):
         }
         function = keras.cluster_weights
         if self._options["keep"] == "sparsity":
-            function = keras.experimental.cluster.cluster_weights
+            function = preserving.cluster_weights
             about["preserve_sparsity"] = True
         wrapped = set(self._options["layers"])
 
@@ -115,18 +118,24 @@ class Cluster(Technique):
         return tfmot.clustering.keras.strip_clustering(self.model)
 
 
+# What acts otherwise in training; SpatialDropout2D is a Dropout.
+_OF_TRAINING = (tf_keras.layers.BatchNormalization, tf_keras.layers.Dropout)
 TECHNIQUES = {"quantize": Quantize, "prune": Prune, "cluster": Cluster}
 
 
-def freeze_statistics(model):
-    """Makes every batch normalisation use its kept statistics, also in training."""
+def settle(model):
+    """Makes a network compute in training as in use.
+
+    A batch normalisation keeps its statistics; dropout would be the larger part of
+    what a short training sees as its error.
+    """
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
-        if isinstance(inner, tf_keras.layers.BatchNormalization):
-            _frozen(inner)
+        if isinstance(inner, _OF_TRAINING):
+            _settle(inner)
 
 
-def _frozen(layer):
+def _settle(layer):
     original = layer.call
 
     def call(inputs, training=None):
