@@ -108,6 +108,27 @@ def write_report(name, content, path=None):
     print(f"written: {os.path.relpath(path)}")
 
 
+def with_others(name, networks, rows_of):
+    """The rows of some networks, and those of others from the result that is there.
+
+    Args:
+        name: Of the file in `results/`, without the suffix.
+        networks: That are measured now.
+        rows_of: A function of a network that yields its rows, dicts with `network`.
+
+    Returns:
+        A list of rows; each says at which commit it was measured.
+    """
+    path = RESULTS / f"{name}.json"
+    kept = []
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        commit = {"commit": before["commit"]}
+        kept = [commit | r for r in before["rows"] if r["network"] not in networks]
+    commit = {"commit": _git("rev-parse", "HEAD")}
+    return kept + [row | commit for n in networks for row in rows_of(n)]
+
+
 def installed_versions(*packages):
     """A dict of those that are installed."""
     versions = {}

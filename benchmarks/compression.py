@@ -251,7 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     networks = parser.parse_args().networks
-    rows = [row for name in networks for row in rows_of(name)]
+    rows = comparison.with_others("compression", networks, rows_of)
     comparison.write_report("compression", {"rows": rows})
 
 

@@ -295,7 +295,7 @@ def main():
     for name in networks:
         for number in (0, 1):
             commanded(Half(name, number))
-    rows = [row for name in networks for row in rows_of(name)]
+    rows = comparison.with_others("quantisation", networks, rows_of)
     arguments = {"command": " ".join(LIMITS), "everything": " ".join(EVERYTHING)}
     comparison.write_report("quantisation", {"arguments": arguments, "rows": rows})
 
