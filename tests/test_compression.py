@@ -323,8 +323,9 @@ def test_blocks(classifier):
         blocks = matrix[:, : matrix.shape[1] // 4 * 4].reshape(-1, 4)
         zeros = (blocks == 0).sum(1)
         assert set(zeros) == {0, 4}
-        assert np.mean(zeros == 4) == pytest.approx(0.5, abs=0.06)
-        found += 1
+        if matrix.shape[1] % 4 == 0:  # else the last block of a row is shorter
+            assert np.mean(zeros == 4) == pytest.approx(0.5, abs=0.02)
+            found += 1
     assert found > 2
 
 

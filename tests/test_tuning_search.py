@@ -22,6 +22,7 @@ from keras_effnet.export.measuring import Images
 from keras_effnet.export.tuning import choosing
 from keras_effnet.export.tuning.choosing import Limits
 from keras_effnet.export.tuning.judging import Judge
+from keras_effnet.export.tuning.store import Store
 from keras_effnet.tflite import TFLiteModel
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
@@ -465,6 +466,15 @@ def _chosen(candidates, limits):
     for candidate in candidates:
         candidate["within"] = limits.keep(candidate)
     return choosing.choose(candidates, limits)["name"]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    folder = tmp_path / "candidates"
+    folder.mkdir()
+    left = folder / ".writing-abcmin-max.tflite"
+    left.write_bytes(b"half of")
+    with Store(tmp_path, "0" * 64):
+        assert not left.exists()
 
 
 def test_the_fastest_within_the_limits_is_chosen():

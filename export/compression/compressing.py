@@ -57,6 +57,7 @@ def compress(
     images,
     options,
     *,
+    start=None,
     labels=None,
     recipe=None,
     folder=None,
@@ -70,6 +71,8 @@ def compress(
         images: `(images, height, width, channels)`, uint8 or float32, as the model
             takes them.
         options: A dict for the technique.
+        start: A function of the twin's description and weights that returns other
+            weights, and ranges for the options; called unless a training goes on.
         labels: The class index of each image, or `None`.
         recipe: A `CompressionRecipe`; its defaults when `None`.
         folder: Where the training is kept, so that it goes on after a kill; a
@@ -91,6 +94,7 @@ def compress(
     _, kind = twin.logits(description)
     original = twin.weights(model)
     arrays, folded = folding.fold(description, original)
+    description, arrays, undo = folding.without_scale(description, arrays)
     probe = np.asarray(images[:PROBES], "float32")
     answers = _answers(model, probe)
     job = {
@@ -102,12 +106,12 @@ def compress(
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(folder or temporary)
         files.check_folder(folder)
-        _prepare(folder, job, arrays, original, images, labels, probe, answers)
+        _prepare(folder, job, start, arrays, images, labels, probe, answers)
         if not (folder / "result.json").exists():
             _run(folder, tell or (lambda step, loss: None))
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         found, outputs = _read(folder / "result.npz"), _read(folder / "answers.npz")
-    trained = _with_weights(model, arrays | found)
+    trained = _with_weights(model, undo(arrays | found))
     back = _answers(trained, probe)
     difference = float(np.abs(back - outputs["outputs"]).max() / np.abs(back).max())
     ranges = {name: tuple(pair) for name, pair in result.pop("ranges", {}).items()}
@@ -180,10 +184,10 @@ def _check_labels(labels, count, classes):
         )
 
 
-def _prepare(folder, job, arrays, original, images, labels, probe, answers):
+def _prepare(folder, job, start, arrays, images, labels, probe, answers):
     """Writes the job, unless it is there: then its training goes on."""
     seen = hashlib.sha256(json.dumps(job, sort_keys=True).encode())
-    for part in (*original.values(), images, labels):
+    for part in (*arrays.values(), images, labels):
         if part is not None:
             seen.update(np.ascontiguousarray(part))
     key = seen.hexdigest()
@@ -192,8 +196,10 @@ def _prepare(folder, job, arrays, original, images, labels, probe, answers):
         return
     for name in ("key", "result.json", "checkpoint.npz", "labels.npy"):
         (folder / name).unlink(missing_ok=True)
+    _write(folder / "teacher.npz", arrays)
+    if start is not None:
+        arrays, job["options"]["ranges"] = start(job["description"], arrays)
     _write(folder / "weights.npz", arrays)
-    _write(folder / "teacher.npz", original)
     _write(folder / "probe.npz", {"images": probe, "answers": answers})
     np.save(folder / "images.npy", images)
     if labels is not None:

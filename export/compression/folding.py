@@ -8,6 +8,46 @@ channels. What is left of each normalisation adds a bias.
 
 import numpy as np
 
+from keras_effnet.export.compression.twin import PREPROCESSING
+
+
+def without_scale(description, arrays):
+    """Moves the scale of a normalisation of pixels into the first convolution.
+
+    The export does the same: the file subtracts the mean, rounds what is left, and has
+    the scale in its kernel.
+
+    Args:
+        description: As `twin.describe` returns it.
+        arrays: As `twin.weights` returns them.
+
+    Returns:
+        `(description, arrays, undo)`: a twin that answers as before, and a function
+        that takes its weights back to the first one's.
+    """
+    nodes = description["nodes"]
+    first = nodes[0]
+    readers = [node for node in nodes if first["name"] in node["inputs"]]
+    scale = np.float32(first["config"].get("scale", 0))
+    if (
+        first["kind"] != PREPROCESSING
+        or len(readers) != 1
+        or readers[0]["kind"] != "Conv2D"
+        or readers[0]["config"]["groups"] != 1
+        or not scale.all()
+    ):
+        return description, arrays, lambda found: found
+    key = f"{readers[0]['name']}/0"
+    factor = np.broadcast_to(scale, description["shape"][-1:])[:, None]
+    offset = np.float32(first["config"]["offset"]) / scale
+    plain = first | {"config": {"scale": 1.0, "offset": offset.tolist()}}
+
+    def undo(found):
+        return found | {key: found[key] / factor}
+
+    changed = arrays | {key: arrays[key] * factor}
+    return description | {"nodes": [plain, *nodes[1:]]}, changed, undo
+
 
 def fold(description, arrays):
     """Moves the scales of batch normalisations into the layers before them.

@@ -12,15 +12,15 @@ from keras_effnet.export.compression import twin
 _TOLERANCE = 1e-3
 
 
-def tensors_of_nodes(data, model, description, image):
+def tensors_of_nodes(data, arrays, description, image):
     """Finds each node's tensor by what both make of one image.
 
     Names are of no use: the converter fuses layers and renames them.
 
     Args:
         data: The bytes of the float .tflite file.
-        model: The `keras.Model` that it comes from.
-        description: Its twin, as `twin.describe` returns it.
+        arrays: Weights of the twin of the model that it comes from.
+        description: The twin, as `twin.describe` returns it.
         image: `(1, height, width, channels)`, as both take it.
 
     Returns:
@@ -29,7 +29,7 @@ def tensors_of_nodes(data, model, description, image):
         into the next have none.
     """
     body = twin.build(description, keras)
-    twin.assign(body, twin.weights(model))
+    twin.assign(body, arrays)
     names = [description["input"], *(node["name"] for node in description["nodes"])]
     outputs = [body.get_layer(name).output for name in names]
     answers = keras.Model(body.input, outputs)(image, training=False)
@@ -91,8 +91,8 @@ def with_learned(trace, model, found, learned, images):
         `calibration.Ranges`.
     """
     image = np.asarray(next(iter(images())), "float32")[:1]
-    description = twin.describe(model)
-    tensors = tensors_of_nodes(trace.float32, model, description, image)
+    description, arrays = twin.describe(model), twin.weights(model)
+    tensors = tensors_of_nodes(trace.float32, arrays, description, image)
     by_tensor = dict(found.by_tensor)
     for index, names in tensors.items():
         if known := [learned[name] for name in names if name in learned]:

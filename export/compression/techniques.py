@@ -1,23 +1,16 @@
 """The three ways to compress a model, each one call."""
 
-import tempfile
-
-import numpy as np
+import functools
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.export import converting
 from keras_effnet.export import freeze
 from keras_effnet.export.compression import compressing
-from keras_effnet.export.compression import matching
+from keras_effnet.export.compression import starting
 from keras_effnet.export.compression import twin
-from keras_effnet.export.tuning import ranges as choosing
-from keras_effnet.export.tuning.network import Network
 
 PATTERNS = ("unstructured", "2:4", "block")
 KEEPS = ("sparsity", "clusters", "both")
-# Images for the ranges with which training begins.
-_CALIBRATION = 250
 # The share of the steps in which zeros grow; in the rest the others make up for them.
 _RAMP = 0.5
 
@@ -43,7 +36,8 @@ def qat(
             takes them.
         labels: The class index of each image, or `None`: the float model teaches.
         keep: What an earlier `prune` or `cluster` made and this shall not lose:
-            `"sparsity"`, `"clusters"`, `"both"` or `None`.
+            `"sparsity"`, `"clusters"`, `"both"` or `None`. Clusters are kept in
+            each output channel, of which an int8 file scales each by itself.
         recipe: A `CompressionRecipe`; its defaults when `None`.
         folder: Where the training is kept, to go on after a kill.
         tell: Called with the number of the step and its loss.
@@ -55,14 +49,13 @@ def qat(
         InputError: The model, the images or an argument can't be taken.
     """
     _check_choice("keep", keep, (*KEEPS, None))
-    recipe = recipe or compressing.CompressionRecipe()
-    compressing.check(model, images, labels, recipe)
-    options = {"keep": keep, "ranges": _ranges(model, images)}
+    begin = functools.partial(starting.start, model, images, rounds=keep is None)
     return compressing.compress(
         model,
         "quantize",
         images,
-        options,
+        {"keep": keep},
+        start=begin,
         labels=labels,
         recipe=recipe,
         folder=folder,
@@ -189,24 +182,6 @@ def cluster(
 def _described(model):
     freeze.check(model)
     return twin.describe(model)
-
-
-def _ranges(model, images):
-    """`{node: (least, greatest)}` with which to begin: those of least cubic error.
-
-    A wide range wastes steps on a few values, and training would be long in finding
-    that out.
-    """
-    description = twin.describe(model)
-    with tempfile.TemporaryDirectory() as folder:
-        trace = converting.trace(model, folder)
-    chosen = images[:: -(-len(images) // _CALIBRATION)]
-    observed = choosing.observe(trace.float32, (image[None] for image in chosen))
-    found = choosing.least_error(observed, Network(trace.float32), power=3)
-    tensors = matching.tensors_of_nodes(
-        trace.float32, model, description, np.asarray(images[:1], "float32")
-    )
-    return matching.ranges_of_nodes(description, tensors, found)
 
 
 def _check_choice(name, value, valid):

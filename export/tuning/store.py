@@ -50,7 +50,7 @@ class Store:
             needed |= {content.get("weights"), path.with_suffix(".tflite").name}
         for path in (*self.folder.glob("*.tflite"), *self.folder.glob(".writing-*")):
             if path.name not in needed:
-                path.unlink()
+                path.unlink(missing_ok=True)  # a half-written file is in both lists
         for path in self.folder.glob("*.npz"):
             if self._key[:16] not in path.name:
                 path.unlink()

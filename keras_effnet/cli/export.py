@@ -313,7 +313,9 @@ def load(args):
     from keras_effnet import saving
 
     model = saving.load_model(args.model)
-    if saving.attached(model) is None and (args.calibrate or args.evaluate):
+    options = ("calibrate", "train", "evaluate")
+    photographs = any(getattr(args, option, None) for option in options)
+    if saving.attached(model) is None and photographs:
         print(
             "keras-effnet: note: the model carries no preprocessing; photographs go in "
             "as 0-255 pixels, cropped to the middle",

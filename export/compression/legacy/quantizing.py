@@ -153,6 +153,9 @@ class Scheme(quantization.QuantizeScheme):
         fixed = _FIXED.get(getattr(getattr(layer, "activation", None), "__name__", ""))
         if kind == "Activation" and fixed:
             return Output(Range(*fixed, learned=False))
+        if kind == "Rescaling" and layer.name in self._ranges:
+            # Pixels have the range that they have.
+            return Output(Range(*self._ranges[layer.name], learned=False))
         if kind in _OF_OUTPUT and not isinstance(
             given, tfmot_configs.NoOpQuantizeConfig
         ):

@@ -1,0 +1,157 @@
+"""Where quantisation-aware training begins: the best that needs no training.
+
+Ranges and rounded weights of post-training quantisation, found on the float .tflite
+file and carried over to the twin's layers.
+"""
+
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet.errors import InputError
+from keras_effnet.export import converting
+from keras_effnet.export.compression import matching
+from keras_effnet.export.tuning import ranges as choosing
+from keras_effnet.export.tuning import rounded
+from keras_effnet.export.tuning import rounding
+from keras_effnet.export.tuning.draft import Draft
+from keras_effnet.export.tuning.network import Network
+
+# Images that calibrate, and of the others some that judge.
+_CALIBRATION, _JUDGES, _BATCH = 200, 32, 8
+_BEFORE_A_KERNEL = ("BatchNormalization", "Dropout", "ReLU", "SpatialDropout2D")
+_TO_TWIN = {
+    "CONV_2D": lambda kernel, shape: kernel.transpose(1, 2, 3, 0),
+    "DEPTHWISE_CONV_2D": lambda kernel, shape: kernel.reshape(shape),
+    "FULLY_CONNECTED": lambda kernel, shape: kernel.T,
+}
+
+
+def start(model, images, description, arrays, rounds=True):
+    """Ranges and weights with which to begin.
+
+    Args:
+        model: The `keras.Model`.
+        images: `(images, height, width, channels)`, as the model takes them.
+        description: Its twin.
+        arrays: The twin's weights, folded.
+        rounds: Whether weights may change; not where zeros or clusters are kept.
+
+    Returns:
+        `(arrays, ranges)`: weights, and `{node: (least, greatest)}`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trace = converting.trace(model, folder)
+    network = Network(trace.float32)
+    step = max(1, len(images) // (_CALIBRATION + _JUDGES))
+    chosen = images[::step].astype("float32")
+    judges = chosen[:: max(1, len(chosen) // _JUDGES)][:_JUDGES]
+    calibration = [image for image in chosen if not _is_in(image, judges)]
+    calibration = np.stack(calibration or list(chosen))[:_CALIBRATION]
+    observed = choosing.observe(trace.float32, (image[None] for image in calibration))
+    draft = Draft(
+        trace.float32, choosing.least_error(observed, network, 3), levers=("cubic",)
+    )
+    try:
+        network.check()
+        draft = _best(draft, observed, network, calibration, judges, rounds)
+    except InputError:
+        pass  # an operator without gradients here; the least cubic error it is
+    tensors = matching.tensors_of_nodes(trace.float32, arrays, description, chosen[:1])
+    ranges = matching.ranges_of_nodes(description, tensors, draft.ranges)
+    if draft.data is not trace.float32:
+        after = Network(draft.data)
+        arrays = _carried_over(description, tensors, arrays, network, after)
+    return arrays, ranges
+
+
+def _is_in(image, others):
+    return any(np.array_equal(image, other) for other in others)
+
+
+def _best(draft, observed, network, calibration, judges, rounds):
+    drafts = [
+        draft,
+        draft.after("min-max", ranges=observed.ranges.by_tensor),
+        *(
+            draft.after(
+                "percentile", ranges=choosing.percentile(observed, network, share)
+            )
+            for share in (0.9999, 0.99999)
+        ),
+    ]
+    best = min(drafts, key=lambda tried: _divergence(tried, judges))
+    if not rounds:
+        return best
+    finer = rounding.optimise(best, calibration)
+    return min((best, finer), key=lambda tried: _divergence(tried, judges))
+
+
+def _divergence(draft, images):
+    """Of a draft's answers from those of its float file, in training's arithmetic."""
+    network = Network(draft.data)
+    parameters = {
+        index: rounded.kernel(network.constants[index], axis)
+        for index, axis in network.kernels.items()
+    }
+    activation = rounded.rounding(network, draft.ranges)
+    total = 0.0
+    for i in range(0, len(images), _BATCH):
+        batch = images[i : i + _BATCH]
+        found = network.run(batch, parameters, activation)[network.logits]
+        expected = network.run(batch)[network.logits]
+        total += float(
+            tf.reduce_sum(
+                tf.nn.softmax(expected)
+                * (tf.nn.log_softmax(expected) - tf.nn.log_softmax(found))
+            )
+        )
+    return total
+
+
+def _carried_over(description, tensors, arrays, before, after):
+    """The twin's weights with what was done to the file's.
+
+    The file's kernels are the twin's, some times a number for each channel: a change is
+    carried over as a ratio, and a bias' as a difference.
+    """
+    nodes = {node["name"]: node for node in description["nodes"]}
+    arrays = dict(arrays)
+    for node in before.nodes:
+        names = tensors.get(node.output, ())
+        layer, normalisation = _owner(nodes, names)
+        if node.operator not in _TO_TWIN or layer is None:
+            continue
+        key, index = f"{layer['name']}/0", node.inputs[1]
+        old, new = before.constants[index], after.constants[index]
+        ratio = np.divide(new, old, out=np.ones_like(old), where=old != 0)
+        shape = arrays[key].shape
+        arrays[key] = arrays[key] * _TO_TWIN[node.operator](ratio, shape)
+        bias = _bias(layer, normalisation)
+        if bias and len(node.inputs) > 2 and node.inputs[2] >= 0:
+            shift = after.constants[node.inputs[2]] - before.constants[node.inputs[2]]
+            arrays[bias] = arrays[bias] + shift
+    return arrays
+
+
+def _owner(nodes, names):
+    """`(layer with the kernel, its normalisation)` behind what a tensor holds."""
+    for name in names:
+        node, normalisation = nodes.get(name), None
+        while node is not None and node["kind"] in _BEFORE_A_KERNEL:
+            if node["kind"] == "BatchNormalization":
+                normalisation = node
+            node = nodes.get(node["inputs"][0])
+        if node is not None and node["kind"] in ("Conv2D", "DepthwiseConv2D", "Dense"):
+            return node, normalisation
+    return None, None
+
+
+def _bias(layer, normalisation):
+    """The key of what is added to a layer's outputs, or `None`."""
+    if normalisation is not None:
+        config = normalisation["config"]
+        place = int(config["scale"])
+        return f"{normalisation['name']}/{place}" if config["center"] else None
+    return f"{layer['name']}/1" if layer["config"]["use_bias"] else None
