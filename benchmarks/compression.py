@@ -123,11 +123,11 @@ def images_of(model, paths):
     return np.concatenate(list(batches))
 
 
-def made(case):
+def made(case, methods):
     """`{name: path}` of all files of a case, made once; and their figures."""
     paths, figures = case.others_files(), {}
     images = None
-    for name in (FLOAT, PLAIN, *METHODS):
+    for name in (FLOAT, PLAIN, *methods):
         folder = case.folder / name.replace(" ", "-").replace(",", "")
         kept = folder / "figures.json"
         if not kept.exists():
@@ -137,11 +137,12 @@ def made(case):
             files.write_text(kept, json.dumps(_make(case, name, folder, images)))
         figures[name] = json.loads(kept.read_text())
         paths[name] = folder / figures[name]["file"]
-    paths[ENCODED] = paths[PRUNED].with_name("encoded.tflite")
-    if not paths[ENCODED].exists():
-        # As TFLiteConverter does for `EXPERIMENTAL_SPARSITY`.
-        with files.replacing(paths[ENCODED]) as temporary:
-            temporary.write_bytes(mlir_sparsify(paths[PRUNED].read_bytes()))
+    if PRUNED in methods:
+        paths[ENCODED] = paths[PRUNED].with_name("encoded.tflite")
+        if not paths[ENCODED].exists():
+            # As TFLiteConverter does for `EXPERIMENTAL_SPARSITY`.
+            with files.replacing(paths[ENCODED]) as temporary:
+                temporary.write_bytes(mlir_sparsify(paths[PRUNED].read_bytes()))
     return paths, figures
 
 
@@ -200,10 +201,10 @@ def cases_of(network):
     return [Half(network, number) for number in (0, 1)]
 
 
-def rows_of(network):
+def rows_of(network, methods=tuple(METHODS)):
     """A row for each file that all cases have."""
     cases = cases_of(network)
-    found = [made(case) for case in cases]
+    found = [made(case, methods) for case in cases]
     paths, figures = [p for p, _ in found], [f for _, f in found]
     judged = [answers(case, p) for case, p in zip(cases, paths, strict=True)]
     names = [name for name in paths[0] if all(name in p for p in paths)]
@@ -250,8 +251,13 @@ def _say(line):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=NETWORKS)
-    networks = parser.parse_args().networks
-    rows = comparison.with_others("compression", networks, rows_of)
+    parser.add_argument(
+        "--methods", nargs="*", default=METHODS, help=", ".join(METHODS)
+    )
+    args = parser.parse_args()
+    rows = comparison.with_others(
+        "compression", args.networks, lambda name: rows_of(name, args.methods)
+    )
     comparison.write_report("compression", {"rows": rows})
 
 

@@ -10,6 +10,7 @@ from keras_effnet.export.compression import twin
 
 # Of the greatest value: the converter folds scales and adds in another order.
 _TOLERANCE = 1e-3
+_OF_PIXELS = ("scale", "offset")
 
 
 def tensors_of_nodes(data, arrays, description, image):
@@ -68,11 +69,12 @@ def ranges_of_nodes(description, tensors, by_tensor):
     }
     for node in description["nodes"]:
         source = node["inputs"][0]
-        if node["kind"] == twin.PREPROCESSING and source in found:
-            # The converter takes it apart; no tensor holds its values.
-            ends = np.multiply.outer(found[source], node["config"]["scale"])
-            ends = ends + np.asarray(node["config"]["offset"])
-            found.setdefault(node["name"], (float(ends.min()), float(ends.max())))
+        known = node["name"] in found or source not in found
+        if node["kind"] == twin.PREPROCESSING and not known:
+            # The converter took it apart; no tensor holds its values.
+            scale, offset = (np.atleast_1d(node["config"][k]) for k in _OF_PIXELS)
+            ends = np.multiply.outer(found[source], scale) + offset
+            found[node["name"]] = (float(ends.min()), float(ends.max()))
     return found
 
 

@@ -59,7 +59,8 @@ def start(model, images, description, arrays, rounds=True):
     except InputError:
         pass  # an operator without gradients here; the least cubic error it is
     tensors = matching.tensors_of_nodes(trace.float32, arrays, description, chosen[:1])
-    ranges = matching.ranges_of_nodes(description, tensors, draft.ranges)
+    pinned = converting.pinned(trace, draft.ranges)
+    ranges = matching.ranges_of_nodes(description, tensors, pinned)
     if draft.data is not trace.float32:
         after = Network(draft.data)
         arrays = _carried_over(description, tensors, arrays, network, after)
