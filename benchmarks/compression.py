@@ -251,9 +251,8 @@ def _say(line):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=NETWORKS)
-    parser.add_argument(
-        "--methods", nargs="*", default=METHODS, help=", ".join(METHODS)
-    )
+    listed = ", ".join(map(repr, METHODS)).replace("%", "%%")
+    parser.add_argument("--methods", nargs="*", default=METHODS, help=listed)
     args = parser.parse_args()
     rows = comparison.with_others(
         "compression", args.networks, lambda name: rows_of(name, args.methods)
