@@ -55,7 +55,7 @@ METHODS = {
         prune,
         {"sparsity": 0.5},
         "float32",
-        {"steps": 400, "learning_rate": 0.3},
+        {"steps": 250, "learning_rate": 0.3},
     ),
     "16 clusters": (cluster, {"clusters": 16}, "float32", {"learning_rate": 0.1}),
 }

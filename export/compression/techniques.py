@@ -69,10 +69,7 @@ def prune(
     *,
     sparsity=0.5,
     pattern="unstructured",
-    labels=None,
-    recipe=None,
-    folder=None,
-    tell=None,
+    **training,
 ):
     """Sets the smallest weights of convolutions and dense layers to zero.
 
@@ -86,10 +83,7 @@ def prune(
         pattern: `"unstructured"`; `"2:4"`, two zeros among four (the sparsity is then
             half); or `"block"`, four neighbouring output channels at a time, in 1x1
             convolutions and dense layers.
-        labels: As `qat` takes them.
-        recipe: As `qat` takes it.
-        folder: As `qat` takes it.
-        tell: As `qat` takes it.
+        **training: `labels`, `recipe`, `folder` and `tell`, as `qat` takes them.
 
     Returns:
         `Compressed`.
@@ -114,16 +108,7 @@ def prune(
         "pattern": pattern,
         "layers": compressing.kernels(_described(model), pattern),
     }
-    return compressing.compress(
-        model,
-        "prune",
-        images,
-        options,
-        labels=labels,
-        recipe=recipe,
-        folder=folder,
-        tell=tell,
-    )
+    return compressing.compress(model, "prune", images, options, **training)
 
 
 def cluster(
@@ -132,10 +117,7 @@ def cluster(
     *,
     clusters=16,
     keep=None,
-    labels=None,
-    recipe=None,
-    folder=None,
-    tell=None,
+    **training,
 ):
     """Makes each kernel of a few different values, which compress well.
 
@@ -144,10 +126,7 @@ def cluster(
         images: As `qat` takes them.
         clusters: Values in each kernel of a convolution or dense layer, 3 to 256.
         keep: `"sparsity"` of an earlier `prune`, or `None`.
-        labels: As `qat` takes them.
-        recipe: As `qat` takes it.
-        folder: As `qat` takes it.
-        tell: As `qat` takes it.
+        **training: `labels`, `recipe`, `folder` and `tell`, as `qat` takes them.
 
     Returns:
         `Compressed`.
@@ -167,16 +146,7 @@ def cluster(
         "keep": keep,
         "layers": compressing.kernels(_described(model)),
     }
-    return compressing.compress(
-        model,
-        "cluster",
-        images,
-        options,
-        labels=labels,
-        recipe=recipe,
-        folder=folder,
-        tell=tell,
-    )
+    return compressing.compress(model, "cluster", images, options, **training)
 
 
 def _described(model):
