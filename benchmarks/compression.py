@@ -39,6 +39,7 @@ from keras_effnet.export import density
 from keras_effnet.export import export
 from keras_effnet.export import prune
 from keras_effnet.export import qat
+from keras_effnet.export.calibration import evenly
 from keras_effnet.paired import compare
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
@@ -47,17 +48,13 @@ WORK = accuracy.ROOT / "build/compression"
 NETWORKS = ("EfficientNetV2B0", "EfficientNetLite0", "flowers")
 FLOAT, PLAIN = "float32", "plain int8"
 PRUNED, ENCODED = "pruned 50 %", "pruned 50 %, zeros left out"
+_PRUNING = {"steps": 400, "learning_rate": 0.3}
 # Technique, its arguments, precision of the file, recipe.
 METHODS = {
-    "QAT, labels": (qat, {}, "int8", {"distillation": 0.0}),
-    "QAT, distillation": (qat, {}, "int8", {}),
-    PRUNED: (
-        prune,
-        {"sparsity": 0.5},
-        "float32",
-        {"steps": 250, "learning_rate": 0.3},
-    ),
-    "16 clusters": (cluster, {"clusters": 16}, "float32", {"learning_rate": 0.1}),
+    "QAT, labels": (qat, {}, "int8", {"steps": 300, "distillation": 0.0}),
+    "QAT, distillation": (qat, {}, "int8", {"steps": 300}),
+    PRUNED: (prune, {"sparsity": 0.5}, "float32", _PRUNING),
+    "16 clusters": (cluster, {"clusters": 16}, "float32", {"steps": 400}),
 }
 
 
@@ -165,7 +162,7 @@ def _make(case, name, folder, images):
         result.model if result else case.model,
         folder,
         precision,
-        lambda: (image[None] for image in images[:250]),
+        lambda: (images[i : i + 1] for i in evenly(len(images), 250)),
         "model",
         input_type="float32",
         ranges=result and result.ranges,
@@ -225,7 +222,7 @@ def rows_of(network, methods=tuple(METHODS)):
             "gzip_bytes": [size["gzip"] for size in sizes],
             "zstd_bytes": [size["zstd"] for size in sizes],
             "gzip_over_dense": sum(size["gzip"] for size in sizes) / dense,
-            "sparsity": density.sparsity(paths[0][name]),
+            "sparsity": density.sparsity(paths[0][PRUNED if name == ENCODED else name]),
             "latency_over_plain": latencies[name],
             "minutes": [s / 60 for s in seconds],
             "training_images": len(cases[0].paths) if seconds else None,
@@ -252,7 +249,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     listed = ", ".join(map(repr, METHODS)).replace("%", "%%")
-    parser.add_argument("--methods", nargs="*", default=METHODS, help=listed)
+    parser.add_argument(
+        "--methods", nargs="*", default=METHODS, choices=METHODS, help=listed
+    )
     args = parser.parse_args()
     rows = comparison.with_others(
         "compression", args.networks, lambda name: rows_of(name, args.methods)

@@ -16,6 +16,18 @@ from keras_effnet.export import flatbuffer
 FEW_IMAGES = 50
 
 
+def evenly(count, most):
+    """Which of `count` things to take where no more than `most` shall be.
+
+    Photographs come class by class: the first ones would be of one class.
+
+    Returns:
+        A list of indices, evenly spread.
+    """
+    taken = min(count, most)
+    return [i * count // taken for i in range(taken)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Ranges:
     """What calibration found.

@@ -165,6 +165,11 @@ BAD = (
     ("cluster", ("--keep", "clusters"), "`keep` must be one of 'sparsity'"),
     ("cluster", ("--steps", "0"), "`steps` must be a whole number from 1"),
     ("cluster", ("--train-images", "1"), "--train-images must be at least 2"),
+    ("qat", ("--input-type", "uint9"), "`input_type` must be one of"),
+    ("qat", ("--name", "a/b"), "`name` must be a file's name"),
+    ("qat", ("--max-drop", "1"), "`max_drop` needs labelled images"),
+    ("qat", ("--keep", "sparsity"), "have no zeros that could be kept: prune it"),
+    ("cluster", ("--keep", "sparsity"), "have no zeros that could be kept: prune it"),
 )
 
 
@@ -178,6 +183,15 @@ def test_options_that_are_refused(
     )
     assert message in line
     assert not list(tmp_path.glob("out/**/*.*"))
+
+
+def test_the_model_that_came_in_is_kept(command, saved, copies):
+    before = saved.read_bytes()
+    name = keras.saving.load_model(saved).name
+    path = saved.rename(saved.with_name(f"{name}.keras"))
+    line = refusal(command("qat", path, "--train", copies, "--output", path.parent))
+    assert "would replace the one that it comes from" in line
+    assert path.read_bytes() == before
 
 
 def test_photographs_that_are_refused(command, saved, copies, tmp_path):

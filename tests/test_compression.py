@@ -27,6 +27,8 @@ from keras_effnet.export import cluster
 from keras_effnet.export import export
 from keras_effnet.export import prune
 from keras_effnet.export import qat
+from keras_effnet.export.compression import starting
+from keras_effnet.export.compression import twin
 
 for _module in ("sklearn", "tf_keras", "tensorflow_model_optimization"):
     # Not imported: TF-MOT would change this process.
@@ -431,6 +433,65 @@ def test_killed_it_goes_on(classifier, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+# What goes wrong in the process of its own.
+
+_BROKEN = """
+import os, sys
+from keras_effnet.export.compression.legacy import __main__, learning
+if __name__ == "__main__":
+    {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("os.kill(os.getpid(), 9)", "want of memory.*Received: SIGKILL"),
+        (
+            "learning.tf_keras.Model.train_on_batch = lambda *_: float('nan')\n"
+            "    __main__.main(sys.argv[1])",
+            "no finite number any more at step 1.*Received: learning_rate=0.3",
+        ),
+    ],
+)
+def test_a_training_that_fails(classifier, tmp_path, monkeypatch, code, message):
+    (tmp_path / "broken.py").write_text(_BROKEN.format(code=code))
+    monkeypatch.setattr("keras_effnet.export.compression.compressing._WORKER", "broken")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    recipe = CompressionRecipe(steps=2, batch_size=4, learning_rate=0.3)
+    with pytest.raises(InputError, match=message) as refused:
+        prune(classifier, digits(8), recipe=recipe, folder=tmp_path / "work")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "work" / "result.json").exists()
+
+
+def test_a_black_image_tells_nothing():
+    """All that is black is equal: ranges are found by another image."""
+    image = keras.Input((24, 24, 3))
+    x = keras.layers.Rescaling(1 / 255, name="pixels")(image)
+    x = keras.layers.ZeroPadding2D()(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    model = keras.Model(image, keras.layers.Dense(5)(x))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8)
+    pixels[0] = 0
+    description, arrays = twin.describe(model), twin.weights(model)
+    _, ranges = starting.start(model, pixels, description, arrays)
+    assert ranges["pixels"] == pytest.approx((0, 1), abs=0.02)
+
+
+def test_a_class_alone_learns():
+    image = keras.Input((24, 24, 3))
+    x = keras.layers.Conv2D(8, 3, strides=4, name="stem")(image)
+    x = keras.layers.Conv2D(8, 1, name="second")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(1)(x))
+    recipe = CompressionRecipe(steps=3, batch_size=8, distillation=0.0)
+    labels = np.arange(16) % 2
+    result = prune(model, digits(16), labels=labels, recipe=recipe)
+    assert min(result.figures["history"]) > 0.01
+    assert result.figures["labelled"]
+
+
 # Bad input.
 
 _PIXELS = np.zeros((4, 24, 24, 3), np.uint8)
@@ -455,6 +516,19 @@ BAD = [
     (prune, _PIXELS, {"pattern": "2:4", "sparsity": 0.7}, r"0.5. Received: sparsity"),
     (cluster, _PIXELS, {"clusters": 1}, r"from 3 to 256. Received: clusters=1"),
     (cluster, _PIXELS, {"keep": "clusters"}, r"`keep` must be one of 'sparsity', None"),
+    (
+        cluster,
+        _PIXELS,
+        {"keep": "sparsity"},
+        r"have no zeros that could be kept: prune",
+    ),
+    (
+        qat,
+        _PIXELS,
+        {"keep": "both"},
+        r"have no clusters that could be kept: cluster it",
+    ),
+    (qat, _PIXELS.astype(object), {}, r"must be of numbers. Received: object"),
 ]
 
 

@@ -270,6 +270,18 @@ BAD = {
         "int8",
     ),
     "channels first": (_channels_first, "channels last.*'c' with data_format='cha"),
+    "name": (
+        lambda: _of(lambda x: layers.Conv2D(3, 3, name="conv a")(x)),
+        "letters, digits.*Received: 'conv a'",
+    ),
+    "two of a name": (
+        lambda: _of(
+            lambda x: layers.ReLU(name="c_activation")(
+                layers.Conv2D(3, 3, activation="relu", name="c")(x)
+            )
+        ),
+        "two layers would have one name.*Received: 'c_activation'",
+    ),
     "inverted": (
         lambda: _of(
             lambda x: layers.Normalization(mean=1, variance=2, invert=True, name="n")(x)
@@ -300,6 +312,27 @@ def test_a_subclassed_model(technique):
     model(PIXELS)
     with pytest.raises(InputError, match=r"functional or sequential.*Subclassed"):
         getattr(export, technique)(model, PIXELS)
+
+
+def test_pixels_scaled_by_arrays():
+    scale, offset = np.array([1 / 128, 1 / 64, 1 / 32]), np.array([-1.0, 0.0, 1.0])
+    model = _of(lambda x: layers.Rescaling(scale, offset)(x))
+    found = twin.build(twin.describe(model), tf_keras())
+    assert peer.relative_error(found(PIXELS), model(PIXELS)) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("activation", "classes", "expected"),
+    [
+        (None, 1, "sigmoid"),
+        (None, 2, "softmax"),
+        ("sigmoid", 2, "sigmoid"),
+        ("softmax", 2, "softmax"),
+    ],
+)
+def test_what_makes_probabilities(activation, classes, expected):
+    model = _of(lambda x: layers.Dense(classes, activation)(layers.Flatten()(x)))
+    assert twin.loss(twin.describe(model), classes) == expected
 
 
 def test_the_last_axis_of_a_depthwise_kernel():

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,25 +74,30 @@ def compress(
         options: A dict for the technique.
         start: A function of the twin's description and weights that returns other
             weights, and ranges for the options; called unless a training goes on.
-        labels: The class index of each image, or `None`.
+        labels: The class index of each image, for a recipe whose distillation is
+            below 1; else `None`.
         recipe: A `CompressionRecipe`; its defaults when `None`.
         folder: Where the training is kept, so that it goes on after a kill; a
-            temporary one when `None`.
+            temporary one when `None`. A second training in it waits for the first.
         tell: Called with the number of the step and its loss.
 
     Returns:
         `Compressed`.
 
     Raises:
-        InputError: The model, the images or the recipe can't be trained so.
+        InputError: The model, the images or the recipe can't be trained so, or the
+            training diverged or was killed.
     """
     recipe = recipe or CompressionRecipe()
-    check(model, images, labels, recipe)
+    check_model(model)
+    check_images(model, images, labels, recipe)
+    if recipe.distillation == 1:
+        labels = None
     model = freeze.in_float32(model)
     description = twin.describe(model)
     if options.get("pattern") == "block":
         description = twin.with_matrices(description)
-    _, kind = twin.logits(description)
+    kind = twin.loss(description, model.outputs[0].shape[-1])
     original = twin.weights(model)
     arrays, folded = folding.fold(description, original)
     description, arrays, undo = folding.without_scale(description, arrays)
@@ -101,16 +107,17 @@ def compress(
         "technique": technique,
         "description": description,
         "options": options | {"steps": recipe.steps},
-        "recipe": recipe.as_json() | {"loss": kind or "softmax"},
+        "recipe": recipe.as_json() | {"loss": kind},
     }
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(folder or temporary)
         files.check_folder(folder)
-        _prepare(folder, job, start, arrays, images, labels, probe, answers)
-        if not (folder / "result.json").exists():
-            _run(folder, tell or (lambda step, loss: None))
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        found, outputs = _read(folder / "result.npz"), _read(folder / "answers.npz")
+        with files.locked(folder):
+            _prepare(folder, job, start, arrays, images, labels, probe, answers)
+            if not (folder / "result.json").exists():
+                _run(folder, tell or (lambda step, loss: None))
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            found, outputs = _read(folder / "result.npz"), _read(folder / "answers.npz")
     trained = _with_weights(model, undo(arrays | found))
     back = _answers(trained, probe)
     difference = float(np.abs(back - outputs["outputs"]).max() / np.abs(back).max())
@@ -139,8 +146,8 @@ def kernels(description, pattern=None):
     return [node["name"] for node in found]
 
 
-def check(model, images, labels, recipe):
-    """Raises an `InputError` unless a model can be trained on images by a recipe."""
+def check_model(model):
+    """Raises an `InputError` unless a model can be trained here."""
     for module in ("tensorflow_model_optimization", "tf_keras"):
         if importlib.util.find_spec(module) is None:
             raise InputError(
@@ -148,6 +155,11 @@ def check(model, images, labels, recipe):
                 f"Received: no module {module}"
             )
     freeze.check(model)
+    twin.describe(model)
+
+
+def check_images(model, images, labels, recipe):
+    """Raises an `InputError` unless a model can be trained on images by a recipe."""
     shape = tuple(model.inputs[0].shape[1:])
     if not isinstance(images, np.ndarray) or images.shape[1:] != shape:
         got = getattr(images, "shape", type(images).__name__)
@@ -155,6 +167,8 @@ def check(model, images, labels, recipe):
             f"`images` must be an array of the shape (images, {shape[0]}, {shape[1]}, "
             f"{shape[2]}). Received: {got}"
         )
+    if images.dtype.kind not in "uif":
+        raise InputError(f"`images` must be of numbers. Received: {images.dtype}")
     if len(images) < 2:
         raise InputError(f"Training needs two images at least. Received: {len(images)}")
     if not np.isfinite(images).all():
@@ -191,6 +205,8 @@ def _prepare(folder, job, start, arrays, images, labels, probe, answers):
         if part is not None:
             seen.update(np.ascontiguousarray(part))
     key = seen.hexdigest()
+    for left in folder.glob(".writing-*"):  # by a process that was killed
+        left.unlink()
     stamp = folder / "key"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
         return
@@ -210,7 +226,12 @@ def _prepare(folder, job, start, arrays, images, labels, probe, answers):
 
 def _run(folder, tell):
     """Runs the job in a process in which Keras is Keras 2."""
-    environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {
+        "TF_USE_LEGACY_KERAS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # this process has some of it, too
+    }
+    error = None
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
             [sys.executable, "-m", _WORKER, str(folder)],
@@ -222,12 +243,23 @@ def _run(folder, tell):
         ) as process:
             try:
                 for line in process.stdout:
-                    if line.startswith("{"):
+                    if line.startswith('{"error"'):
+                        error = json.loads(line)["error"]
+                    elif line.startswith("{"):
                         tell(**json.loads(line))
             finally:
                 process.stdin.close()
                 if process.poll() is None and sys.exc_info()[0] is not None:
                     process.terminate()
+        if error:
+            raise InputError(error)
+        if process.returncode < 0:
+            name = signal.Signals(-process.returncode).name
+            raise InputError(
+                "The training was killed, most likely for want of memory: take a "
+                "smaller batch or fewer images; begun again with the same arguments "
+                f"and folder it goes on. Received: {name}"
+            )
         if process.returncode:
             errors.seek(0)
             text = errors.read().decode(errors="replace").strip()

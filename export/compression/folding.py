@@ -72,12 +72,14 @@ def fold(description, arrays):
             continue
         if source["kind"] not in _KERNELS or readers[source["name"]] != 1:
             continue
-        if source["config"]["use_bias"] or not _on_channels(node["config"]["axis"]):
+        if not _on_channels(node["config"]["axis"]):
             continue
         parts = _Parts(node["config"], name, arrays)
         kernel = f"{source['name']}/0"
         scale = parts.gamma / np.sqrt(parts.variance + parts.epsilon)
         arrays[kernel] = _KERNELS[source["kind"]](arrays[kernel], scale)
+        if source["config"]["use_bias"]:
+            arrays[f"{source['name']}/1"] = arrays[f"{source['name']}/1"] * scale
         parts.leave(parts.beta - parts.mean * scale)
         folded.append(name)
     return arrays, folded

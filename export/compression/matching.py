@@ -1,6 +1,7 @@
 """Which tensor of a .tflite file holds what a layer answers."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -11,6 +12,16 @@ from keras_effnet.export.compression import twin
 # Of the greatest value: the converter folds scales and adds in another order.
 _TOLERANCE = 1e-3
 _OF_PIXELS = ("scale", "offset")
+_BATCHES = 16
+
+
+def most_varied(images):
+    """The image that tells tensors apart best, `(1, height, width, channels)`.
+
+    Of a black one many layers make the same.
+    """
+    spread = [np.std(image) for image in images]
+    return np.asarray(images[int(np.argmax(spread))], "float32")[None]
 
 
 def tensors_of_nodes(data, arrays, description, image):
@@ -46,7 +57,7 @@ def tensors_of_nodes(data, arrays, description, image):
         found[index] = [
             name
             for name, answer in by_size.get(flat.size, ())
-            if np.abs(answer - flat).max() <= _TOLERANCE * largest
+            if largest and np.abs(answer - flat).max() <= _TOLERANCE * largest
         ]
 
     calibration.calibrate(data, [image], each=compare)
@@ -87,12 +98,13 @@ def with_learned(trace, model, found, learned, images):
         found: `calibration.Ranges` of its float file.
         learned: `{node: (least, greatest)}`.
         images: A function that returns batches, as calibration takes it; one image
-            tells which tensor is whose.
+            of the first batches tells which tensor is whose.
 
     Returns:
         `calibration.Ranges`.
     """
-    image = np.asarray(next(iter(images())), "float32")[:1]
+    batches = itertools.islice(images(), _BATCHES)
+    image = most_varied([image for batch in batches for image in np.asarray(batch)])
     description, arrays = twin.describe(model), twin.weights(model)
     tensors = tensors_of_nodes(trace.float32, arrays, description, image)
     by_tensor = dict(found.by_tensor)

@@ -28,7 +28,7 @@ class CompressionRecipe:
 
     steps: int = 200
     batch_size: int = 16
-    learning_rate: float = 0.02
+    learning_rate: float = 0.1
     distillation: float = 1.0
     seed: int = 0
 

@@ -4,21 +4,24 @@ Ranges and rounded weights of post-training quantisation, found on the float .tf
 file and carried over to the twin's layers.
 """
 
+import functools
 import tempfile
 
 import numpy as np
 import tensorflow as tf
 
 from keras_effnet.errors import InputError
+from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
 from keras_effnet.export.compression import matching
+from keras_effnet.export.compression import twin
 from keras_effnet.export.tuning import ranges as choosing
 from keras_effnet.export.tuning import rounded
 from keras_effnet.export.tuning import rounding
 from keras_effnet.export.tuning.draft import Draft
 from keras_effnet.export.tuning.network import Network
 
-# Images that calibrate, and of the others some that judge.
+# Images that calibrate, and others that judge: a quarter at most.
 _CALIBRATION, _JUDGES, _BATCH = 200, 32, 8
 _BEFORE_A_KERNEL = ("BatchNormalization", "Dropout", "ReLU", "SpatialDropout2D")
 _TO_TWIN = {
@@ -44,21 +47,24 @@ def start(model, images, description, arrays, rounds=True):
     with tempfile.TemporaryDirectory() as folder:
         trace = converting.trace(model, folder)
     network = Network(trace.float32)
-    step = max(1, len(images) // (_CALIBRATION + _JUDGES))
-    chosen = images[::step].astype("float32")
-    judges = chosen[:: max(1, len(chosen) // _JUDGES)][:_JUDGES]
+    evenly = calibrating.evenly
+    chosen = images[evenly(len(images), _CALIBRATION + _JUDGES)].astype("float32")
+    judges = chosen[evenly(len(chosen), min(_JUDGES, max(1, len(chosen) // 4)))]
     calibration = [image for image in chosen if not _is_in(image, judges)]
-    calibration = np.stack(calibration or list(chosen))[:_CALIBRATION]
+    calibration = np.stack(calibration or list(chosen))
     observed = choosing.observe(trace.float32, (image[None] for image in calibration))
     draft = Draft(
         trace.float32, choosing.least_error(observed, network, 3), levers=("cubic",)
     )
     try:
         network.check()
-        draft = _best(draft, observed, network, calibration, judges, rounds)
+        kind = twin.loss(description, model.outputs[0].shape[-1])
+        distance = functools.partial(_divergence, images=judges, kind=kind)
+        draft = _best(draft, observed, network, calibration, distance, rounds)
     except InputError:
         pass  # an operator without gradients here; the least cubic error it is
-    tensors = matching.tensors_of_nodes(trace.float32, arrays, description, chosen[:1])
+    image = matching.most_varied(chosen)
+    tensors = matching.tensors_of_nodes(trace.float32, arrays, description, image)
     pinned = converting.pinned(trace, draft.ranges)
     ranges = matching.ranges_of_nodes(description, tensors, pinned)
     if draft.data is not trace.float32:
@@ -71,7 +77,7 @@ def _is_in(image, others):
     return any(np.array_equal(image, other) for other in others)
 
 
-def _best(draft, observed, network, calibration, judges, rounds):
+def _best(draft, observed, network, calibration, distance, rounds):
     drafts = [
         draft,
         draft.after("min-max", ranges=observed.ranges.by_tensor),
@@ -82,15 +88,22 @@ def _best(draft, observed, network, calibration, judges, rounds):
             for share in (0.9999, 0.99999)
         ),
     ]
-    best = min(drafts, key=lambda tried: _divergence(tried, judges))
+    best = min(drafts, key=distance)
     if not rounds:
         return best
     finer = rounding.optimise(best, calibration)
-    return min((best, finer), key=lambda tried: _divergence(tried, judges))
+    return min((best, finer), key=distance)
 
 
-def _divergence(draft, images):
-    """Of a draft's answers from those of its float file, in training's arithmetic."""
+def _divergence(draft, images, kind):
+    """Of a draft's answers from those of its float file, in training's arithmetic.
+
+    Args:
+        draft: A `Draft`.
+        images: As the model takes them.
+        kind: `"softmax"` or `"sigmoid"`, what makes probabilities of its answers.
+    """
+    logarithm = {"softmax": _log_softmax, "sigmoid": _log_sigmoid}[kind]
     network = Network(draft.data)
     parameters = {
         index: rounded.kernel(network.constants[index], axis)
@@ -100,15 +113,19 @@ def _divergence(draft, images):
     total = 0.0
     for i in range(0, len(images), _BATCH):
         batch = images[i : i + _BATCH]
-        found = network.run(batch, parameters, activation)[network.logits]
-        expected = network.run(batch)[network.logits]
-        total += float(
-            tf.reduce_sum(
-                tf.nn.softmax(expected)
-                * (tf.nn.log_softmax(expected) - tf.nn.log_softmax(found))
-            )
-        )
+        found = logarithm(network.run(batch, parameters, activation)[network.logits])
+        expected = logarithm(network.run(batch)[network.logits])
+        total += float(tf.reduce_sum(tf.exp(expected) * (expected - found)))
     return total
+
+
+def _log_softmax(logits):
+    return tf.nn.log_softmax(logits)
+
+
+def _log_sigmoid(logits):
+    """Of each class that it is there, and that it is not."""
+    return tf.stack([tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)])
 
 
 def _carried_over(description, tensors, arrays, before, after):

@@ -2,9 +2,10 @@
 
 import functools
 
+import numpy as np
+
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.export import freeze
 from keras_effnet.export.compression import compressing
 from keras_effnet.export.compression import starting
 from keras_effnet.export.compression import twin
@@ -31,10 +32,12 @@ def qat(
     `export(result.model, ..., "int8", ranges=result.ranges)`.
 
     Args:
-        model: A `keras.Model` that `export` takes, flat, of stock layers.
+        model: A `keras.Model` that `export` takes, flat, of stock layers. All of
+            them are trained, frozen ones too.
         images: `(images, height, width, channels)`, uint8 or float32, as the model
             takes them.
-        labels: The class index of each image, or `None`: the float model teaches.
+        labels: The class index of each image, for a recipe whose distillation is
+            below 1. Without them the float model teaches.
         keep: What an earlier `prune` or `cluster` made and this shall not lose:
             `"sparsity"`, `"clusters"`, `"both"` or `None`. Clusters are kept in
             each output channel, of which an int8 file scales each by itself.
@@ -49,6 +52,8 @@ def qat(
         InputError: The model, the images or an argument can't be taken.
     """
     _check_choice("keep", keep, (*KEEPS, None))
+    compressing.check_model(model)
+    _check_kept(model, keep)
     begin = functools.partial(starting.start, model, images, rounds=keep is None)
     return compressing.compress(
         model,
@@ -102,11 +107,17 @@ def prune(
         raise InputError(
             f"The pattern '2:4' has a sparsity of 0.5. Received: sparsity={sparsity!r}"
         )
+    compressing.check_model(model)
+    layers = compressing.kernels(twin.describe(model), pattern)
+    if not layers:
+        raise InputError(
+            f"No layer of the model can be pruned. Received: pattern={pattern!r}"
+        )
     options = {
         "sparsity": sparsity,
         "ramp": _RAMP,
         "pattern": pattern,
-        "layers": compressing.kernels(_described(model), pattern),
+        "layers": layers,
     }
     return compressing.compress(model, "prune", images, options, **training)
 
@@ -141,17 +152,45 @@ def cluster(
             "`clusters` must be a whole number from 3 to 256. "
             f"Received: clusters={clusters!r}"
         )
-    options = {
-        "clusters": clusters,
-        "keep": keep,
-        "layers": compressing.kernels(_described(model)),
-    }
+    compressing.check_model(model)
+    _check_kept(model, keep)
+    layers = [
+        name
+        for name in compressing.kernels(twin.describe(model))
+        if _size(model, name) > clusters
+    ]
+    if not layers:
+        raise InputError(
+            "No layer of the model has so many weights that it can be clustered. "
+            f"Received: clusters={clusters}"
+        )
+    options = {"clusters": clusters, "keep": keep, "layers": layers}
     return compressing.compress(model, "cluster", images, options, **training)
 
 
-def _described(model):
-    freeze.check(model)
-    return twin.describe(model)
+def _size(model, name):
+    return int(np.prod(model.get_layer(name).kernel.shape))
+
+
+def _check_kept(model, keep):
+    """That there is something to keep; TF-MOT would not say."""
+    if keep is None:
+        return
+    arrays, names = twin.weights(model), compressing.kernels(twin.describe(model))
+    kernels = [arrays[f"{name}/0"] for name in names]
+    missing = None
+    if keep in ("sparsity", "both") and not any((k == 0).any() for k in kernels):
+        missing = "zeros"
+    if keep in ("clusters", "both") and not any(
+        np.unique(kernel).size < kernel.size / 2 for kernel in kernels
+    ):
+        missing = "clusters"
+    if missing:
+        raise InputError(
+            f"The model's kernels have no {missing} that could be kept: "
+            f"{'prune' if missing == 'zeros' else 'cluster'} it first. "
+            f"Received: keep={keep!r}"
+        )
 
 
 def _check_choice(name, value, valid):

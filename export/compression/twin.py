@@ -7,6 +7,7 @@ product.
 """
 
 import itertools
+import re
 
 import keras
 import numpy as np
@@ -57,6 +58,8 @@ _ARGUMENTS = {
     "ZeroPadding2D": ("padding",),
 }
 _ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "silu", "softmax", "tanh")
+# TensorFlow's scopes, of which Keras 2 makes its layers' names.
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")
 # Before the network proper: its output is quantised, nothing else.
 PREPROCESSING = "Rescaling"
 
@@ -96,6 +99,7 @@ def describe(model):
         names[operation.name] = _spell_out(operation, sources, nodes)
     (source,) = model.inputs
     (target,) = model.outputs
+    _check_names([node["name"] for node in nodes])
     return {
         "input": source._keras_history.operation.name,
         "shape": list(source.shape[1:]),
@@ -144,6 +148,14 @@ def logits(description):
     return last["name"], None
 
 
+def loss(description, classes):
+    """What makes probabilities of the logits, `"softmax"` or `"sigmoid"`.
+
+    One class alone is there or not.
+    """
+    return logits(description)[1] or ("sigmoid" if classes == 1 else "softmax")
+
+
 def weights(model):
     """`{"layer/number": array}` of all weights of a model, of either library."""
     return {
@@ -190,6 +202,20 @@ def with_matrices(description):
         return node | {"kind": "Dense", "config": config}
 
     return description | {"nodes": [dense(node) for node in description["nodes"]]}
+
+
+def _check_names(names):
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                "Keras 2 takes names of letters, digits, '_', '-', '.' and '/' alone; "
+                f"rename the layer. Received: {name!r}"
+            )
+        if names.count(name) > 1:
+            raise InputError(
+                "Spelled out, two layers would have one name; rename one. "
+                f"Received: {name!r}"
+            )
 
 
 def _check(operation, calls):
@@ -279,6 +305,9 @@ def _config(layer):
     if "activation" in found:
         # A function's own name: what is serialised may be a dict.
         found["activation"] = getattr(layer.activation, "__name__", "unknown")
+    if "offset" in found:
+        # Keras stores an array as a dict.
+        found = {key: np.asarray(getattr(layer, key)).tolist() for key in found}
     return found
 
 

@@ -1,5 +1,6 @@
 """What the commands that train through TF-MOT have in common."""
 
+import os
 import pathlib
 import shlex
 import shutil
@@ -9,6 +10,9 @@ from keras_effnet.cli import _model
 from keras_effnet.cli import export as _export
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import import_keras
+
+# Images from which the ranges of the files are taken.
+_CALIBRATION = 250
 
 
 def add_arguments(parser, steps, learning_rate):
@@ -106,12 +110,20 @@ def run(args, technique, precisions, **options):
         precisions: Of the files.
         **options: For the function.
     """
+    # The training, a process of its own, needs a part of the GPU's memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     import_keras()
+    from keras_effnet.export.calibration import evenly
+    from keras_effnet.export.compression.compressing import check_model
     from keras_effnet.export.compression.recipe import CompressionRecipe
+    from keras_effnet.export.exporting import checked_name
+    from keras_effnet.export.measuring import Judge
+    from keras_effnet.export.precisions import check_input_type
     from keras_effnet.export.precisions import check_precision
 
     for precision in precisions:
         check_precision(precision)
+    check_input_type(args.input_type)
     recipe = CompressionRecipe(
         args.steps, args.batch_size, args.learning_rate, args.distillation, args.seed
     )
@@ -119,9 +131,12 @@ def run(args, technique, precisions, **options):
     from keras_effnet import export as exporting
     from keras_effnet.cli import _export_photos
 
+    check_model(model)
+    folder, name = pathlib.Path(args.output), checked_name(args.name or model.name)
+    _model.refuse_itself(folder / f"{name}.keras", args)
     paths, labels = _photographs(args, model, recipe)
     evaluation = _export_photos.evaluation(args, model, paths, "--train")
-    folder, name = pathlib.Path(args.output), args.name or model.name
+    Judge(model, evaluation, args.max_drop)  # refuses what can't be judged
     files.check_folder(folder)
     images = _images(model, paths)
     work = folder / f"{name}-training"
@@ -141,7 +156,7 @@ def run(args, technique, precisions, **options):
         result.model,
         folder,
         precisions,
-        lambda: (images[i : i + 1] for i in range(min(len(images), 250))),
+        lambda: (images[i : i + 1] for i in evenly(len(images), _CALIBRATION)),
         name,
         input_type=args.input_type,
         evaluation=evaluation,
@@ -163,6 +178,7 @@ def _photographs(args, model, recipe):
     from keras_effnet.data import photos
     from keras_effnet.evaluation import labelled_photos
     from keras_effnet.evaluation import load_classifier
+    from keras_effnet.export.calibration import evenly
 
     if args.train_images < 2:
         raise InputError(
@@ -180,8 +196,7 @@ def _photographs(args, model, recipe):
         paths, labels = labelled_photos(source, load_classifier(model))
     else:
         paths = photos.find_photos(args.train)
-    count = min(len(paths), args.train_images)
-    chosen = [i * len(paths) // count for i in range(count)]
+    chosen = evenly(len(paths), args.train_images)
     return [paths[i] for i in chosen], None if labels is None else labels[chosen]
 
 

@@ -15,6 +15,7 @@ def calibration(args, model, needed):
     """
     from keras_effnet.data import photos
     from keras_effnet.export.calibration import FEW_IMAGES
+    from keras_effnet.export.calibration import evenly
 
     if not args.calibrate:
         if needed:
@@ -29,8 +30,7 @@ def calibration(args, model, needed):
             f"Received: {args.calibration_images}"
         )
     found = photos.find_photos(args.calibrate)
-    count = min(len(found), args.calibration_images)
-    chosen = [found[i * len(found) // count] for i in range(count)]
+    chosen = [found[i] for i in evenly(len(found), args.calibration_images)]
     for photo in chosen:
         # A damaged one is better found now than in the middle of a conversion.
         photos.read_photo(photo)

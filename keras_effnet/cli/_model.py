@@ -55,6 +55,15 @@ def build(spec, args):
     return build_model(spec, weights=args.weights, preprocessing=args.preprocessing)
 
 
+def refuse_itself(path, args):
+    """A .keras file must not replace the model that it comes from."""
+    if pathlib.Path(path).resolve() == pathlib.Path(args.model).resolve():
+        raise InputError(
+            "The .keras file would replace the one that it comes from: give "
+            f"--output or --name. Received: {str(path)!r}"
+        )
+
+
 def refuse_weights(args):
     """A model that is a file brings its own."""
     for option in ("weights", "preprocessing"):

@@ -132,11 +132,7 @@ def run(args):
         print(write_saved_model(model, base, version=max(versions, default=0) + 1))
     if "keras" in formats:
         path = folder / f"{name}.keras"
-        if path.resolve() == pathlib.Path(args.model).resolve():
-            raise InputError(
-                "The .keras file would replace the one that it comes from: give "
-                f"--output or --name. Received: {str(path)!r}"
-            )
+        _model.refuse_itself(path, args)
         with files.replacing(path) as temporary:
             model.save(temporary)
         print(path)

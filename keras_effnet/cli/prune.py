@@ -28,8 +28,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--pattern",
         default="unstructured",
-        help="unstructured, 2:4 (two zeros among four) or block (four neighbouring "
-        "output channels; default: unstructured)",
+        help="unstructured, 2:4 (two zeros among four, so half of all) or block (four "
+        "neighbouring output channels, of 1x1 convolutions and dense layers alone; "
+        "default: unstructured)",
     )
     _compression.add_precision(parser)
 

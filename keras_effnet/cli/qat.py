@@ -18,7 +18,7 @@ from keras_effnet.cli import _compression
 
 
 def add_arguments(parser):
-    _compression.add_arguments(parser, steps=200, learning_rate=0.02)
+    _compression.add_arguments(parser, steps=200, learning_rate=0.1)
     parser.add_argument(
         "--keep",
         metavar="WHAT",

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 from keras_effnet import files
+from keras_effnet.errors import InputError
 from keras_effnet.export.compression import twin
 from keras_effnet.export.compression.legacy import learning
 from keras_effnet.export.compression.legacy.techniques import TECHNIQUES
@@ -28,6 +29,15 @@ _TOLERANCE = 1e-4
 
 
 def main(folder):
+    """Does the job of a folder; what a user can mend is told in a line."""
+    try:
+        _work(folder)
+    except InputError as error:
+        _tell(error=str(error))
+        sys.exit(1)
+
+
+def _work(folder):
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
         job = json.load(file)
@@ -83,7 +93,8 @@ def _check_twin(description, arrays, probe):
     """The greatest difference of the twin's answers, a share of the greatest answer."""
     found = _answers(_twin(description, arrays, None), probe["images"])
     expected = probe["answers"]
-    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    largest = max(np.abs(expected).max(), np.finfo("float32").tiny)
+    difference = float(np.abs(found - expected).max() / largest)
     if not difference <= _TOLERANCE:
         raise RuntimeError(f"the twin answers otherwise, by {difference:g}")
     return difference

@@ -1,6 +1,7 @@
 """The training itself: kept every minute, the same after a kill."""
 
 import io
+import math
 import os
 import time
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from keras_effnet import files
+from keras_effnet.errors import InputError
 from keras_effnet.export import drawing
 from keras_effnet.export.compression.legacy.optimizing import ScaledAdam
 
@@ -33,6 +35,9 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
     Returns:
         The loss of each step, a list: the Kullback-Leibler divergence of the model's
         answers from the targets.
+
+    Raises:
+        InputError: The training diverged.
     """
     model, steps = technique.model, recipe["steps"]
     losses = tf_keras.losses
@@ -57,6 +62,12 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         chosen, batch = drawing.draw(images, recipe["batch_size"], random)
         targets = _targets(batch, chosen, teacher, labels, recipe, model)
         loss = float(model.train_on_batch(batch, targets))
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The loss is no finite number any more at step {step + 1}; take a "
+                "smaller learning rate. "
+                f"Received: learning_rate={recipe['learning_rate']:g}"
+            )
         history.append(loss - float(tf.reduce_mean(_entropy(targets, recipe))))
         tell(step + 1, history[-1])
         if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
