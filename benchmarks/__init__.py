@@ -1,7 +1,7 @@
 """Measures model files; and the scripts behind every number in the documents."""
 
-from keras_effnet.benchmarks.host import benchmark
-from keras_effnet.benchmarks.host import benchmark_many
+from keras_effnet.benchmarks.measuring import benchmark
+from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.schema import BenchmarkResult
 
 __all__ = ["BenchmarkResult", "benchmark", "benchmark_many"]

@@ -8,6 +8,7 @@ imports nothing of this package. The line holds the measurement, or `error`.
 """
 
 import array
+import base64
 import gc
 import hashlib
 import importlib.metadata
@@ -67,9 +68,7 @@ def main(options):
     if peak_kb is not None:
         peak_kb = max(init_peak_kb, peak_kb)
     outputs = interpreter.get_output_details()
-    digest = hashlib.sha256()
-    for detail in outputs:
-        digest.update(interpreter.get_tensor(detail["index"]).tobytes())
+    output = b"".join(interpreter.get_tensor(d["index"]).tobytes() for d in outputs)
 
     operators = {"partitions": delegate_partitions(interpreter)}
     del interpreter  # the next one may be as large
@@ -90,7 +89,8 @@ def main(options):
         "operators": operators,
         "inputs": [tensor(detail) for detail in inputs],
         "outputs": [tensor(detail) for detail in outputs],
-        "output_sha256": digest.hexdigest(),
+        "output_sha256": hashlib.sha256(output).hexdigest(),
+        "output_base64": base64.b64encode(output).decode(),
         "runtime": {
             "name": "ai-edge-litert",
             "version": importlib.metadata.version("ai-edge-litert"),

@@ -7,7 +7,7 @@ few fields more.
 
 import dataclasses
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,8 @@ class BenchmarkResult:
     inputs: list
     outputs: list
     output_sha256: str
+    instructions: int | None
+    agreement: dict | None
     warnings: tuple[str, ...]
     rounds: tuple[Round, ...]
 

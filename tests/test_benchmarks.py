@@ -1,5 +1,6 @@
 """What `keras_effnet.benchmarks` reports, held against the raw times and LiteRT."""
 
+import base64
 import collections
 import dataclasses
 import datetime
@@ -19,8 +20,9 @@ import pytest
 
 from keras_effnet import benchmarks
 from keras_effnet import cli
-from keras_effnet.benchmarks import host
+from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.summary import summarize
+from keras_effnet.benchmarks.targets import host
 from keras_effnet.errors import InputError
 
 DOCUMENT = pathlib.Path(__file__).resolve().parent.parent / "docs" / "benchmarking.md"
@@ -216,6 +218,7 @@ def test_result_is_json(results):
             "delegate": "xnnpack",
             "rounds": 3,
             "max_seconds": 150.0,
+            "cool_down_seconds": 0.0,
             **QUICK,
             "min_runs": 7,
         }
@@ -513,6 +516,73 @@ def test_without_a_warm_up_there_is_no_mean_of_it(models):
     assert result.misc_metrics.num_warmup_runs == 0
 
 
+class Elsewhere(host.Host):
+    """Another target, which may compute otherwise."""
+
+    name = "elsewhere"
+
+    def __init__(self, change=0):
+        self.change, self.measured = change, 0
+
+    def measure(self, path, request):
+        self.measured += 1
+        found = super().measure(path, request)
+        output = np.frombuffer(
+            base64.b64decode(found["output_base64"]), found["outputs"][0]["dtype"]
+        ).copy()
+        output[np.argmax(output)] -= self.change
+        return found | {"output_base64": base64.b64encode(output).decode()}
+
+
+def test_outputs_are_compared_with_those_of_this_machine(models):
+    def found(name, change):
+        result = benchmarks.benchmark(models[name], target=Elsewhere(change), **QUICK)
+        assert result.target == "elsewhere"
+        return result.agreement
+
+    assert found("int8", 0) == {"largest_steps": 0, "largest_relative_error": None}
+    assert found("int8", 2) == {"largest_steps": 2, "largest_relative_error": None}
+    assert found("float32", 0) == {"largest_steps": None, "largest_relative_error": 0}
+    error = found("float32", 0.01)["largest_relative_error"]
+    largest = expected_output(models["float32"]).max()
+    assert error == pytest.approx(0.01 / largest, rel=1e-3)
+    assert benchmarks.benchmark(models["int8"], **QUICK).agreement is None
+
+
+def expected_output(path):
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
+    return host.Host().answers(path, pixels)
+
+
+def test_rounds_that_a_journal_has_are_not_measured_again(models, tmp_path):
+    target, options = Elsewhere(), QUICK | {"rounds": 2}
+    paths = [models["int8"], models["float32"]]
+
+    def measure(**changes):
+        journal = Journal(tmp_path / "rounds.jsonl")
+        return benchmarks.benchmark_many(
+            paths, target=target, journal=journal, **options | changes
+        )
+
+    first = measure()
+    assert target.measured == 4
+    again = measure()
+    assert target.measured == 4
+    assert [r.rounds for r in again] == [r.rounds for r in first]
+    measure(threads=2)
+    assert target.measured == 8
+
+
+def test_a_target_cools_down_between_processes(models, monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    with_answers(monkeypatch, *[answer()] * 4)
+    paths = [models["int8"], models["float32"]]
+    benchmarks.benchmark_many(paths, rounds=2, cool_down_seconds=1.5)
+    assert waits == [1.5] * 3
+
+
 # Bad input
 
 
@@ -532,6 +602,7 @@ def test_without_a_warm_up_there_is_no_mean_of_it(models):
         {"min_seconds": float("nan")},
         {"warmup_seconds": float("inf")},
         {"warmup_seconds": True},
+        {"cool_down_seconds": -1},
         {"max_seconds": None},
         {"max_seconds": 0.5, "min_seconds": 1.0},
     ],

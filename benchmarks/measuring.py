@@ -1,0 +1,263 @@
+"""Measures .tflite files in interleaved rounds, on any target."""
+
+import datetime
+import hashlib
+import os
+import pathlib
+import time
+
+import numpy as np
+
+from keras_effnet import __version__
+from keras_effnet.benchmarks import schema
+from keras_effnet.benchmarks.outputs import agreement
+from keras_effnet.benchmarks.summary import summarize
+from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.errors import InputError
+from keras_effnet.tflite import check_file
+
+_NOISY = 1.3
+# The runtime dies of a signal where the system refuses it a thread.
+_MAX_THREADS = 256
+
+
+def benchmark(path, **options):
+    """Measures one .tflite file in one round; see `benchmark_many`.
+
+    Args:
+        path: The .tflite file.
+        **options: Of `benchmark_many`, but for `rounds`.
+
+    Returns:
+        A `keras_effnet.benchmarks.BenchmarkResult`.
+
+    Raises:
+        InputError: The file can't be read or run, or an option is impossible.
+    """
+    return benchmark_many([path], rounds=1, **options)[0]
+
+
+def benchmark_many(
+    paths,
+    *,
+    target=None,
+    rounds=3,
+    threads=1,
+    min_runs=50,
+    min_seconds=1.0,
+    warmup_runs=5,
+    warmup_seconds=0.5,
+    max_seconds=150.0,
+    cool_down_seconds=0.0,
+    xnnpack=True,
+    journal=None,
+    progress=None,
+):
+    """Measures .tflite files in interleaved rounds, so that they compare fairly.
+
+    A machine's speed drifts. In every round each file is run once, in a fresh
+    process, and the order is rotated from round to round, so that the drift
+    falls on all of them. The rounds share the runs and the seconds.
+
+    Args:
+        paths: The .tflite files.
+        target: Where they are measured: of `keras_effnet.benchmarks.targets`; this
+            machine when `None`.
+        rounds: How many processes measure each file.
+        threads: Of the interpreter; at most 256.
+        min_runs: At least so many timed runs of each file, and
+        min_seconds: at least so many seconds of them.
+        warmup_runs: At least so many runs, after the first, ahead of the
+            timed ones in every round, and
+        warmup_seconds: at least so many seconds of them.
+        max_seconds: The timed runs of a file end after so many seconds, even
+            with fewer than `min_runs`; its warm-ups end likewise. At least
+            `min_seconds`.
+        cool_down_seconds: Nothing is run for so long between two processes.
+        xnnpack: Whether the XNNPACK delegate is used, as it is by default.
+        journal: A `Journal` of rounds that are measured already, which are not
+            measured again, or `None`.
+        progress: Called with a line of text before each process starts.
+
+    Returns:
+        A list with a `BenchmarkResult` for each path, in the order given.
+
+    Raises:
+        InputError: A file can't be read or run, or an option is impossible.
+        TargetLost: The target went away.
+    """
+    target = target or Host()
+    if isinstance(paths, str | os.PathLike):
+        raise InputError(f"`paths` must be a list of paths. Received: paths={paths!r}")
+    _check_integers(1, rounds=rounds, threads=threads, min_runs=min_runs)
+    _check_integers(0, warmup_runs=warmup_runs)
+    if threads > _MAX_THREADS:
+        raise InputError(
+            f"`threads` must be at most {_MAX_THREADS}. Received: threads={threads!r}"
+        )
+    _check_seconds(
+        min_seconds=min_seconds,
+        warmup_seconds=warmup_seconds,
+        max_seconds=max_seconds,
+        cool_down_seconds=cool_down_seconds,
+    )
+    if max_seconds < min_seconds:
+        raise InputError(
+            "`max_seconds` must be at least `min_seconds`. Received: "
+            f"max_seconds={max_seconds!r}, min_seconds={min_seconds!r}"
+        )
+    models = [_read_model(path) for path in paths]
+    options = {
+        "threads": threads,
+        "delegate": "xnnpack" if xnnpack else None,
+        "rounds": rounds,
+        "min_runs": min_runs,
+        "min_seconds": min_seconds,
+        "warmup_runs": warmup_runs,
+        "warmup_seconds": warmup_seconds,
+        "max_seconds": max_seconds,
+        "cool_down_seconds": cool_down_seconds,
+    }
+    request = {
+        "threads": threads,
+        "xnnpack": bool(xnnpack),
+        "min_runs": -(-min_runs // rounds),
+        "min_seconds": min_seconds / rounds,
+        "warmup_runs": warmup_runs,
+        "warmup_seconds": warmup_seconds,
+        "max_seconds": max_seconds / rounds,
+    }
+    measured = [[] for _ in models]
+    indices = list(range(len(models)))
+    warm = False
+    for number in range(rounds):
+        for index in np.roll(indices, -number).tolist():
+            model = models[index]
+            key = [model["sha256"], target.name, options, number]
+            answer = journal and journal.get(key)
+            if not answer:
+                if progress:
+                    progress(f"{model['path']}: round {number + 1} of {rounds}")
+                if warm:
+                    time.sleep(cool_down_seconds)
+                answer, warm = target.measure(model["path"], request), True
+                if journal:
+                    journal.put(key, answer)
+            measured[index].append(answer)
+    return [
+        _merge(model, target, options, parts)
+        for model, parts in zip(models, measured, strict=True)
+    ]
+
+
+def _check_integers(lowest, **values):
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise InputError(
+                f"`{name}` must be an integer from {lowest} up. "
+                f"Received: {name}={value!r}"
+            )
+
+
+def _check_seconds(**values):
+    for name, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < float("inf"):
+            raise InputError(
+                f"`{name}` must be a number from 0 up. Received: {name}={value!r}"
+            )
+
+
+def _read_model(path):
+    try:
+        path = check_file(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"The model can't be read: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+    return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
+
+
+def _merge(model, target, options, parts):
+    latency_ns = [time for part in parts for time in part["latency_ns"]]
+    warmup_ns = [time for part in parts for time in part["warmup_ns"]]
+    latency = schema.LatencyMetrics(
+        **summarize(latency_ns),
+        init_ms=_median_ms(parts, "init_ns"),
+        first_inference_ms=_median_ms(parts, "first_ns"),
+        average_warm_up_ms=float(np.mean(warmup_ns)) / 1e6 if warmup_ns else None,
+    )
+    return schema.BenchmarkResult(
+        schema_version=schema.SCHEMA_VERSION,
+        name=pathlib.Path(model["path"]).stem,
+        target=target.name,
+        harness={"name": "keras_effnet.benchmarks", "version": __version__},
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        model=model,
+        options=options,
+        runtime=parts[0]["runtime"],
+        device=parts[0]["device"],
+        latency_metrics=latency,
+        memory_metrics=schema.MemoryMetrics(
+            **{key: _largest(parts, key) for key in parts[0]["memory"]}
+        ),
+        misc_metrics=schema.MiscMetrics(
+            model_size_mb=model["bytes"] / 1e6,
+            num_runs=len(latency_ns),
+            num_warmup_runs=len(warmup_ns),
+        ),
+        operators=parts[0]["operators"],
+        inputs=parts[0]["inputs"],
+        outputs=parts[0]["outputs"],
+        output_sha256=parts[0]["output_sha256"],
+        instructions=parts[0].get("instructions"),
+        agreement=_agreement(model, target, parts[0]),
+        warnings=tuple(_warnings(options, parts, latency, len(latency_ns))),
+        rounds=tuple(
+            schema.Round(
+                init_ns=part["init_ns"],
+                first_ns=part["first_ns"],
+                warmup_ns=tuple(part["warmup_ns"]),
+                latency_ns=tuple(part["latency_ns"]),
+            )
+            for part in parts
+        ),
+    )
+
+
+def _agreement(model, target, part):
+    return None if target.name == Host.name else agreement(model["path"], part)
+
+
+def _median_ms(parts, key):
+    return float(np.median([part[key] for part in parts])) / 1e6
+
+
+def _largest(parts, key):
+    values = [part["memory"][key] for part in parts]
+    return None if None in values else max(values)
+
+
+def _warnings(options, parts, latency, num_runs):
+    """What a reader should know before trusting or comparing the numbers."""
+    noise = latency.p90_ms / latency.median_ms
+    emulated = parts[0]["device"].get("emulated")
+    if noise > _NOISY and not emulated:
+        yield (
+            f"Noisy: the 90th percentile is {noise:.2f} times the median; close other "
+            "programs and measure again"
+        )
+    if num_runs < options["min_runs"]:
+        yield (
+            f"Stopped after {options['max_seconds']:g} seconds with {num_runs} of "
+            f"{options['min_runs']} runs"
+        )
+    cores = parts[0]["device"]["cores"]
+    if options["threads"] > cores:
+        yield f"{options['threads']} threads share {cores} cores"
+    if any(-1 in tensor["shape_signature"] for tensor in parts[0]["inputs"]):
+        yield "The batch is open and measured at 1; a fixed one can be faster"
+    if len({part["output_sha256"] for part in parts}) > 1:
+        yield "The outputs differ between rounds on the same input"

@@ -1,0 +1,1 @@
+"""The runner in C for targets without Python, compiled on demand."""

@@ -1,0 +1,109 @@
+"""Measures on this machine, each file in a process of its own."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+
+from keras_effnet.errors import InputError
+
+_WORKER = pathlib.Path(__file__).parent.parent / "_host_worker.py"
+
+
+class Host:
+    """This machine.
+
+    Args:
+        weight_cache: A path where XNNPACK keeps its packed weights from one process
+            to the next, or `None`.
+    """
+
+    name = "host"
+
+    def __init__(self, weight_cache=None):
+        self._weight_cache = None if weight_cache is None else str(weight_cache)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Nothing is left behind on this machine."""
+
+    def measure(self, path, request):
+        """Runs a file once more and once more; what `_host_worker.py` prints.
+
+        Args:
+            path: The .tflite file.
+            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
+                `warmup_runs`, `warmup_seconds` and `max_seconds`.
+
+        Returns:
+            A dict.
+
+        Raises:
+            InputError: The file can't be run.
+        """
+        return _measure(path, request)
+
+    def answers(self, path, inputs):
+        """What a file answers to each of several inputs.
+
+        Args:
+            path: The .tflite file.
+            inputs: An array `(n, height, width, channels)` of the input's dtype.
+
+        Returns:
+            An array `(n, classes)` of the output's dtype.
+        """
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        source = interpreter.get_input_details()[0]["index"]
+        target = interpreter.get_output_details()[0]["index"]
+        found = []
+        for image in inputs:
+            interpreter.set_tensor(source, image[None])
+            interpreter.invoke()
+            found.append(interpreter.get_tensor(target)[0].copy())
+        return np.stack(found)
+
+
+def _measure(path, request):
+    # -P keeps this folder off the child's import path.
+    command = [sys.executable, "-P", str(_WORKER), json.dumps(request | {"path": path})]
+    # Warm-up and runs end by themselves; this ends a process that hangs.
+    timeout = 60 + 4 * request["max_seconds"]
+    try:
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",  # the runtime quotes a damaged file's bytes
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"The model did not finish within {timeout:.0f} seconds; a larger "
+            f"`max_seconds` gives it longer. Received: {path!r}"
+        ) from error
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        raise InputError(
+            f"The runtime crashed on the model ({name}); the file may be damaged, or "
+            f"too large for this machine's memory. Received: {path!r}"
+        )
+    if child.returncode:
+        raise RuntimeError(f"The measuring process failed:\n{child.stderr}")
+    answer = json.loads(child.stdout.splitlines()[-1])
+    if "error" in answer:
+        reason = answer["error"].rstrip(". ")
+        raise InputError(f"The model can't be run: {reason}. Received: {path!r}")
+    return answer
