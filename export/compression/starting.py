@@ -1,9 +1,11 @@
-"""Where quantisation-aware training begins: the best that needs no training.
+"""Where quantisation-aware training begins: where quantisation without it ends.
 
 Ranges and rounded weights of post-training quantisation, found on the float .tflite
-file and carried over to the twin's layers.
+file and carried over to the twin's layers. The ranges are those of the least cubic
+error: what they cut off, training makes up for; what wide ones round, it can't.
 """
 
+import contextlib
 import functools
 import tempfile
 
@@ -56,13 +58,14 @@ def start(model, images, description, arrays, rounds=True):
     draft = Draft(
         trace.float32, choosing.least_error(observed, network, 3), levers=("cubic",)
     )
-    try:
+    # Where an operator has no gradients here the nearest numbers it is.
+    with contextlib.suppress(InputError):
         network.check()
-        kind = twin.loss(description, model.outputs[0].shape[-1])
-        distance = functools.partial(_divergence, images=judges, kind=kind)
-        draft = _best(draft, observed, network, calibration, distance, rounds)
-    except InputError:
-        pass  # an operator without gradients here; the least cubic error it is
+        if rounds:
+            kind = twin.loss(description, model.outputs[0].shape[-1])
+            distance = functools.partial(_divergence, images=judges, kind=kind)
+            finer = rounding.optimise(draft, calibration)
+            draft = min((draft, finer), key=distance)
     image = matching.most_varied(chosen)
     tensors = matching.tensors_of_nodes(trace.float32, arrays, description, image)
     pinned = converting.pinned(trace, draft.ranges)
@@ -75,24 +78,6 @@ def start(model, images, description, arrays, rounds=True):
 
 def _is_in(image, others):
     return any(np.array_equal(image, other) for other in others)
-
-
-def _best(draft, observed, network, calibration, distance, rounds):
-    drafts = [
-        draft,
-        draft.after("min-max", ranges=observed.ranges.by_tensor),
-        *(
-            draft.after(
-                "percentile", ranges=choosing.percentile(observed, network, share)
-            )
-            for share in (0.9999, 0.99999)
-        ),
-    ]
-    best = min(drafts, key=distance)
-    if not rounds:
-        return best
-    finer = rounding.optimise(best, calibration)
-    return min((best, finer), key=distance)
 
 
 def _divergence(draft, images, kind):
