@@ -1,11 +1,9 @@
 """Where quantisation-aware training begins: where quantisation without it ends.
 
 Ranges and rounded weights of post-training quantisation, found on the float .tflite
-file and carried over to the twin's layers. The ranges are those of the least cubic
-error: what they cut off, training makes up for; what wide ones round, it can't.
+file and carried over to the twin's layers.
 """
 
-import contextlib
 import functools
 import tempfile
 
@@ -15,6 +13,7 @@ import tensorflow as tf
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
+from keras_effnet.export import drawing
 from keras_effnet.export.compression import matching
 from keras_effnet.export.compression import twin
 from keras_effnet.export.tuning import ranges as choosing
@@ -23,8 +22,11 @@ from keras_effnet.export.tuning import rounding
 from keras_effnet.export.tuning.draft import Draft
 from keras_effnet.export.tuning.network import Network
 
-# Images that calibrate, and others that judge: a quarter at most.
-_CALIBRATION, _JUDGES, _BATCH = 200, 32, 8
+# The share of each activation's values that its range holds. Training makes up for
+# what is cut off, and not for the coarse steps of a wide range.
+_SHARE = 0.9999
+# Images that calibrate, and drawings that judge.
+_CALIBRATION, _JUDGES, _BATCH = 200, 64, 8
 _BEFORE_A_KERNEL = ("BatchNormalization", "Dropout", "ReLU", "SpatialDropout2D")
 _TO_TWIN = {
     "CONV_2D": lambda kernel, shape: kernel.transpose(1, 2, 3, 0),
@@ -49,23 +51,13 @@ def start(model, images, description, arrays, rounds=True):
     with tempfile.TemporaryDirectory() as folder:
         trace = converting.trace(model, folder)
     network = Network(trace.float32)
-    evenly = calibrating.evenly
-    chosen = images[evenly(len(images), _CALIBRATION + _JUDGES)].astype("float32")
-    judges = chosen[evenly(len(chosen), min(_JUDGES, max(1, len(chosen) // 4)))]
-    calibration = [image for image in chosen if not _is_in(image, judges)]
-    calibration = np.stack(calibration or list(chosen))
-    observed = choosing.observe(trace.float32, (image[None] for image in calibration))
-    draft = Draft(
-        trace.float32, choosing.least_error(observed, network, 3), levers=("cubic",)
-    )
-    # Where an operator has no gradients here the nearest numbers it is.
-    with contextlib.suppress(InputError):
-        network.check()
-        if rounds:
-            kind = twin.loss(description, model.outputs[0].shape[-1])
-            distance = functools.partial(_divergence, images=judges, kind=kind)
-            finer = rounding.optimise(draft, calibration)
-            draft = min((draft, finer), key=distance)
+    chosen = images[calibrating.evenly(len(images), _CALIBRATION)].astype("float32")
+    observed = choosing.observe(trace.float32, (image[None] for image in chosen))
+    ranges = choosing.percentile(observed, network, _SHARE)
+    draft = Draft(trace.float32, ranges, levers=("percentile",))
+    if rounds:
+        kind = twin.loss(description, model.outputs[0].shape[-1])
+        draft = _rounded(draft, network, chosen, images, kind)
     image = matching.most_varied(chosen)
     tensors = matching.tensors_of_nodes(trace.float32, arrays, description, image)
     pinned = converting.pinned(trace, draft.ranges)
@@ -76,8 +68,15 @@ def start(model, images, description, arrays, rounds=True):
     return arrays, ranges
 
 
-def _is_in(image, others):
-    return any(np.array_equal(image, other) for other in others)
+def _rounded(draft, network, chosen, images, kind):
+    """With the kernels rounded layer by layer, where that brings the answers nearer."""
+    try:
+        network.check()
+    except InputError:
+        return draft  # an operator without gradients here
+    _, judges = drawing.draw(images, _JUDGES, np.random.default_rng(0))
+    distance = functools.partial(_divergence, images=judges.numpy(), kind=kind)
+    return min((draft, rounding.optimise(draft, chosen)), key=distance)
 
 
 def _divergence(draft, images, kind):
