@@ -87,6 +87,8 @@ def benchmark_many(
         TargetLost: The target went away.
     """
     target = target or Host()
+    # One process counts an emulated core's instructions to the last.
+    rounds = min(rounds, getattr(target, "most_rounds", rounds))
     if isinstance(paths, str | os.PathLike):
         raise InputError(f"`paths` must be a list of paths. Received: paths={paths!r}")
     _check_integers(1, rounds=rounds, threads=threads, min_runs=min_runs)
@@ -183,12 +185,8 @@ def _read_model(path):
 def _merge(model, target, options, parts):
     latency_ns = [time for part in parts for time in part["latency_ns"]]
     warmup_ns = [time for part in parts for time in part["warmup_ns"]]
-    latency = schema.LatencyMetrics(
-        **summarize(latency_ns),
-        init_ms=_median_ms(parts, "init_ns"),
-        first_inference_ms=_median_ms(parts, "first_ns"),
-        average_warm_up_ms=float(np.mean(warmup_ns)) / 1e6 if warmup_ns else None,
-    )
+    latency = _latency(parts, latency_ns, warmup_ns)
+    num_runs = sum(part.get("num_runs", len(part["latency_ns"])) for part in parts)
     return schema.BenchmarkResult(
         schema_version=schema.SCHEMA_VERSION,
         name=pathlib.Path(model["path"]).stem,
@@ -205,8 +203,10 @@ def _merge(model, target, options, parts):
         ),
         misc_metrics=schema.MiscMetrics(
             model_size_mb=model["bytes"] / 1e6,
-            num_runs=len(latency_ns),
-            num_warmup_runs=len(warmup_ns),
+            num_runs=num_runs,
+            num_warmup_runs=sum(
+                part.get("num_warmup_runs", len(part["warmup_ns"])) for part in parts
+            ),
         ),
         operators=parts[0]["operators"],
         inputs=parts[0]["inputs"],
@@ -214,7 +214,7 @@ def _merge(model, target, options, parts):
         output_sha256=parts[0]["output_sha256"],
         instructions=parts[0].get("instructions"),
         agreement=_agreement(model, target, parts[0]),
-        warnings=tuple(_warnings(options, parts, latency, len(latency_ns))),
+        warnings=tuple(_warnings(options, parts, latency, num_runs)),
         rounds=tuple(
             schema.Round(
                 init_ns=part["init_ns"],
@@ -225,6 +225,25 @@ def _merge(model, target, options, parts):
             for part in parts
         ),
     )
+
+
+def _latency(parts, latency_ns, warmup_ns):
+    if "latency_metrics" in parts[0]:
+        # A program that keeps no times of its runs: the middle of its own figures.
+        found = [part["latency_metrics"] for part in parts]
+        return schema.LatencyMetrics(
+            **{key: _median([each[key] for each in found]) for key in found[0]}
+        )
+    return schema.LatencyMetrics(
+        **summarize(latency_ns),
+        init_ms=_median_ms(parts, "init_ns"),
+        first_inference_ms=_median_ms(parts, "first_ns"),
+        average_warm_up_ms=float(np.mean(warmup_ns)) / 1e6 if warmup_ns else None,
+    )
+
+
+def _median(values):
+    return None if None in values else float(np.median(values))
 
 
 def _agreement(model, target, part):
@@ -242,14 +261,14 @@ def _largest(parts, key):
 
 def _warnings(options, parts, latency, num_runs):
     """What a reader should know before trusting or comparing the numbers."""
-    noise = latency.p90_ms / latency.median_ms
+    noise = (latency.p90_ms or latency.p95_ms) / latency.median_ms
     emulated = parts[0]["device"].get("emulated")
     if noise > _NOISY and not emulated:
         yield (
             f"Noisy: the 90th percentile is {noise:.2f} times the median; close other "
             "programs and measure again"
         )
-    if num_runs < options["min_runs"]:
+    if num_runs < options["min_runs"] and not emulated:
         yield (
             f"Stopped after {options['max_seconds']:g} seconds with {num_runs} of "
             f"{options['min_runs']} runs"

@@ -15,7 +15,8 @@ class LatencyMetrics:
     """Wall time in milliseconds, of all rounds together.
 
     `init_ms` and `first_inference_ms` occur once a round: their median.
-    `average_warm_up_ms` leaves the first inference out.
+    `average_warm_up_ms` leaves the first inference out. A program that keeps no times
+    of its runs has no `p90_ms` and `p99_ms`.
     """
 
     avg_ms: float
@@ -24,9 +25,9 @@ class LatencyMetrics:
     stddev_ms: float
     median_ms: float
     p5_ms: float
-    p90_ms: float
+    p90_ms: float | None
     p95_ms: float
-    p99_ms: float
+    p99_ms: float | None
     init_ms: float
     first_inference_ms: float
     average_warm_up_ms: float | None
@@ -87,6 +88,8 @@ class BenchmarkResult:
     agreement: dict | None
     warnings: tuple[str, ...]
     rounds: tuple[Round, ...]
+    accuracy: dict | None = None
+    sustained: list | None = None
 
     def to_dict(self):
         """The result as plain values that `json` writes."""

@@ -10,6 +10,7 @@ script; `make docs` runs it, and a test holds the pages against it.
 import re
 
 import compression_tables
+import device_tables
 import export_tables
 import plan_tables
 import quantisation_tables
@@ -166,6 +167,7 @@ TABLES = {
     "file_latency": export_tables.file_latency,
     "export_largest": export_tables.export_largest,
     "compression": compression_tables.compression,
+    "arm_instructions": device_tables.arm_instructions,
     "quantise_command": quantisation_tables.quantise_command,
     "levers_v2": quantisation_tables.levers_v2,
     "levers_lite": quantisation_tables.levers_lite,

@@ -776,6 +776,10 @@ def test_bad_input_ends_the_command_with_one_line(command, bad_files, models, tm
         assert error.startswith("keras-effnet: error: ")
         assert "Received: " in error
         assert output.read_text() == "old"
+        # Rounds that were measured are kept, for the same command again.
+        kept = tmp_path / "latency.json.rounds"
+        assert kept.exists() == (arguments[0] == models["int8"] and len(err) == 3)
+        kept.unlink(missing_ok=True)
         assert sorted(tmp_path.iterdir()) == before
 
 

@@ -31,6 +31,7 @@ COMMANDS = (
     "prune",
     "cluster",
     "benchmark",
+    "report",
     "scale",
     "demo",
 )

@@ -1,0 +1,63 @@
+"""The plugin that counts instructions, for the QEMU that is there."""
+
+import re
+import subprocess
+
+from keras_effnet.benchmarks.native import building
+from keras_effnet.errors import InputError
+
+_OLDEST_INTERFACE = 1
+
+
+def plugin(command):
+    """The plugin for a QEMU.
+
+    Args:
+        command: QEMU with its options and a program that ends by itself, a list of
+            strings; the plugin's option is put in second.
+
+    Returns:
+        A `pathlib.Path`.
+
+    Raises:
+        InputError: There is no compiler, or this QEMU takes no such plugin.
+    """
+    path, told = _tried(command, _OLDEST_INTERFACE)
+    # A newer QEMU names the interface that it wants, one that this plugin has too.
+    wanted = re.search(r"supports only a minimum version of (\d+)", told or "")
+    if wanted:
+        path, told = _tried(command, int(wanted[1]))
+    if told is not None:
+        raise InputError(
+            f"QEMU can't count instructions: {told.rstrip('.')}; Debian's package "
+            f"qemu-user can, qemu-user-static can't. Received: {command[0]!r}"
+        )
+    return path
+
+
+def _tried(command, interface):
+    """The plugin of an interface, and QEMU's objection or `None`."""
+    path = building.plugin(interface)
+    done = subprocess.run(
+        [command[0], *option(path, "/dev/null"), *command[1:]],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={},
+    )
+    told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return path, told[-1] if done.returncode else None
+
+
+def option(path, counts):
+    """QEMU's arguments that load a plugin.
+
+    Args:
+        path: Of the plugin.
+        counts: Path of the file that gets a line with a number for each run.
+
+    Returns:
+        A list of strings.
+    """
+    path, counts = (str(name).replace(",", ",,") for name in (path, counts))
+    return ["-plugin", f"{path},out={counts}"]

@@ -1,0 +1,71 @@
+"""What goes into a .tflite file and what comes out, found on this machine."""
+
+import numpy as np
+
+from keras_effnet.benchmarks import _host_worker
+from keras_effnet.errors import InputError
+from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.tflite import check_file
+
+
+def described(path):
+    """The tensors of a file as results of this machine describe them.
+
+    Args:
+        path: The .tflite file.
+
+    Returns:
+        A dict: `inputs` and `outputs`, lists of dicts of `name`, `shape`,
+        `shape_signature`, `dtype`, `scale` and `zero_point`.
+
+    Raises:
+        InputError: There is no such file, or LiteRT can't load it.
+    """
+    interpreter = _loaded(path)
+    return {
+        "inputs": [_host_worker.tensor(x) for x in interpreter.get_input_details()],
+        "outputs": [_host_worker.tensor(x) for x in interpreter.get_output_details()],
+    }
+
+
+def random_input_bytes(path):
+    """The input that every target is measured with.
+
+    Args:
+        path: The .tflite file.
+
+    Returns:
+        Bytes: all inputs, one after the other, of the generator with the seed 0.
+
+    Raises:
+        InputError: As for `described`; or an input can't be made up.
+    """
+    rng = np.random.default_rng(0)
+    details = _loaded(path).get_input_details()
+    try:
+        inputs = [_host_worker.random_input(detail, rng) for detail in details]
+    except ValueError as error:
+        raise _refused(path, error) from error
+    return b"".join(values.tobytes() for values in inputs)
+
+
+def _loaded(path):
+    from ai_edge_litert import interpreter as litert
+
+    path = str(check_file(path))
+    builtin = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        with native_stderr_held_back():
+            interpreter = litert.Interpreter(
+                path, experimental_op_resolver_type=builtin
+            )
+            _host_worker.check_input_shapes(interpreter)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise _refused(path, error) from error
+    return interpreter
+
+
+def _refused(path, error):
+    reason = str(error).split("\n")[0].rstrip(". ")
+    return InputError(f"The model can't be run: {reason}. Received: {str(path)!r}")

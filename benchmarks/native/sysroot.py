@@ -1,0 +1,123 @@
+"""What a program needs beside it to run where nothing is installed.
+
+LiteRT's library, and the C and C++ libraries with their loader.
+"""
+
+import importlib.metadata
+import importlib.util
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+from keras_effnet import files
+from keras_effnet.benchmarks.native import building
+from keras_effnet.errors import InputError
+
+RUNTIME = "libLiteRt.so"
+LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+_PACKAGES = {
+    "libc.so.6": "libc6",
+    "libdl.so.2": "libc6",
+    "libm.so.6": "libc6",
+    "libpthread.so.0": "libc6",
+    "librt.so.1": "libc6",
+    "libgcc_s.so.1": "libgcc-s1",
+    "libstdc++.so.6": "libstdc++6",
+}
+
+
+def libraries(machine):
+    """The files that stand in one folder with a program.
+
+    `./LOADER --library-path . ./program` runs it there; the loader's name is in
+    `LOADERS`.
+
+    Args:
+        machine: `"x86_64"` or `"aarch64"`.
+
+    Returns:
+        A dict of `pathlib.Path`s here by the names that they need there.
+
+    Raises:
+        InputError: The compiler or a library is missing, or LiteRT can't be fetched.
+    """
+    command = building.compiler(machine)
+    names = (LOADERS[machine], *_PACKAGES)
+    found = {name: _of_compiler(command, name, machine) for name in names}
+    return {RUNTIME: runtime(machine), **found}
+
+
+def runtime(machine):
+    """LiteRT's library for a processor, of the version that is installed here.
+
+    Args:
+        machine: `"x86_64"` or `"aarch64"`.
+
+    Returns:
+        A `pathlib.Path`. For another processor than this machine's it comes out of
+        ai-edge-litert's wheel, which pip downloads once and verifies.
+
+    Raises:
+        InputError: pip can't download it.
+    """
+    if machine == platform.machine():
+        found = importlib.util.find_spec("ai_edge_litert")
+        return pathlib.Path(found.origin).with_name(RUNTIME)
+    version = importlib.metadata.version("ai-edge-litert")
+    path = building.cache_folder() / f"litert-{version}-{machine}" / RUNTIME
+    if path.is_file():
+        return path
+    files.check_folder(path.parent)
+    with files.locked(path.parent):
+        # Another process may have fetched it meanwhile.
+        if not path.is_file():
+            _fetch(version, machine, path)
+    return path
+
+
+def _fetch(version, machine, path):
+    requirement = f"ai-edge-litert=={version}"
+    platforms = [
+        option
+        for tag in ("manylinux_2_27", "manylinux_2_28", "manylinux2014")
+        for option in ("--platform", f"{tag}_{machine}")
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--only-binary", ":all:", "--retries", "1", *platforms),
+                *("--dest", folder, requirement),
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        wheels = list(pathlib.Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            told = done.stderr.strip().splitlines() or ["it says nothing"]
+            raise InputError(
+                f"pip can't download LiteRT for {machine}: {told[-1].rstrip('.')}; "
+                "with a network it is fetched once, and kept. "
+                f"Received: {requirement!r}"
+            )
+        with zipfile.ZipFile(wheels[0]) as wheel, files.replacing(path) as temporary:
+            temporary.write_bytes(wheel.read(f"ai_edge_litert/{RUNTIME}"))
+
+
+def _of_compiler(command, name, machine):
+    """The library of that name which the compiler links programs with."""
+    told = subprocess.run(
+        [command, f"-print-file-name={name}"], capture_output=True, text=True
+    ).stdout.strip()
+    path = pathlib.Path(told)
+    if not path.is_absolute() or not path.is_file():
+        package = _PACKAGES.get(name, "libc6") + building.debian_suffix(machine)
+        raise InputError(
+            f"The library {name} for {machine} is missing; install Debian's package "
+            f"{package}. Received: {command!r}"
+        )
+    return path.resolve()

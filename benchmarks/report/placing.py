@@ -1,0 +1,92 @@
+"""Short texts beside the points of a picture, none upon another."""
+
+import itertools
+import math
+
+import numpy as np
+from matplotlib import patheffects
+
+_SIZE = 9.5
+# Points (1/72 inch): from a mark's middle, how far a mark reaches, of the frame.
+_RADII, _REACH, _MARGIN = (11, 16, 22, 30, 40, 52, 66), 5, 4
+_ANGLES = math.pi / 4 + np.arange(16) * math.pi / 8
+_LEADER = {
+    "arrowstyle": "-",
+    "color": "#57606a",
+    "linewidth": 0.6,
+    "shrinkA": 4,
+    "shrinkB": 3,
+}
+
+
+def beside(axis, places, texts, lines=()):
+    """Writes a text beside each point, as near as it finds room.
+
+    Args:
+        axis: A `matplotlib.axes.Axes`, with all else drawn.
+        places: `(x, y)` of the points, data coordinates.
+        texts: One for each.
+        lines: The points of step lines, which texts keep off where they can.
+    """
+    axis.figure.draw_without_rendering()
+    unit = axis.figure.dpi / 72
+    points = axis.transData.transform(places) / unit
+    steps = [axis.transData.transform(line) / unit for line in lines]
+    steps = np.array([box for line in steps for box in _steps(line)]).reshape(-1, 4)
+    frame = np.array(axis.get_window_extent().extents) / unit
+    taken = _boxes(points, (2 * _REACH, 2 * _REACH))
+    for point, place, text in zip(points, places, texts, strict=True):
+        size = 0.62 * _SIZE * len(text) + 1, _SIZE
+        offsets = np.array(
+            [
+                ((radius + size[0] / 2 - 4) * math.cos(angle), radius * math.sin(angle))
+                for radius in _RADII
+                for angle in _ANGLES
+            ]
+        )
+        boxes = _boxes(point + offsets, size)
+        reach = np.hypot(*offsets.T)
+        middles = (point + offsets)[:, None] - points[None]
+        low = boxes[:, :2] < frame[:2] + _MARGIN
+        high = boxes[:, 2:] > frame[2:] - _MARGIN
+        outside = (low | high).any(1)
+        # Nearer to another point a text would be taken for that one's.
+        strange = reach > np.hypot(*middles.T).min(0) + 0.01
+        away = reach + _overlaps(boxes, steps) / 2
+        # The last key is the first that decides.
+        best = np.lexsort((away, strange, _overlaps(boxes, taken), outside))[0]
+        taken = np.vstack([taken, boxes[best]])
+        led = strange[best] or reach[best] > _RADII[1] + size[0] / 2
+        axis.annotate(
+            text,
+            place,
+            offsets[best],
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=_SIZE,
+            zorder=6,
+            parse_math=False,
+            annotation_clip=False,
+            arrowprops=_LEADER if led else None,
+            path_effects=[patheffects.withStroke(linewidth=2, foreground="white")],
+        )
+
+
+def _steps(points):
+    """Thin boxes along a line that goes to the right and then up."""
+    for (x, y), (right, up) in itertools.pairwise(points):
+        yield x, y - 1, right, y + 1
+        yield right - 1, y, right + 1, up
+
+
+def _boxes(middles, size):
+    half = np.array(size) / 2
+    return np.hstack([middles - half, middles + half])
+
+
+def _overlaps(boxes, others):
+    """The area that each box has in common with all the others together."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(2).sum(1).round(6)

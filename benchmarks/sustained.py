@@ -1,0 +1,51 @@
+"""Runs for minutes: how much slower a target gets when it is warm."""
+
+import numpy as np
+
+# A target that got slower by more is said to throttle.
+THROTTLED = 1.1
+
+
+def sustained(path, target, minutes, request, progress=None):
+    """Runs a file minute after minute.
+
+    Args:
+        path: The .tflite file.
+        target: Where it runs.
+        minutes: How many, a whole number from 1.
+        request: Of `target.measure`; its runs and seconds are set here.
+        progress: Called with the minute's number and its median in milliseconds.
+
+    Returns:
+        A list of a dict for each minute: `minute`, from 1, `median_ms`, `p90_ms`,
+        `runs`, and `device`, what the target says of itself then (its temperature and
+        battery, where it knows them).
+    """
+    request = request | {
+        "min_runs": 1,
+        "min_seconds": 60,
+        "max_seconds": 60,
+        "warmup_runs": 0,
+        "warmup_seconds": 0,
+    }
+    series = []
+    for minute in range(1, minutes + 1):
+        part = target.measure(path, request)
+        times = np.asarray(part["latency_ns"]) / 1e6
+        series.append(
+            {
+                "minute": minute,
+                "median_ms": float(np.median(times)),
+                "p90_ms": float(np.percentile(times, 90)),
+                "runs": len(times),
+                "device": part["device"],
+            }
+        )
+        if progress:
+            progress(minute, series[-1]["median_ms"])
+    return series
+
+
+def throttling(series):
+    """The last minute's median over the first's."""
+    return series[-1]["median_ms"] / series[0]["median_ms"]

@@ -1,0 +1,125 @@
+"""A target with a command line: what `adb` and `ssh` share."""
+
+from keras_effnet.benchmarks.targets.benchmark_model import BenchmarkModel
+from keras_effnet.benchmarks.targets.device_facts import device_state
+from keras_effnet.benchmarks.targets.programs import NativeRunner
+from keras_effnet.benchmarks.targets.programs import PythonWorker
+from keras_effnet.benchmarks.targets.programs import as_rows
+from keras_effnet.errors import InputError
+
+_MACHINES = ("x86_64", "aarch64")
+
+
+class ShellTarget:
+    """Puts on a target what it needs, once, and runs files there.
+
+    Args:
+        shell: A `keras_effnet.benchmarks.targets.shell.Shell`, which `close` closes.
+        python: Python's name or path there, or `None` for the runner in C.
+        cores: The numbers of the cores to run on, or `None`.
+        benchmark_model: A path here of the tool that measures in their place, or
+            `None`.
+
+    Raises:
+        InputError: The target can't be reached, or can't run what is needed.
+    """
+
+    def __init__(self, shell, python, cores, benchmark_model):
+        self.name = shell.name
+        self._shell = shell
+        self._cores = cores
+        try:
+            shell.open()
+            self._check_cores()
+            self._program = self._chosen(python, benchmark_model)
+        except BaseException:
+            shell.close()
+            raise
+
+    def _check_cores(self):
+        if self._cores is None:
+            return
+        answer = self._shell.run(["cat", "/sys/devices/system/cpu/online"])
+        if answer.code:  # it isn't told; then the runner refuses
+            return
+        told, online = answer.text, set()
+        for part in told.split(","):
+            first, _, last = part.partition("-")
+            online.update(range(int(first), int(last or first) + 1))
+        if not self._cores or not online.issuperset(self._cores):
+            raise InputError(
+                f"`cores` must be of those that {self.name} has: {told}. "
+                f"Received: cores={self._cores!r}"
+            )
+
+    def _chosen(self, python, benchmark_model):
+        shell, cores = self._shell, self._cores
+        if benchmark_model is not None:
+            return BenchmarkModel(shell, benchmark_model, cores)
+        if python is not None and PythonWorker.runs_on(shell, python):
+            return PythonWorker(shell, python, cores)
+        return NativeRunner(shell, self._machine(), cores)
+
+    def _machine(self):
+        machine = self._shell.run(["uname", "-m"]).text
+        if machine not in _MACHINES:
+            raise InputError(
+                "The target's processor is not supported without Python there; "
+                f"{' and '.join(_MACHINES)} are. Install ai-edge-litert, and name its "
+                f"Python by `python`. Received: {self.name!r} with {machine!r}"
+            )
+        return machine
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Ends what runs on the target and removes what was put there."""
+        self._shell.close()
+
+    def measure(self, path, request):
+        """Runs a file again and again, in a process of its own on the target.
+
+        Args:
+            path: The .tflite file here.
+            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
+                `warmup_runs`, `warmup_seconds` and `max_seconds`.
+
+        Returns:
+            A dict as `_host_worker.py` prints it. In `device` there are also
+            `battery` and `thermal`, `before` and `after` the round, or `None` where the
+            target has neither, and `pinned`, the numbers of the cores, or `None`.
+            For `benchmark_model` see `benchmark_model.parse`.
+
+        Raises:
+            InputError: The file can't be run there.
+            TargetLost: The target went away.
+        """
+        before = device_state(self._shell)
+        answer = self._program.measure(str(path), request)
+        after = device_state(self._shell)
+        states = {
+            key: before[key] and {"before": before[key], "after": after[key]}
+            for key in before
+        }
+        pinned = None if self._cores is None else list(self._cores)
+        return answer | {"device": answer["device"] | states | {"pinned": pinned}}
+
+    def answers(self, path, inputs):
+        """What a file answers to each of several inputs.
+
+        Args:
+            path: The .tflite file here.
+            inputs: An array `(n, height, width, channels)` of the input's dtype.
+
+        Returns:
+            An array `(n, classes)` of the output's dtype.
+
+        Raises:
+            InputError: The file can't be run there.
+            TargetLost: The target went away.
+        """
+        return as_rows(self._program.answers(str(path), inputs), path)
