@@ -52,7 +52,7 @@ _PRUNING = {"steps": 400, "learning_rate": 0.3}
 # Technique, its arguments, precision of the file, recipe.
 METHODS = {
     "QAT, labels": (qat, {}, "int8", {"steps": 300, "distillation": 0.0}),
-    "QAT, distillation": (qat, {}, "int8", {"steps": 300}),
+    "QAT, distillation": (qat, {}, "int8", {"steps": 500}),
     PRUNED: (prune, {"sparsity": 0.5}, "float32", _PRUNING),
     "16 clusters": (cluster, {"clusters": 16}, "float32", {"steps": 400}),
 }

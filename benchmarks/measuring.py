@@ -50,6 +50,7 @@ def benchmark_many(
     max_seconds=150.0,
     cool_down_seconds=0.0,
     xnnpack=True,
+    weight_cache=False,
     journal=None,
     progress=None,
 ):
@@ -75,6 +76,8 @@ def benchmark_many(
             `min_seconds`.
         cool_down_seconds: Nothing is run for so long between two processes.
         xnnpack: Whether the XNNPACK delegate is used, as it is by default.
+        weight_cache: Whether XNNPACK finds the weights that it packed before in a
+            file; on this machine, and it needs a compiler.
         journal: A `Journal` of rounds that are measured already, which are not
             measured again, or `None`.
         progress: Called with a line of text before each process starts.
@@ -108,6 +111,11 @@ def benchmark_many(
             "`max_seconds` must be at least `min_seconds`. Received: "
             f"max_seconds={max_seconds!r}, min_seconds={min_seconds!r}"
         )
+    if weight_cache and not (xnnpack and target.name == Host.name):
+        raise InputError(
+            "`weight_cache` is XNNPACK's, on this machine. "
+            f"Received: target={target.name!r}, xnnpack={xnnpack!r}"
+        )
     models = [_read_model(path) for path in paths]
     options = {
         "threads": threads,
@@ -119,10 +127,12 @@ def benchmark_many(
         "warmup_seconds": warmup_seconds,
         "max_seconds": max_seconds,
         "cool_down_seconds": cool_down_seconds,
+        "weight_cache": bool(weight_cache),
     }
     request = {
         "threads": threads,
         "xnnpack": bool(xnnpack),
+        "weight_cache": bool(weight_cache),
         "min_runs": -(-min_runs // rounds),
         "min_seconds": min_seconds / rounds,
         "warmup_runs": warmup_runs,

@@ -90,6 +90,7 @@ class BenchmarkResult:
     rounds: tuple[Round, ...]
     accuracy: dict | None = None
     sustained: list | None = None
+    profile: list | None = None
 
     def to_dict(self):
         """The result as plain values that `json` writes."""

@@ -13,6 +13,7 @@ from keras_effnet.errors import InputError
 _FOLDER = pathlib.Path(__file__).parent
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 MACHINES = ("x86_64", "aarch64")
+RUNNER = ("lrbench.c", "litert.c", "options.c", "profile.c")
 
 
 def runner(machine):
@@ -28,8 +29,7 @@ def runner(machine):
     Raises:
         InputError: There is no compiler for that processor, or it can't do it.
     """
-    sources = ("lrbench.c", "litert.c", "options.c")
-    return _compiled(f"lrbench-{machine}", machine, sources)
+    return _compiled(f"lrbench-{machine}", machine, RUNNER)
 
 
 def plugin(interface):

@@ -68,7 +68,7 @@ typedef int Status;
 #define DECLARE(result, name, arguments) static result(*name) arguments;
 FUNCTIONS(DECLARE)
 
-static void *environment;
+static void *environment, *library;
 
 #define CHECK(what, call) check(call, what, #call)
 
@@ -78,27 +78,46 @@ static void check(Status status, const char *what, const char *call) {
   fail("%s (LiteRt%.*s: status %d)", what, name, call, status);
 }
 
-void runtime_open(const char *library) {
-  void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (!handle) fail("LiteRT's library can't be opened: %s", dlerror());
-#define RESOLVE(result, name, arguments)                                               \
-  *(void **)&name = dlsym(handle, "LiteRt" #name);                                     \
-  if (!name) fail("LiteRT's library is of another version: it has no LiteRt" #name);
+void *runtime_function(const char *name) {
+  char symbol[80];
+  snprintf(symbol, sizeof(symbol), "LiteRt%s", name);
+  void *found = dlsym(library, symbol);
+  if (!found) fail("LiteRT's library is of another version: it has no %s", symbol);
+  return found;
+}
+
+void runtime_open(const char *path) {
+  library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) fail("LiteRT's library can't be opened: %s", dlerror());
+#define RESOLVE(result, name, arguments) *(void **)&name = runtime_function(#name);
   FUNCTIONS(RESOLVE)
   CHECK("LiteRT does not start", CreateEnvironment(0, NULL, &environment));
 }
 
-static void *options_of(int threads, bool xnnpack) {
-  void *options, *cpu;
-  char *text = malloc(80);  // LiteRT frees it
-  if (!text) fail("Out of memory");
-  snprintf(text, 80, "num_threads = %d\nkernel_mode = \"%s\"\n", threads,
-           xnnpack ? "xnnpack" : "builtin");
+// Some options of LiteRT's are a text under a name.
+static void add_text(void *options, const char *name, const char *text) {
+  void *opaque;
+  char *copy = strdup(text);  // LiteRT frees it
+  if (!copy) fail("Out of memory");
+  CHECK("The options can't be set", CreateOpaqueOptions(name, copy, free, &opaque));
+  CHECK("The options can't be set", AddOpaqueOptions(options, opaque));
+}
+
+static void *options_of(const Settings *settings) {
+  void *options;
+  char text[1024];
+  int length = snprintf(text, sizeof(text), "num_threads = %d\nkernel_mode = \"%s\"\n",
+                        settings->threads, settings->xnnpack ? "xnnpack" : "builtin");
+  if (settings->weight_cache)
+    length += snprintf(text + length, sizeof(text) - (size_t)length,
+                       "weight_cache_file_path = \"%s\"\n", settings->weight_cache);
+  if (length >= (int)sizeof(text)) fail("The path of the weight cache is too long");
   CHECK("The options can't be set", CreateOptions(&options));
   CHECK("The options can't be set",
         SetOptionsHardwareAccelerators(options, kAcceleratorCpu));
-  CHECK("The options can't be set", CreateOpaqueOptions("xnnpack", text, free, &cpu));
-  CHECK("The options can't be set", AddOpaqueOptions(options, cpu));
+  add_text(options, "xnnpack", text);
+  if (settings->profile)
+    add_text(options, "runtime_options_string", "enable_profiling = true\n");
   return options;
 }
 
@@ -192,14 +211,14 @@ static void add_buffers(Model *model, void **inputs, void **outputs) {
   free(layouts);
 }
 
-void model_load(Model *model, const char *path, int threads, bool xnnpack) {
+void model_load(Model *model, const char *path, const Settings *settings) {
   void *graph;
   CHECK("The file can't be read, or is no model",
         CreateModelFromFile(environment, path, &model->model));
   void *signature = find_signature(model, &graph);
   void **inputs = tensors_of(&model->inputs, signature, graph, true);
   void **outputs = tensors_of(&model->outputs, signature, graph, false);
-  model->options = options_of(threads, xnnpack);
+  model->options = options_of(settings);
   CHECK("The file can't be prepared; it may hold unknown operators",
         CreateCompiledModel(environment, model->model, model->options,
                             &model->compiled));

@@ -3,11 +3,13 @@
 //     lrbench LIBLITERT MODEL --input FILE --output FILE [--each] [--threads N]
 //         [--no-xnnpack] [--min-runs N] [--min-seconds S] [--warmup-runs N]
 //         [--warmup-seconds S] [--max-seconds S] [--cores LIST] [--mark]
+//         [--weight-cache FILE] [--profile]
 //
 // --input holds the bytes of all inputs and --output gets those of all outputs after
 // the last run. With --each, --input holds n of them one after the other; the file is
 // run once for each, and --output gets n. --mark tells an emulator where every run
-// begins and ends (icount.c). The exit code is 0; what went wrong stands in the JSON.
+// begins and ends (icount.c). --weight-cache names a file in which XNNPACK keeps the
+// weights as it packs them. --profile prints which operators the time goes to. The exit code is 0; what went wrong stands in the JSON.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,7 @@
 
 #include "litert.h"
 #include "options.h"
+#include "profile.h"
 
 typedef struct {
   int64_t *nanoseconds;
@@ -41,13 +44,19 @@ _Noreturn void fail(const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(text, sizeof(text), format, arguments);
   va_end(arguments);
-  fputs("{\"error\": \"", stdout);
+  fputs("{\"error\": ", stdout);
+  print_quoted(text);
+  puts("}");
+  exit(0);
+}
+
+void print_quoted(const char *text) {
+  putchar('"');
   for (const char *c = text; *c; c++) {
     if (*c == '"' || *c == '\\') putchar('\\');
     putchar((unsigned char)*c < ' ' ? ' ' : *c);
   }
-  puts("\"}");
-  exit(0);
+  putchar('"');
 }
 
 static int64_t now(void) {
@@ -130,6 +139,8 @@ static int64_t timed_run(Model *model, bool mark) {
   return now() - start;
 }
 
+static int64_t plain_run(Model *model) { return timed_run(model, false); }
+
 static void append(Times *times, int64_t nanoseconds) {
   if (times->count == times->room) {
     times->room = times->room ? 2 * times->room : 1024;
@@ -202,7 +213,11 @@ static void measure(const Options *options) {
   long base = memory_kb("VmRSS:");
   Model model = {0};
   int64_t start = now();
-  model_load(&model, options->model, (int)options->threads, options->xnnpack);
+  Settings settings = {.threads = (int)options->threads,
+                       .xnnpack = options->xnnpack,
+                       .profile = options->profile,
+                       .weight_cache = options->weight_cache};
+  model_load(&model, options->model, &settings);
   int64_t init = now() - start;
   if (options->each) {
     run_each(&model, input, options->output);
@@ -218,6 +233,11 @@ static void measure(const Options *options) {
   int64_t first = timed_run(&model, options->mark);
   Times warmup = timed_runs(&model, options->warmup_runs, options->warmup_seconds,
                             options->max_seconds, options->mark);
+  if (options->profile) {
+    profile_print(&model, options->min_runs, options->min_seconds, plain_run);
+    model_close(&model);
+    return;
+  }
   Times latency = timed_runs(&model, options->min_runs, options->min_seconds,
                              options->max_seconds, options->mark);
   long overall = memory_kb("VmRSS:"), peak = memory_kb("VmHWM:");

@@ -23,6 +23,7 @@ Options parse_options(int count, char **arguments) {
       {"min-seconds", 1, NULL, 's'}, {"warmup-runs", 1, NULL, 'w'},
       {"warmup-seconds", 1, NULL, 'v'}, {"max-seconds", 1, NULL, 'm'},
       {"cores", 1, NULL, 'c'},       {"mark", 0, NULL, 'k'},
+      {"profile", 0, NULL, 'p'},     {"weight-cache", 1, NULL, 'a'},
       {NULL, 0, NULL, 0}};
   Options found = {.xnnpack = true, .threads = 1, .min_runs = 50, .min_seconds = 1,
                    .warmup_runs = 5, .warmup_seconds = 0.5, .max_seconds = 150};
@@ -35,6 +36,8 @@ Options parse_options(int count, char **arguments) {
       case 'e': found.each = true; break;
       case 'n': found.xnnpack = false; break;
       case 'k': found.mark = true; break;
+      case 'p': found.profile = true; break;
+      case 'a': found.weight_cache = optarg; break;
       case 'c': found.cores = optarg; break;
       case 't': found.threads = (long)number("threads", optarg, 1, true); break;
       case 'r': found.min_runs = (long)number("min-runs", optarg, 1, true); break;

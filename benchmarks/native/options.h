@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 typedef struct {
-  const char *library, *model, *input, *output, *cores;
-  bool each, mark, xnnpack;
+  const char *library, *model, *input, *output, *cores, *weight_cache;
+  bool each, mark, profile, xnnpack;
   long threads, min_runs, warmup_runs;
   double min_seconds, warmup_seconds, max_seconds;
 } Options;

@@ -89,22 +89,11 @@ class NativeRunner:
     def measure(self, path, request):
         shell = self._shell
         described = model_io.described(path)
-        source = shell.put_bytes(model_io.random_input_bytes(path))
         device = device_facts(shell)
-        files = shell.put(path), "--input", source, "--output", "outputs"
-        command = [
-            *self._command,
-            *files,
-            *("--threads", str(request["threads"])),
-            *([] if request["xnnpack"] else ["--no-xnnpack"]),
-            *("--min-runs", str(request["min_runs"])),
-            *("--min-seconds", f"{request['min_seconds']:g}"),
-            *("--warmup-runs", str(request["warmup_runs"])),
-            *("--warmup-seconds", f"{request['warmup_seconds']:g}"),
-            *("--max-seconds", f"{request['max_seconds']:g}"),
-            *self._cores,
-        ]
-        found = _answered(shell, command, 4 * request["max_seconds"], path)
+        cache = []
+        if request.get("weight_cache"):
+            cache = ["--weight-cache", f"{pathlib.Path(shell.put(path)).stem}.cache"]
+        found = self._run(path, request, cache)
         output = shell.pull("outputs")
         return {
             **{key: found[key] for key in ("init_ns", "first_ns")},
@@ -120,6 +109,37 @@ class NativeRunner:
             },
             "device": device | {"cores": len(found["cores"])},
         }
+
+    def profile(self, path, request):
+        found = self._run(path, request, ["--profile"])
+        runs = found["runs"]
+        rows = [
+            {
+                "operator": row["operator"],
+                "ms": row["us"] / 1000 / runs,
+                "count": row["count"] / runs,
+            }
+            for row in found["operators"]
+        ]
+        return sorted(rows, key=lambda row: -row["ms"])
+
+    def _run(self, path, request, more):
+        shell = self._shell
+        source = shell.put_bytes(model_io.random_input_bytes(path))
+        command = [
+            *self._command,
+            *(shell.put(path), "--input", source, "--output", "outputs"),
+            *("--threads", str(request["threads"])),
+            *([] if request["xnnpack"] else ["--no-xnnpack"]),
+            *("--min-runs", str(request["min_runs"])),
+            *("--min-seconds", f"{request['min_seconds']:g}"),
+            *("--warmup-runs", str(request["warmup_runs"])),
+            *("--warmup-seconds", f"{request['warmup_seconds']:g}"),
+            *("--max-seconds", f"{request['max_seconds']:g}"),
+            *self._cores,
+            *more,
+        ]
+        return _answered(shell, command, 4 * request["max_seconds"], path)
 
     def answers(self, path, inputs):
         shell = self._shell

@@ -108,6 +108,25 @@ class ShellTarget:
         pinned = None if self._cores is None else list(self._cores)
         return answer | {"device": answer["device"] | states | {"pinned": pinned}}
 
+    def profile(self, path, request):
+        """Which operators the time of a run goes to there, by the runner in C.
+
+        Args:
+            path: The .tflite file here.
+            request: As `measure` takes it.
+
+        Returns:
+            A list of dicts `operator`, `ms` and `count`, both of one run.
+
+        Raises:
+            InputError: The file can't be run there.
+            TargetLost: The target went away.
+        """
+        program = self._program
+        if not isinstance(program, NativeRunner):
+            program = NativeRunner(self._shell, self._machine(), self._cores)
+        return program.profile(str(path), request)
+
     def answers(self, path, inputs):
         """What a file answers to each of several inputs.
 

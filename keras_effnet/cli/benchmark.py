@@ -42,6 +42,14 @@ _SETTINGS = {
     "quick": (128, 10.0, 60.0),
     "full": (1024, 60.0, 300.0),
 }
+_PROFILE = {
+    "min_runs": 20,
+    "min_seconds": 1.0,
+    "warmup_runs": 5,
+    "warmup_seconds": 0.5,
+    "max_seconds": 60.0,
+}
+_OPERATORS = 6
 
 
 def add_arguments(parser):
@@ -90,6 +98,18 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--no-xnnpack", action="store_true", help="run without the XNNPACK delegate"
+    )
+    parser.add_argument(
+        "--weight-cache",
+        action="store_true",
+        help="XNNPACK reads its packed weights from a file, as an app's second start "
+        "does; of the host, needs a C compiler",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="also tell which operators the time goes to; of host, adb and ssh, needs "
+        "a C compiler",
     )
     parser.add_argument(
         "--evaluate",
@@ -172,6 +192,7 @@ def _options(args):
         "max_seconds": max(600.0 if args.settings == "full" else 150.0, seconds),
         "cool_down_seconds": pause if args.cool_down is None else args.cool_down,
         "xnnpack": not args.no_xnnpack,
+        "weight_cache": args.weight_cache,
     }
 
 
@@ -192,6 +213,10 @@ def _on(name, args, threads, options):
 
     found = []
     with open_target(name, _settings(args)) as target:
+        if args.profile and not hasattr(target, "profile"):
+            raise InputError(
+                f"--profile is of host, adb and ssh. Received: --target {name}"
+            )
         for number in threads:
             found += benchmarks.benchmark_many(
                 args.files,
@@ -227,6 +252,13 @@ def _settings(args):
 def _more(result, target, args):
     """With what was asked for beside the times."""
     path, extra = result.model["path"], {}
+    request = {
+        "threads": result.options["threads"],
+        "xnnpack": not args.no_xnnpack,
+    }
+    if args.profile:
+        _tell(f"{target.name}: {path}: profile")
+        extra["profile"] = target.profile(path, request | _PROFILE)
     if args.evaluate:
         from keras_effnet.benchmarks import on_device
 
@@ -237,10 +269,6 @@ def _more(result, target, args):
     if args.sustained:
         from keras_effnet.benchmarks import sustained
 
-        request = {
-            "threads": result.options["threads"],
-            "xnnpack": not args.no_xnnpack,
-        }
         extra["sustained"] = sustained.sustained(
             path,
             target,
@@ -285,6 +313,14 @@ def _report(results):
             f"{device['cores']} cores, {runtime['name']} {runtime['version']}, "
             f"{result.options['delegate'] or 'no delegate'}."
         )
+    for result in results:
+        if result.profile:
+            whole = sum(row["ms"] for row in result.profile)
+            parts = [
+                f"{row['operator']} {row['ms'] / whole:.0%}"
+                for row in result.profile[:_OPERATORS]
+            ]
+            lines.append(f"{result.name} on {result.target}: {', '.join(parts)}.")
     lines += [
         f"Warning: {result.name}: {text}."
         for result in results
