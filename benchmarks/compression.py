@@ -2,12 +2,11 @@
 
     python benchmarks/compression.py [NETWORK ...]
 
-EfficientNetV2B0 and EfficientNetLite0 on 500 photographs of ImageNet's training set
-(KERAS_EFFNET_SHARED names their folder, `../shared` by default), trained and calibrated
-on the alternate rows of labels.csv, evaluated on the others, swapped and pooled; and
-Lite0 fine-tuned by the recipe `flowers`, trained on its photographs, evaluated on those
-that it held out. Files are kept in build/compression, and a run that was stopped goes
-on from them. Needs what benchmarks/accuracy.py needs. Writes results/compression.json.
+EfficientNetV2B0 on 500 photographs of ImageNet's training set (KERAS_EFFNET_SHARED names
+their folder, `../shared` by default), trained and calibrated on the alternate rows of
+labels.csv, evaluated on the others, swapped and pooled; and EfficientNetLite0 fine-tuned
+by the recipe `flowers`, trained on its photographs, evaluated on those that it held out.
+Files are kept in build/compression, and a run that was stopped goes on from them. Needs what benchmarks/accuracy.py needs. Writes results/compression.json.
 """
 
 import argparse
@@ -45,7 +44,7 @@ from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
 
 WORK = accuracy.ROOT / "build/compression"
-NETWORKS = ("EfficientNetV2B0", "EfficientNetLite0", "flowers")
+NETWORKS = ("EfficientNetV2B0", "flowers")
 FLOAT, PLAIN = "float32", "plain int8"
 PRUNED, ENCODED = "pruned 50 %", "pruned 50 %, zeros left out"
 _PRUNING = {"steps": 400, "learning_rate": 0.3}
