@@ -2,11 +2,12 @@
 
     python benchmarks/compression.py [NETWORK ...]
 
-EfficientNetV2B0 on 500 photographs of ImageNet's training set (KERAS_EFFNET_SHARED names
-their folder, `../shared` by default), trained and calibrated on the alternate rows of
-labels.csv, evaluated on the others, swapped and pooled; and EfficientNetLite0 fine-tuned
-by the recipe `flowers`, trained on its photographs, evaluated on those that it held out.
-Files are kept in build/compression, and a run that was stopped goes on from them. Needs what benchmarks/accuracy.py needs. Writes results/compression.json.
+EfficientNetV2B0 on 500 photographs of ImageNet's training set (KERAS_EFFNET_SHARED
+names their folder, `../shared` by default), trained and calibrated on the alternate
+rows of labels.csv, evaluated on the others, swapped and pooled; and EfficientNetLite0
+fine-tuned by the recipe `flowers`, trained on its photographs, evaluated on those that
+it held out. Files are kept in build/compression, and a run that was stopped goes on
+from them. Needs what benchmarks/accuracy.py needs. Writes results/compression.json.
 """
 
 import argparse
