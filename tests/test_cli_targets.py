@@ -10,6 +10,7 @@ from keras_effnet import cli
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import opening
 from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.errors import InputError
 
 FAST = ("--runs", "2", "--seconds", "0", "--rounds", "2")
 
@@ -85,6 +86,29 @@ def test_files_by_threads_by_targets(command, tiny_files, boards, tmp_path):
     assert boards["settings"]["adb"]["cores"] == [0, 2, 3]
     assert boards["settings"]["ssh"]["options"] == ("-i", "my key")
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_only_the_threads_that_a_target_takes(command, tiny_files, boards):
+    boards["one"] = Board("one")
+    boards["one"].most_threads = 1
+    benchmark = ("benchmark", tiny_files["int8"], *FAST, "--target", "one", "--json")
+    code, out, lines = command(*benchmark, "--threads", "1,2,4")
+    assert code == 0
+    assert [result["options"]["threads"] for result in json.loads(out)] == [1]
+    assert "one: not with 2, 4 threads" in lines
+
+
+def test_files_are_looked_at_before_any_is_measured(command, tiny_files, boards):
+    def check(path):
+        if path == str(tiny_files["float32"]):
+            raise InputError(f"Not this one. Received: {path!r}")
+
+    boards["one"] = Board("one")
+    boards["one"].check = check
+    files = tiny_files["int8"], tiny_files["float32"]
+    line = one_line(command("benchmark", *files, *FAST, "--target", "one"))
+    assert "Not this one. Received: " in line
+    assert boards["one"].measured == 0
 
 
 def test_a_target_that_went_away_costs_one_round(command, tiny_files, boards, tmp_path):

@@ -64,6 +64,7 @@ class Browser:
         packages = _litertjs.runtime(litertjs)
         self.name = "browser" if accelerator == "wasm" else f"browser:{accelerator}"
         self._accelerator = accelerator
+        self.most_threads = 1 if accelerator == "webgpu" else None
         self._timeout_seconds = timeout_seconds
         self._tell = tell
         self._told = False

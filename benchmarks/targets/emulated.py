@@ -58,7 +58,7 @@ class Emulated:
         InputError: There is no such core, or QEMU or the cross compiler is missing.
     """
 
-    most_rounds = 1
+    most_rounds = most_threads = 1
 
     def __init__(self, cpu):
         if cpu not in CORES:

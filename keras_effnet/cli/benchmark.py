@@ -217,7 +217,9 @@ def _on(name, args, threads, options):
             raise InputError(
                 f"--profile is of host, adb and ssh. Received: --target {name}"
             )
-        for number in threads:
+        for path in args.files if hasattr(target, "check") else ():
+            target.check(path)
+        for number in _possible(threads, target):
             found += benchmarks.benchmark_many(
                 args.files,
                 target=target,
@@ -226,6 +228,16 @@ def _on(name, args, threads, options):
                 **options,
             )
         return [_more(result, target, args) for result in found]
+
+
+def _possible(threads, target):
+    """Of a matrix the cells that a target has, unless it has none."""
+    most = getattr(target, "most_threads", None)
+    if most is None or min(threads) > most:
+        return threads
+    if left := [number for number in threads if number > most]:
+        _tell(f"{target.name}: not with {', '.join(map(str, left))} threads")
+    return [number for number in threads if number <= most]
 
 
 def _settings(args):
