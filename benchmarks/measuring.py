@@ -91,7 +91,7 @@ def benchmark_many(
     """
     target = target or Host()
     # One process counts an emulated core's instructions to the last.
-    rounds = min(rounds, getattr(target, "most_rounds", rounds))
+    rounds = min(rounds, target.most_rounds or rounds)
     if isinstance(paths, str | os.PathLike):
         raise InputError(f"`paths` must be a list of paths. Received: paths={paths!r}")
     _check_integers(1, rounds=rounds, threads=threads, min_runs=min_runs)

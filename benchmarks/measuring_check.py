@@ -34,6 +34,7 @@ from keras_effnet.benchmarks import _host_worker
 from keras_effnet.benchmarks import comparison
 from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 # A system's own sleep comes 0.1 to 0.2 ms late.
@@ -44,7 +45,7 @@ ROUNDS, RUNS = 24, 1200
 LAYERS, MORE_LAYERS = 20, 22
 
 
-class Sleeper:
+class Sleeper(Target):
     """A target whose runs take a known time: the loop of the real one around a sleep.
 
     Args:
@@ -55,6 +56,12 @@ class Sleeper:
 
     def __init__(self, seconds):
         self._seconds = seconds
+
+    def close(self):
+        """There is nothing to end."""
+
+    def answers(self, path, inputs):
+        raise NotImplementedError
 
     def measure(self, path, request):
         runs = [request[key] for key in ("min_runs", "min_seconds", "max_seconds")]

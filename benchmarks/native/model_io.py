@@ -1,5 +1,8 @@
 """What goes into a .tflite file and what comes out, found on this machine."""
 
+import base64
+import hashlib
+
 import numpy as np
 
 from keras_effnet.benchmarks import _host_worker
@@ -69,3 +72,11 @@ def _loaded(path):
 def _refused(path, error):
     reason = str(error).split("\n")[0].rstrip(". ")
     return InputError(f"The model can't be run: {reason}. Received: {str(path)!r}")
+
+
+def digested(output):
+    """What a result tells of all outputs' bytes."""
+    return {
+        "output_sha256": hashlib.sha256(output).hexdigest(),
+        "output_base64": base64.b64encode(output).decode(),
+    }

@@ -121,3 +121,9 @@ def _of_compiler(command, name, machine):
             f"{package}. Received: {command!r}"
         )
     return path.resolve()
+
+
+def runtime_facts():
+    """The `runtime` of a result of the runner in C."""
+    version = importlib.metadata.version("ai-edge-litert")
+    return {"name": "ai-edge-litert", "version": version, "runner": "lrbench"}

@@ -1,6 +1,5 @@
 """A browser, on a phone or here: files run in a page by LiteRT.js."""
 
-import base64
 import hashlib
 import math
 import pathlib
@@ -14,6 +13,7 @@ from keras_effnet.benchmarks.targets import _page_address
 from keras_effnet.benchmarks.targets import _page_jobs
 from keras_effnet.benchmarks.targets import _page_results
 from keras_effnet.benchmarks.targets import _page_server
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 ACCELERATORS = ("wasm", "webgpu")
@@ -26,7 +26,7 @@ _UNKNOWN_MEMORY = dict.fromkeys(
 _UNKNOWN_FACTS = dict.fromkeys(("cpu", "governor", "load_average", "thermal"))
 
 
-class Browser:
+class Browser(Target):
     """A page that any browser which reaches this machine opens, and that stays open.
 
     Nothing is served before the first file; then `tell` gets the page's address.
@@ -73,14 +73,7 @@ class Browser:
         self._server = _page_server.PageServer(host, port, files, self._jobs)
         self.url = _page_address.address(self._server, self._jobs.token)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
     def close(self):
-        """Lets the page know that all is done, and serves it no more."""
         self._jobs.end()
         self._server.close()
 
@@ -132,7 +125,7 @@ class Browser:
                 `warmup_runs`, `warmup_seconds` and `max_seconds`.
 
         Returns:
-            A dict as `_host_worker.py` prints it; memory and operators are unknown. In
+            A dict as of `Target.measure`; memory and operators are unknown. In
             `device` there are what the page tells of the browser, the clock's step
             `timer_resolution_ms`, `battery` `before` and `after` the round or `None`,
             `was_hidden`, and `gpu` or `None`.
@@ -153,8 +146,7 @@ class Browser:
             "memory": dict(_UNKNOWN_MEMORY),
             "operators": {"partitions": None, "undelegated": None},
             **described,
-            "output_sha256": hashlib.sha256(output).hexdigest(),
-            "output_base64": base64.b64encode(output).decode(),
+            **model_io.digested(output),
             "runtime": {
                 "name": "LiteRT.js",
                 "version": _litertjs.VERSION,
@@ -164,19 +156,6 @@ class Browser:
         }
 
     def answers(self, path, inputs):
-        """What a file answers to each of several inputs.
-
-        Args:
-            path: The .tflite file.
-            inputs: An array `(n, height, width, channels)` of the input's dtype.
-
-        Returns:
-            An array `(n, classes)` of the output's dtype.
-
-        Raises:
-            InputError: The browser can't run the file, or nobody opened the page.
-            TargetLost: The page went away.
-        """
         described = self.check(path)
         (source,), (target,) = described["inputs"], described["outputs"]
         if [1, *inputs.shape[1:]] != source["shape"] or inputs.dtype != source["dtype"]:

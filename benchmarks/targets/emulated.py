@@ -1,8 +1,5 @@
 """ARM cores, emulated by QEMU: what a file computes there, in how many instructions."""
 
-import base64
-import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -21,6 +18,7 @@ from keras_effnet.benchmarks.native import counting
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.native import sysroot
 from keras_effnet.benchmarks.targets import TargetLost
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 _MACHINE = "aarch64"
@@ -41,11 +39,13 @@ _SECONDS, _SECONDS_EACH = 3600, 120
 _LOST = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 
 
-class Emulated:
+class Emulated(Target):
     """A named ARM core in QEMU's user-mode emulation, which needs no root.
 
     Its times mean nothing (`device` says `"emulated": True`); the instructions of an
-    inference, the same in every process to some millionths, are what to compare.
+    inference, the same in every process to some millionths, are what to compare: the
+    median of three runs after one that warms up, with one thread, whatever is asked
+    for.
 
     Args:
         cpu: `"cortex-a53"`, `"cortex-a72"` or `"cortex-a76"`.
@@ -97,32 +97,10 @@ class Emulated:
             self.close()
             raise
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
     def close(self):
-        """Removes the core's folder."""
         self._temporary.cleanup()
 
     def measure(self, path, request):
-        """Counts the instructions of a file's runs, in a process of its own.
-
-        Args:
-            path: The .tflite file.
-            request: A dict of `threads`, which must be 1, `xnnpack` and `max_seconds`;
-                one run warms up and three are counted, whatever else it holds.
-
-        Returns:
-            A dict as `_host_worker.py` prints it, with `instructions`, the median of
-            the counted runs.
-
-        Raises:
-            InputError: The file can't be run there, or `threads` is not 1.
-            TargetLost: QEMU was ended.
-        """
         if request["threads"] != 1:
             raise InputError(
                 "Instructions are counted with one thread: those of waiting threads "
@@ -150,13 +128,8 @@ class Emulated:
             "memory": dict.fromkeys(found["memory"]),
             "operators": {"partitions": None, "undelegated": None},
             **described,
-            "output_sha256": hashlib.sha256(output).hexdigest(),
-            "output_base64": base64.b64encode(output).decode(),
-            "runtime": {
-                "name": "ai-edge-litert",
-                "version": importlib.metadata.version("ai-edge-litert"),
-                "runner": "lrbench",
-            },
+            **model_io.digested(output),
+            "runtime": sysroot.runtime_facts(),
             "device": {
                 "cpu": self._cpu.title(),
                 "machine": _MACHINE,
@@ -170,19 +143,6 @@ class Emulated:
         }
 
     def answers(self, path, inputs):
-        """What a file answers to each of several inputs.
-
-        Args:
-            path: The .tflite file.
-            inputs: An array `(n, height, width, channels)` of the input's dtype.
-
-        Returns:
-            An array `(n, classes)` of the output's dtype.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: QEMU was ended.
-        """
         tensor = model_io.described(path)["outputs"][0]
         seconds = _SECONDS + _SECONDS_EACH * len(inputs)
         self._run(path, inputs.tobytes(), ["--each"], [], seconds)

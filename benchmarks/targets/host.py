@@ -9,41 +9,26 @@ import sys
 import numpy as np
 
 from keras_effnet.benchmarks.targets.local import native_runner
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 _ONCE = {"min_runs": 1, "min_seconds": 0, "warmup_runs": 0, "warmup_seconds": 0}
 _WORKER = pathlib.Path(__file__).parent.parent / "_host_worker.py"
 
 
-class Host:
-    """This machine."""
+class Host(Target):
+    """This machine: LiteRT's Python interpreter in a process of its own.
+
+    Profiles, and measurements with a weight cache, are the runner's in C.
+    """
 
     name = "host"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
+    profiles = True
 
     def close(self):
         """Nothing is left behind on this machine."""
 
     def measure(self, path, request):
-        """Runs a file once more and once more; what `_host_worker.py` prints.
-
-        Args:
-            path: The .tflite file.
-            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
-                `warmup_runs`, `warmup_seconds` and `max_seconds`; with `weight_cache`
-                the runner in C measures, and finds XNNPACK's packed weights in a file.
-
-        Returns:
-            A dict.
-
-        Raises:
-            InputError: The file can't be run.
-        """
         if not request.get("weight_cache"):
             return _measure(path, request)
         with native_runner() as runner:
@@ -52,31 +37,10 @@ class Host:
             return runner.measure(path, request)
 
     def profile(self, path, request):
-        """Which operators the time of a run goes to, by the runner in C.
-
-        Args:
-            path: The .tflite file.
-            request: As `measure` takes it.
-
-        Returns:
-            A list of dicts `operator`, `ms` and `count`, both of one run.
-
-        Raises:
-            InputError: The file can't be run, or there is no compiler.
-        """
         with native_runner() as runner:
             return runner.profile(path, request)
 
     def answers(self, path, inputs):
-        """What a file answers to each of several inputs.
-
-        Args:
-            path: The .tflite file.
-            inputs: An array `(n, height, width, channels)` of the input's dtype.
-
-        Returns:
-            An array `(n, classes)` of the output's dtype.
-        """
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(str(path), num_threads=1)

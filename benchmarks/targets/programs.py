@@ -1,8 +1,5 @@
 """What measures on a target with a shell: Python where it has it, else C."""
 
-import base64
-import hashlib
-import importlib.metadata
 import json
 import pathlib
 import signal
@@ -100,13 +97,8 @@ class NativeRunner:
             **{key: found[key] for key in ("warmup_ns", "latency_ns", "memory")},
             "operators": {"partitions": None, "undelegated": None},
             **described,
-            "output_sha256": hashlib.sha256(output).hexdigest(),
-            "output_base64": base64.b64encode(output).decode(),
-            "runtime": {
-                "name": "ai-edge-litert",
-                "version": importlib.metadata.version("ai-edge-litert"),
-                "runner": "lrbench",
-            },
+            **model_io.digested(output),
+            "runtime": sysroot.runtime_facts(),
             "device": device | {"cores": len(found["cores"])},
         }
 

@@ -5,13 +5,18 @@ from keras_effnet.benchmarks.targets.device_facts import device_state
 from keras_effnet.benchmarks.targets.programs import NativeRunner
 from keras_effnet.benchmarks.targets.programs import PythonWorker
 from keras_effnet.benchmarks.targets.programs import as_rows
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 _MACHINES = ("x86_64", "aarch64")
 
 
-class ShellTarget:
+class ShellTarget(Target):
     """Puts on a target what it needs, once, and runs files there.
+
+    A result's `device` also has `battery` and `thermal`, `before` and `after` the
+    round, or `None` where the target has neither, and `pinned`, the numbers of the
+    cores, or `None`. For `benchmark_model` see `benchmark_model.parse`.
 
     Args:
         shell: A `keras_effnet.benchmarks.targets.shell.Shell`, which `close` closes.
@@ -23,6 +28,8 @@ class ShellTarget:
     Raises:
         InputError: The target can't be reached, or can't run what is needed.
     """
+
+    profiles = True
 
     def __init__(self, shell, python, cores, benchmark_model):
         self.name = shell.name
@@ -70,34 +77,10 @@ class ShellTarget:
             )
         return machine
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
     def close(self):
-        """Ends what runs on the target and removes what was put there."""
         self._shell.close()
 
     def measure(self, path, request):
-        """Runs a file again and again, in a process of its own on the target.
-
-        Args:
-            path: The .tflite file here.
-            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
-                `warmup_runs`, `warmup_seconds` and `max_seconds`.
-
-        Returns:
-            A dict as `_host_worker.py` prints it. In `device` there are also
-            `battery` and `thermal`, `before` and `after` the round, or `None` where the
-            target has neither, and `pinned`, the numbers of the cores, or `None`.
-            For `benchmark_model` see `benchmark_model.parse`.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: The target went away.
-        """
         before = device_state(self._shell)
         answer = self._program.measure(str(path), request)
         after = device_state(self._shell)
@@ -109,36 +92,10 @@ class ShellTarget:
         return answer | {"device": answer["device"] | states | {"pinned": pinned}}
 
     def profile(self, path, request):
-        """Which operators the time of a run goes to there, by the runner in C.
-
-        Args:
-            path: The .tflite file here.
-            request: As `measure` takes it.
-
-        Returns:
-            A list of dicts `operator`, `ms` and `count`, both of one run.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: The target went away.
-        """
         program = self._program
         if not isinstance(program, NativeRunner):
             program = NativeRunner(self._shell, self._machine(), self._cores)
         return program.profile(str(path), request)
 
     def answers(self, path, inputs):
-        """What a file answers to each of several inputs.
-
-        Args:
-            path: The .tflite file here.
-            inputs: An array `(n, height, width, channels)` of the input's dtype.
-
-        Returns:
-            An array `(n, classes)` of the output's dtype.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: The target went away.
-        """
         return as_rows(self._program.answers(str(path), inputs), path)

@@ -213,11 +213,11 @@ def _on(name, args, threads, options):
 
     found = []
     with open_target(name, _settings(args)) as target:
-        if args.profile and not hasattr(target, "profile"):
+        if args.profile and not target.profiles:
             raise InputError(
                 f"--profile is of host, adb and ssh. Received: --target {name}"
             )
-        for path in args.files if hasattr(target, "check") else ():
+        for path in args.files:
             target.check(path)
         for number in _possible(threads, target):
             found += benchmarks.benchmark_many(
@@ -232,7 +232,7 @@ def _on(name, args, threads, options):
 
 def _possible(threads, target):
     """Of a matrix the cells that a target has, unless it has none."""
-    most = getattr(target, "most_threads", None)
+    most = target.most_threads
     if most is None or min(threads) > most:
         return threads
     if left := [number for number in threads if number > most]:
