@@ -48,7 +48,7 @@ WORK = accuracy.ROOT / "build/compression"
 NETWORKS = ("EfficientNetV2B0", "flowers")
 FLOAT, PLAIN = "float32", "plain int8"
 PRUNED, ENCODED = "pruned 50 %", "pruned 50 %, zeros left out"
-_PRUNING = {"steps": 400, "learning_rate": 0.3}
+_PRUNING = {"steps": 600, "learning_rate": 0.3, "distillation": 0.5}
 # Technique, its arguments, precision of the file, recipe.
 METHODS = {
     "QAT, labels": (qat, {}, "int8", {"steps": 300, "distillation": 0.0}),

@@ -168,6 +168,7 @@ TABLES = {
     "export_largest": export_tables.export_largest,
     "compression": compression_tables.compression,
     "arm_instructions": device_tables.arm_instructions,
+    "devices": device_tables.devices,
     "quantise_command": quantisation_tables.quantise_command,
     "levers_v2": quantisation_tables.levers_v2,
     "levers_lite": quantisation_tables.levers_lite,

@@ -19,6 +19,7 @@ import pytest
 import tflite_file
 import tiny_classifier
 from ai_edge_litert.interpreter import Interpreter
+from scipy import special
 
 import keras_effnet
 from keras_effnet.errors import InputError
@@ -29,6 +30,7 @@ from keras_effnet.export import prune
 from keras_effnet.export import qat
 from keras_effnet.export.compression import starting
 from keras_effnet.export.compression import twin
+from keras_effnet.export.compression.legacy import losses
 
 for _module in ("sklearn", "tf_keras", "tensorflow_model_optimization"):
     # Not imported: TF-MOT would change this process.
@@ -479,6 +481,28 @@ def test_a_black_image_tells_nothing():
     assert ranges["pixels"] == pytest.approx((0, 1), abs=0.02)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_the_loss(kind):
+    """Held against SciPy, for two images of seven classes."""
+    recipe = {"distillation": 0.7, "temperature": 3.0, "loss": kind}
+    random = np.random.default_rng(0)
+    teacher, student = random.normal(0, 4, (2, 2, 7)).astype(np.float32)
+    labels = np.eye(7, dtype=np.float32)[[2, 5]]
+    found = losses.divergence(recipe)(np.concatenate([teacher, labels], -1), student)
+    if kind == "softmax":
+        p, q = special.softmax(teacher / 3, -1), special.softmax(student / 3, -1)
+        divergence = special.rel_entr(p, q).sum(-1)
+        entropy = -(labels * special.log_softmax(student, -1)).sum(-1)
+    else:
+        p, q, r = (special.expit(x) for x in (teacher / 3, student / 3, student))
+        divergence = special.rel_entr(p, q) + special.rel_entr(1 - p, 1 - q)
+        divergence = divergence.mean(-1)
+        entropy = special.kl_div(labels, r) + special.kl_div(1 - labels, 1 - r)
+        entropy = entropy.mean(-1)
+    expected = 0.7 * 9 * divergence + 0.3 * entropy
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_a_class_alone_learns():
     image = keras.Input((24, 24, 3))
     x = keras.layers.Conv2D(8, 3, strides=4, name="stem")(image)
@@ -546,6 +570,7 @@ def test_refuses(classifier, technique, images, options, message, tmp_path):
         ({"steps": 0}, r"`steps` must be a whole number from 1. Received: steps=0"),
         ({"batch_size": 2.5}, r"`batch_size` must be a whole number"),
         ({"learning_rate": 0}, r"`learning_rate` must be a number above 0"),
+        ({"temperature": 0.5}, r"`temperature` must be.*Received: temperature=0.5"),
         ({"distillation": 1.5}, r"`distillation` must be.*Received: distillation=1.5"),
         ({"seed": -1}, r"`seed` must be.*Received: seed=-1"),
     ],

@@ -21,8 +21,10 @@ class CompressionRecipe:
         steps: How many.
         batch_size: Images of each, drawn, flipped and cropped.
         learning_rate: At the first step.
-        distillation: The share of the float model's answers in the targets, 0 to 1;
+        distillation: The share of the float model's answers in the loss, 0 to 1;
             the rest are labels (Hinton et al. 2015).
+        temperature: By which the logits of both are divided in that share, from 1;
+            a higher one asks for likeness in the unlikely classes too.
         seed: Of everything that is drawn.
     """
 
@@ -30,6 +32,7 @@ class CompressionRecipe:
     batch_size: int = 16
     learning_rate: float = 0.1
     distillation: float = 1.0
+    temperature: float = 3.0
     seed: int = 0
 
     def __post_init__(self):
@@ -41,6 +44,12 @@ class CompressionRecipe:
             self.learning_rate,
             "a number above 0, up to 100",
             lambda value: 0 < value <= 100,
+        )
+        _check(
+            "temperature",
+            self.temperature,
+            "a number from 1 to 100",
+            lambda value: 1 <= value <= 100,
         )
         _check(
             "distillation",

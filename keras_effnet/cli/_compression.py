@@ -50,6 +50,14 @@ def add_arguments(parser, steps, learning_rate):
         "labels (default: 1, which needs none)",
     )
     parser.add_argument(
+        "--temperature",
+        type=float,
+        default=3.0,
+        metavar="T",
+        help="by which the logits are divided that are to be alike; a higher one "
+        "counts the unlikely classes more (default: 3)",
+    )
+    parser.add_argument(
         "--steps", type=int, default=steps, metavar="N", help=f"default: {steps}"
     )
     parser.add_argument(
@@ -125,7 +133,12 @@ def run(args, technique, precisions, **options):
         check_precision(precision)
     check_input_type(args.input_type)
     recipe = CompressionRecipe(
-        args.steps, args.batch_size, args.learning_rate, args.distillation, args.seed
+        args.steps,
+        args.batch_size,
+        args.learning_rate,
+        args.distillation,
+        args.temperature,
+        args.seed,
     )
     model = _export.load(args)
     from keras_effnet import export as exporting

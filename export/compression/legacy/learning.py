@@ -12,6 +12,7 @@ import tf_keras
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.export import drawing
+from keras_effnet.export.compression.legacy import losses
 from keras_effnet.export.compression.legacy.optimizing import ScaledAdam
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60
@@ -27,29 +28,23 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         images: `(images, height, width, channels)`, as the model takes them.
         labels: An int array, or `None`.
         recipe: A dict: `steps`, `batch_size`, `learning_rate`, `distillation` (the
-            teacher's share of the targets, 0 to 1), `loss` (`"softmax"` or
-            `"sigmoid"`), `seed`.
+            teacher's share of the loss, 0 to 1), `temperature` of its answers, `loss`
+            (`"softmax"` or `"sigmoid"`), `seed`.
         folder: Where the checkpoint is kept.
         tell: Called with the number of the step and its loss.
 
     Returns:
-        The loss of each step, a list: the Kullback-Leibler divergence of the model's
-        answers from the targets.
+        The loss of each step, a list.
 
     Raises:
         InputError: The training diverged.
     """
     model, steps = technique.model, recipe["steps"]
-    losses = tf_keras.losses
-    kind = {
-        "softmax": losses.CategoricalCrossentropy,
-        "sigmoid": losses.BinaryCrossentropy,
-    }
     optimizer = ScaledAdam(
         tf_keras.optimizers.schedules.CosineDecay(recipe["learning_rate"], steps),
         model.trainable_variables,
     )
-    model.compile(optimizer, kind[recipe["loss"]](from_logits=True))
+    model.compile(optimizer, losses.divergence(recipe))
     path = os.path.join(folder, _FILE)
     variables = [*model.variables, *optimizer.variables]
     history = _load(path, variables)
@@ -68,7 +63,7 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
                 "smaller learning rate. "
                 f"Received: learning_rate={recipe['learning_rate']:g}"
             )
-        history.append(loss - float(tf.reduce_mean(_entropy(targets, recipe))))
+        history.append(loss)
         tell(step + 1, history[-1])
         if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
             _save(path, variables, history)
@@ -79,29 +74,16 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
 
 
 def _targets(batch, chosen, teacher, labels, recipe, model):
-    """The cross-entropy is linear in its targets: mixing them mixes the losses."""
-    share = recipe["distillation"]
-    targets = 0.0
+    """The teacher's logits and the classes, side by side; zeros where none is used."""
+    classes, share = model.output_shape[-1], recipe["distillation"]
+    soft = hard = tf.zeros((len(chosen), classes))
     if share > 0:
-        squash = tf.nn.softmax if recipe["loss"] == "softmax" else tf.sigmoid
-        targets += share * squash(teacher(batch))
-    if share < 1:
-        classes = model.output_shape[-1]
-        if classes == 1:
-            truth = tf.constant(labels[chosen][:, None], tf.float32)
-        else:
-            truth = tf.one_hot(labels[chosen], classes)
-        targets += (1 - share) * truth
-    return targets
-
-
-def _entropy(targets, recipe):
-    """What is left of the loss where the model answers the targets themselves."""
-    parts = tf.math.xlogy(targets, targets)
-    if recipe["loss"] == "sigmoid":
-        parts += tf.math.xlogy(1 - targets, 1 - targets)
-        return -tf.reduce_mean(parts, -1)
-    return -tf.reduce_sum(parts, -1)
+        soft = teacher(batch)
+    if share < 1 and classes == 1:
+        hard = tf.constant(labels[chosen][:, None], tf.float32)
+    elif share < 1:
+        hard = tf.one_hot(labels[chosen], classes)
+    return tf.concat([soft, hard], -1)
 
 
 def _save(path, variables, history):
