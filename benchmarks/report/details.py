@@ -1,5 +1,7 @@
 """The pictures of what is behind the figures: ratios, operators, and the long run."""
 
+import re
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -89,6 +91,11 @@ def operators(group, results):
     return figure
 
 
+def kind(row):
+    """An operator's name without layout and types, to compare across precisions."""
+    return re.sub(r" \([^)]*\)", "", row["operator"])
+
+
 def shares(result):
     """Each kind of operator's time; those of one kind are added up.
 
@@ -96,12 +103,12 @@ def shares(result):
         result: A dict with a `profile`.
 
     Returns:
-        `{operator: share}`, the largest first.
+        `{kind: share}`, the largest first.
     """
     found = {}
     for row in result["profile"]:
         part = row.get("share", row.get("ms", 0))
-        found[row["operator"]] = found.get(row["operator"], 0) + part
+        found[kind(row)] = found.get(kind(row), 0) + part
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

@@ -34,7 +34,7 @@ def operators(group):
     for result in results:
         whole = sum(details.shares(result).values())
         for name, part in list(details.shares(result).items())[:_OPERATORS]:
-            kind = [row for row in result["profile"] if row["operator"] == name]
+            kind = [row for row in result["profile"] if details.kind(row) == name]
             rows.append(
                 (
                     group.label(result),
