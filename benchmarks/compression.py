@@ -218,6 +218,7 @@ def rows_of(network, methods=tuple(METHODS)):
             "network": network,
             "file": name,
             **{key: compared[key] for key in quantisation.KEYS},
+            "divergence": _divergence(reference.probabilities, pooled.probabilities),
             "bytes": [p[name].stat().st_size for p in paths],
             "gzip_bytes": [size["gzip"] for size in sizes],
             "zstd_bytes": [size["zstd"] for size in sizes],
@@ -228,6 +229,13 @@ def rows_of(network, methods=tuple(METHODS)):
             "training_images": len(cases[0].paths) if seconds else None,
             "recipe": about[0]["training"]["recipe"] if seconds else None,
         }
+
+
+def _divergence(expected, found):
+    """Kullback and Leibler's, of probabilities, the mean of all photographs."""
+    least = np.finfo("float32").tiny
+    parts = expected * np.log(np.maximum(expected, least) / np.maximum(found, least))
+    return float(parts.sum(-1).mean())
 
 
 def _latencies(paths):

@@ -219,6 +219,7 @@ def test_result_is_json(results):
             "rounds": 3,
             "max_seconds": 150.0,
             "cool_down_seconds": 0.0,
+            "weight_cache": False,
             **QUICK,
             "min_runs": 7,
         }
@@ -469,6 +470,7 @@ def test_rounds_are_interleaved_and_rotated(models, monkeypatch):
         "max_seconds": 2,
         "warmup_runs": 5,
         "warmup_seconds": 0.5,
+        "weight_cache": False,
     }
     assert all(request == requests[0] for request in requests)
     # Every file keeps its own times, in the order in which they were measured.

@@ -293,11 +293,6 @@ def test_a_broken_photograph_fails_the_request(spoil, serve, photos):
         serve("serving_bytes", image_bytes=[data, broken])
 
 
-def test_no_photographs_give_no_names(serve):
-    served = serve("serving_bytes", image_bytes=np.zeros(0, "S"))
-    assert served["classes"].shape == served["probabilities"].shape == (0,)
-
-
 def test_a_model_without_preprocessing_gets_normalised_pixels(tmp_path, photos):
     model = small()
     rule = Preprocessing((120.0, 110.0, 100.0), (60.0, 58.0, 57.0), included=False)

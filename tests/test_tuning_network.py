@@ -295,21 +295,36 @@ def test_what_is_kept_is_not_rounded(traces):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_rounded_network_answers_as_the_file(traces, name):
-    """Far nearer to the int8 file than the float network is."""
+def test_the_rounded_network_computes_as_the_file(traces, name):
+    """Far nearer to the int8 file than the float network is.
+
+    In the first operators: later a value half between two steps has gone to the other
+    side somewhere, as it does between LiteRT's own kernels.
+    """
     trace = traces(name)
     draft = _draft(trace)
-    network = Network(draft.data)
+    network, interpreter, details, pairs = _pairs(trace, draft)
     parameters = {
         i: rounded.kernel(tf.constant(network.constants[i]), axis)
         for i, axis in network.kernels.items()
     }
     rounding = rounded.rounding(network, draft.ranges)
-    simulated = network.run(IMAGES, parameters, rounding)[network.target]
-    exact = network.run(IMAGES)[network.target]
-    answers = _answers(draft.quantised(trace, "float32"))
-    off = np.abs(answers - simulated).mean()
-    assert off < 0.5 * np.abs(answers - exact).mean() + 1 / 256
+    simulated = network.run(IMAGES[:1], parameters, rounding)
+    exact = network.run(IMAGES[:1])
+    (source,) = interpreter.get_input_details()
+    scale, zero = source["quantization"]
+    image = np.clip(np.round(IMAGES[:1] / scale) + zero, -128, 127)
+    interpreter.set_tensor(source["index"], image.astype(np.int8))
+    interpreter.invoke()
+    for node, operator in pairs[:5]:
+        index = int(operator["outputs"][0])
+        scale, zero = details[index]["quantization"]
+        answer = (interpreter.get_tensor(index).astype(np.float32) - zero) * scale
+        off, apart = (
+            np.abs(np.reshape(values[node.output], answer.shape) - answer).mean()
+            for values in (simulated, exact)
+        )
+        assert off < 0.25 * apart, node
 
 
 def test_gradients_pass_through_rounding():
