@@ -144,7 +144,8 @@ def made(case, methods):
 
 
 def _make(case, name, folder, images):
-    started = time.perf_counter()
+    # What a run took that was stopped and went on is not known.
+    started = None if (folder / "training").exists() else time.perf_counter()
     result, precision = None, {FLOAT: "float32", PLAIN: "int8"}.get(name)
     if name in METHODS:
         technique, arguments, precision, recipe = METHODS[name]
@@ -157,7 +158,7 @@ def _make(case, name, folder, images):
             tell=lambda step, loss: step % 50 or _say(f"step {step}: {loss:.4f}"),
             **arguments,
         )
-    seconds = time.perf_counter() - started
+    seconds = result and started and time.perf_counter() - started
     (file,) = export(
         result.model if result else case.model,
         folder,
@@ -170,7 +171,7 @@ def _make(case, name, folder, images):
     )
     return {
         "file": file.path.name,
-        "seconds": seconds if result else None,
+        "seconds": seconds,
         "training": result and result.figures,
     }
 
@@ -214,6 +215,7 @@ def rows_of(network, methods=tuple(METHODS)):
         sizes = [density.compressed(p[name]) for p in paths]
         about = [f.get(name, {}) for f in figures]
         seconds = [a["seconds"] for a in about if a.get("seconds")]
+        training = about[0].get("training")
         yield {
             "network": network,
             "file": name,
@@ -226,8 +228,8 @@ def rows_of(network, methods=tuple(METHODS)):
             "sparsity": density.sparsity(paths[0][PRUNED if name == ENCODED else name]),
             "latency_over_plain": latencies[name],
             "minutes": [s / 60 for s in seconds],
-            "training_images": len(cases[0].paths) if seconds else None,
-            "recipe": about[0]["training"]["recipe"] if seconds else None,
+            "training_images": len(cases[0].paths) if training else None,
+            "recipe": training and training["recipe"],
         }
 
 

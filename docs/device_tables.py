@@ -36,7 +36,7 @@ def devices():
         "MB",
         "ms on the host",
         "peak memory, MiB",
-        *(f"M on the {core[7:].upper()}" for core in _CORES),
+        *(f"{core[7:].upper()}, M instructions" for core in _CORES),
     )
     for host in hosts:
         accuracy = host["accuracy"]
