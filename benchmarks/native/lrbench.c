@@ -9,7 +9,8 @@
 // the last run. With --each, --input holds n of them one after the other; the file is
 // run once for each, and --output gets n. --mark tells an emulator where every run
 // begins and ends (icount.c). --weight-cache names a file in which XNNPACK keeps the
-// weights as it packs them. --profile prints which operators the time goes to. The exit code is 0; what went wrong stands in the JSON.
+// weights as it packs them. --profile prints which operators the time goes to. The exit
+// code is 0; what went wrong stands in the JSON.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
