@@ -58,4 +58,4 @@ def _rows():
 
 
 def _found(row, key, form):
-    yield format(row[key], form) if key in row else ""
+    yield "" if row.get(key) is None else format(row[key], form)
