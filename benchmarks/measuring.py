@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from keras_effnet import __version__
+from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
-from keras_effnet.benchmarks.outputs import agreement
 from keras_effnet.benchmarks.summary import summarize
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
@@ -197,6 +197,7 @@ def _merge(model, target, options, parts):
     warmup_ns = [time for part in parts for time in part["warmup_ns"]]
     latency = _latency(parts, latency_ns, warmup_ns)
     num_runs = sum(part.get("num_runs", len(part["latency_ns"])) for part in parts)
+    same = _agreement(model, target, parts[0])
     return schema.BenchmarkResult(
         schema_version=schema.SCHEMA_VERSION,
         name=pathlib.Path(model["path"]).stem,
@@ -223,8 +224,8 @@ def _merge(model, target, options, parts):
         outputs=parts[0]["outputs"],
         output_sha256=parts[0]["output_sha256"],
         instructions=parts[0].get("instructions"),
-        agreement=_agreement(model, target, parts[0]),
-        warnings=tuple(_warnings(options, parts, latency, num_runs)),
+        agreement=same,
+        warnings=tuple(_warnings(options, parts, latency, num_runs, same)),
         rounds=tuple(
             schema.Round(
                 init_ns=part["init_ns"],
@@ -257,7 +258,7 @@ def _median(values):
 
 
 def _agreement(model, target, part):
-    return None if target.name == Host.name else agreement(model["path"], part)
+    return None if target.name == Host.name else outputs.agreement(model["path"], part)
 
 
 def _median_ms(parts, key):
@@ -269,7 +270,7 @@ def _largest(parts, key):
     return None if None in values else max(values)
 
 
-def _warnings(options, parts, latency, num_runs):
+def _warnings(options, parts, latency, num_runs, same):
     """What a reader should know before trusting or comparing the numbers."""
     noise = (latency.p90_ms or latency.p95_ms) / latency.median_ms
     emulated = parts[0]["device"].get("emulated")
@@ -290,3 +291,6 @@ def _warnings(options, parts, latency, num_runs):
         yield "The batch is open and measured at 1; a fixed one can be faster"
     if len({part["output_sha256"] for part in parts}) > 1:
         yield "The outputs differ between rounds on the same input"
+    off = same and outputs.disagreement(same)
+    if off:
+        yield f"The outputs are not this machine's: off by {off}"

@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
 
+# Kernels for different processors round a step apart, or two; GPUs may halve floats.
+_MOST_STEPS, _MOST_ERROR = 2, 1e-3
 _ONCE = {
     "threads": 1,
     "xnnpack": True,
@@ -46,6 +48,20 @@ def agreement(path, answer):
         "largest_steps": max(steps, default=None),
         "largest_relative_error": max(errors, default=None),
     }
+
+
+def disagreement(found):
+    """How far off a target is, in words, where it is more than rounding; else `None`.
+
+    Args:
+        found: What `agreement` returned.
+    """
+    steps, error = found["largest_steps"], found["largest_relative_error"]
+    if steps is not None and steps > _MOST_STEPS:
+        return f"{steps} steps"
+    if error is not None and not error <= _MOST_ERROR:
+        return f"{error:.1e}"
+    return None
 
 
 def _arrays(answer):

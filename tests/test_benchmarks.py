@@ -540,12 +540,18 @@ def test_outputs_are_compared_with_those_of_this_machine(models):
     def found(name, change):
         result = benchmarks.benchmark(models[name], target=Elsewhere(change), **QUICK)
         assert result.target == "elsewhere"
+        warnings.extend(text for text in result.warnings if "this machine's" in text)
         return result.agreement
 
+    warnings = []
     assert found("int8", 0) == {"largest_steps": 0, "largest_relative_error": None}
     assert found("int8", 2) == {"largest_steps": 2, "largest_relative_error": None}
     assert found("float32", 0) == {"largest_steps": None, "largest_relative_error": 0}
+    assert warnings == []
+    assert found("int8", 3)["largest_steps"] == 3
+    assert warnings.pop().endswith("off by 3 steps")
     error = found("float32", 0.01)["largest_relative_error"]
+    assert warnings.pop().endswith(f"off by {error:.1e}")
     largest = expected_output(models["float32"]).max()
     assert error == pytest.approx(0.01 / largest, rel=1e-3)
     assert benchmarks.benchmark(models["int8"], **QUICK).agreement is None
