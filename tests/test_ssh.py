@@ -180,8 +180,10 @@ def test_cores_that_are_not_there(board, tmp_path, cores):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_when_the_command_is_ended(sshd, tiny_files, tmp_path, number):
     code = f"""
-        import sys
+        import signal, sys
         from keras_effnet.benchmarks.targets.ssh import Ssh
+        # A shell's background jobs inherit that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with Ssh({sshd.destination!r}, options={sshd.options()!r},
                  python=sys.executable, folder={str(tmp_path)!r}) as target:
             target.measure({str(tiny_files["int8"])!r}, {ENDLESS!r})
