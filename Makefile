@@ -16,7 +16,7 @@ lint: .venv/test.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 bench: .venv/test.installed
-	$(BIN)/python benchmarks/import_time.py && $(BIN)/python benchmarks/peers/build_time.py && $(BIN)/python benchmarks/accuracy.py && $(BIN)/python benchmarks/peers/export_time.py && $(BIN)/python benchmarks/peers/file_latency.py && $(BIN)/python benchmarks/peers/arm_instructions.py
+	$(BIN)/python benchmarks/studies/import_time.py && $(BIN)/python benchmarks/studies/peers/build_time.py && $(BIN)/python benchmarks/studies/accuracy.py && $(BIN)/python benchmarks/studies/peers/export_time.py && $(BIN)/python benchmarks/studies/peers/file_latency.py && $(BIN)/python benchmarks/studies/peers/arm_instructions.py
 
 docs: .venv/test.installed
 	$(BIN)/python docs/tables.py

@@ -7,7 +7,7 @@ from keras_effnet.export.compression.techniques import prune
 from keras_effnet.export.compression.techniques import qat
 from keras_effnet.export.exporting import ExportedFile
 from keras_effnet.export.exporting import export
-from keras_effnet.export.measuring import Images
+from keras_effnet.export.judge import Images
 from keras_effnet.export.onnx import write_onnx
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.samples import write_samples

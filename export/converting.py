@@ -10,10 +10,10 @@ from keras_effnet.export import engines
 from keras_effnet.export import flatbuffer
 from keras_effnet.export import interface
 from keras_effnet.export.calibration import Ranges
-from keras_effnet.export.freeze import freeze
 from keras_effnet.export.lean import check_built_in
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import engine_of
+from keras_effnet.export.tracing import freeze
 from keras_effnet.quiet import native_stderr_held_back
 
 

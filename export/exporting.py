@@ -13,12 +13,12 @@ from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
-from keras_effnet.export import freeze
 from keras_effnet.export import lean
 from keras_effnet.export import sheet
-from keras_effnet.export.compression import matching
-from keras_effnet.export.measuring import Judge
-from keras_effnet.export.measuring import errors_of_layers
+from keras_effnet.export import tracing
+from keras_effnet.export.compression import layer_tensors
+from keras_effnet.export.judge import Judge
+from keras_effnet.export.judge import errors_of_layers
 from keras_effnet.export.metadata import with_metadata
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
@@ -116,7 +116,7 @@ def export(
         precisions = (precisions,)
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
-    freeze.check(model)
+    tracing.check(model)
     name = checked_name(name or model.name)
     judge = Judge(reference or model, evaluation, max_drop)
     folder = pathlib.Path(folder)
@@ -138,7 +138,9 @@ def export(
             started = time.perf_counter()
             found = calibrating.calibrate(trace.float32, calibration())
             if ranges:
-                found = matching.with_learned(trace, model, found, ranges, calibration)
+                found = layer_tensors.with_learned(
+                    trace, model, found, ranges, calibration
+                )
             seconds["calibrate"] = time.perf_counter() - started
         for precision in precisions:
             tell(f"{precision}: converting")
@@ -192,7 +194,7 @@ def _check(precisions, calibration, input_type, batch_size, engine):
             "`calibration` must be a function without arguments that returns an "
             f"iterable of arrays. Received: {type(calibration).__name__}"
         )
-    freeze.check_batch_size(batch_size)
+    tracing.check_batch_size(batch_size)
 
 
 def checked_name(name):

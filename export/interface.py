@@ -4,7 +4,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_effnet.export import flatbuffer
-from keras_effnet.export.freeze import INPUT_NAME
+from keras_effnet.export.tracing import INPUT_NAME
 
 SIGNATURE = "serving_default"
 

@@ -9,9 +9,9 @@ import numpy as np
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
-from keras_effnet.export import freeze
-from keras_effnet.export.freeze import INPUT_NAME
-from keras_effnet.export.freeze import OUTPUT_NAME
+from keras_effnet.export import tracing
+from keras_effnet.export.tracing import INPUT_NAME
+from keras_effnet.export.tracing import OUTPUT_NAME
 from keras_effnet.quiet import native_stderr_held_back
 
 # Of the largest output: what float32 sums in another order differ by, and more.
@@ -38,9 +38,9 @@ def write_onnx(model, path, batch_size=1):
             output on random images. No file is left then.
     """
     InferenceSession = _onnxruntime().InferenceSession
-    freeze.check(model)
-    freeze.check_batch_size(batch_size)
-    float_model = freeze.in_float32(model)
+    tracing.check(model)
+    tracing.check_batch_size(batch_size)
+    float_model = tracing.in_float32(model)
     named = keras.Model(float_model.inputs[0], {OUTPUT_NAME: float_model.outputs[0]})
     shape = model.inputs[0].shape[1:]
     spec = keras.InputSpec("float32", (batch_size, *shape), name=INPUT_NAME)

@@ -17,9 +17,9 @@ from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
 from keras_effnet.evaluation import SavedModelClassifier
-from keras_effnet.export import freeze
-from keras_effnet.export.freeze import INPUT_NAME
-from keras_effnet.export.freeze import OUTPUT_NAME
+from keras_effnet.export import tracing
+from keras_effnet.export.tracing import INPUT_NAME
+from keras_effnet.export.tracing import OUTPUT_NAME
 from keras_effnet.quiet import native_stderr_held_back
 
 BYTES_NAME = "image_bytes"
@@ -83,7 +83,7 @@ def write_saved_model(model, folder, class_names=None, version=1):
     }
     with _whole(target) as temporary:
         with native_stderr_held_back():
-            _archive(freeze.in_float32(model), rule, names).write_out(
+            _archive(tracing.in_float32(model), rule, names).write_out(
                 str(temporary),
                 options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
                 verbose=False,
@@ -110,7 +110,7 @@ def _target(folder, version):
 
 
 def _check_classifier(model):
-    freeze.check(model)
+    tracing.check(model)
     shape = model.inputs[0].shape
     if shape[-1] not in (1, 3):
         raise InputError(

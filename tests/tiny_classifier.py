@@ -69,7 +69,7 @@ def blends(count=300):
 def search(model, folder, **options):
     """The search with few steps and short measurements of latency."""
     from keras_effnet import benchmarks
-    from keras_effnet.export.measuring import Images
+    from keras_effnet.export.judge import Images
     from keras_effnet.export.tuning import candidates
     from keras_effnet.export.tuning import plan
     from keras_effnet.export.tuning.search import search as whole

@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from keras_effnet.benchmarks import _host_worker
+from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import check_file
@@ -26,8 +26,8 @@ def described(path):
     """
     interpreter = _loaded(path)
     return {
-        "inputs": [_host_worker.tensor(x) for x in interpreter.get_input_details()],
-        "outputs": [_host_worker.tensor(x) for x in interpreter.get_output_details()],
+        "inputs": [latency.tensor(x) for x in interpreter.get_input_details()],
+        "outputs": [latency.tensor(x) for x in interpreter.get_output_details()],
     }
 
 
@@ -46,7 +46,7 @@ def random_input_bytes(path):
     rng = np.random.default_rng(0)
     details = _loaded(path).get_input_details()
     try:
-        inputs = [_host_worker.random_input(detail, rng) for detail in details]
+        inputs = [latency.random_input(detail, rng) for detail in details]
     except ValueError as error:
         raise _refused(path, error) from error
     return b"".join(values.tobytes() for values in inputs)
@@ -62,7 +62,7 @@ def _loaded(path):
             interpreter = litert.Interpreter(
                 path, experimental_op_resolver_type=builtin
             )
-            _host_worker.check_input_shapes(interpreter)
+            latency.check_input_shapes(interpreter)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise _refused(path, error) from error

@@ -12,7 +12,7 @@ import re
 
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.targets.device_facts import device_facts
-from keras_effnet.benchmarks.targets.programs import ended
+from keras_effnet.benchmarks.targets.runners import ended
 from keras_effnet.errors import InputError
 
 _NUMBER = r"([-+.\deE]+)"

@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 
-from keras_effnet.benchmarks.targets.local import native_runner
+from keras_effnet.benchmarks.targets.local_shell import native_runner
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
 _ONCE = {"min_runs": 1, "min_seconds": 0, "warmup_runs": 0, "warmup_seconds": 0}
-_WORKER = pathlib.Path(__file__).parent.parent / "_host_worker.py"
+_WORKER = pathlib.Path(__file__).parents[1] / "workers" / "latency.py"
 
 
 class Host(Target):

@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 
 from keras_effnet.benchmarks.targets import TargetLost
-from keras_effnet.benchmarks.targets.holder import CONNECT_SECONDS
-from keras_effnet.benchmarks.targets.holder import Holder
-from keras_effnet.benchmarks.targets.holder import Refused
-from keras_effnet.benchmarks.targets.holder import Unreachable
+from keras_effnet.benchmarks.targets.remote_folder import CONNECT_SECONDS
+from keras_effnet.benchmarks.targets.remote_folder import Holder
+from keras_effnet.benchmarks.targets.remote_folder import Refused
+from keras_effnet.benchmarks.targets.remote_folder import Unreachable
 from keras_effnet.errors import InputError
 
 _CODE = "keras_effnet-code"

@@ -2,9 +2,9 @@
 
 from keras_effnet.benchmarks.targets.benchmark_model import BenchmarkModel
 from keras_effnet.benchmarks.targets.device_facts import device_state
-from keras_effnet.benchmarks.targets.programs import NativeRunner
-from keras_effnet.benchmarks.targets.programs import PythonWorker
-from keras_effnet.benchmarks.targets.programs import as_rows
+from keras_effnet.benchmarks.targets.runners import NativeRunner
+from keras_effnet.benchmarks.targets.runners import PythonWorker
+from keras_effnet.benchmarks.targets.runners import as_rows
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 

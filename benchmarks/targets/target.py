@@ -50,7 +50,7 @@ class Target(abc.ABC):
                 also `weight_cache`.
 
         Returns:
-            A dict as `_host_worker.py` prints it, in which `device` may tell more.
+            A dict as `workers/latency.py` prints it, in which `device` may tell more.
 
         Raises:
             InputError: The file can't be run there.

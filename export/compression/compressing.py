@@ -18,12 +18,12 @@ import numpy as np
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.errors import InputError
-from keras_effnet.export import freeze
+from keras_effnet.export import tracing
 from keras_effnet.export.compression import folding
 from keras_effnet.export.compression import twin
 from keras_effnet.export.compression.recipe import CompressionRecipe
 
-_WORKER = "keras_effnet.export.compression.legacy"
+_WORKER = "keras_effnet.export.compression.tfmot"
 # Images on which the twin is compared with the model, and the file with the training.
 PROBES = 32
 _KERNELS = ("Conv2D", "Dense")
@@ -93,7 +93,7 @@ def compress(
     check_images(model, images, labels, recipe)
     if recipe.distillation == 1:
         labels = None
-    model = freeze.in_float32(model)
+    model = tracing.in_float32(model)
     description = twin.describe(model)
     if options.get("pattern") == "block":
         description = twin.with_matrices(description)
@@ -154,7 +154,7 @@ def check_model(model):
                 "Training through TF-MOT needs `pip install keras-effnet[tfmot]`. "
                 f"Received: no module {module}"
             )
-    freeze.check(model)
+    tracing.check(model)
     twin.describe(model)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.export.compression import compressing
-from keras_effnet.export.compression import starting
+from keras_effnet.export.compression import initial
 from keras_effnet.export.compression import twin
 
 PATTERNS = ("unstructured", "2:4", "block")
@@ -54,7 +54,7 @@ def qat(
     _check_choice("keep", keep, (*KEEPS, None))
     compressing.check_model(model)
     _check_kept(model, keep)
-    begin = functools.partial(starting.start, model, images, rounds=keep is None)
+    begin = functools.partial(initial.start, model, images, rounds=keep is None)
     return compressing.compress(
         model,
         "quantize",

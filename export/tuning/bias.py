@@ -8,9 +8,9 @@ each correction knows of those before it.
 import numpy as np
 import tensorflow as tf
 
-from keras_effnet.export.tuning import network as networks
-from keras_effnet.export.tuning import pools
-from keras_effnet.export.tuning import rounded
+from keras_effnet.export.levers import fake_quantization
+from keras_effnet.export.levers import network as networks
+from keras_effnet.export.tuning import image_sets
 
 # Bytes that one activation of all images together may take.
 _MEMORY = 1 << 28
@@ -34,8 +34,10 @@ def correct(draft, images):
         A `Draft` with other biases.
     """
     network = networks.Network(draft.data)
-    images = tf.constant(pools.spread(images, most_images(network)), tf.float32)
-    rounding = rounded.rounding(network, draft.ranges, float_tensors(network, draft))
+    images = tf.constant(image_sets.spread(images, most_images(network)), tf.float32)
+    rounding = fake_quantization.rounding(
+        network, draft.ranges, float_tensors(network, draft)
+    )
     kept = {
         i for node in network.nodes if node.name in draft.float_nodes
         for i in node.inputs
@@ -52,7 +54,7 @@ def correct(draft, images):
         tried = [_read(coarse, network, i) for i in node.inputs]
         kernel = node.inputs[1] if len(node.inputs) > 1 else -1
         if kernel in network.kernels and kernel not in kept:
-            tried[1] = rounded.kernel(tried[1], network.kernels[kernel])
+            tried[1] = fake_quantization.kernel(tried[1], network.kernels[kernel])
         true, found = network.compute(node, plain), network.compute(node, tried)
         bias = node.inputs[2] if len(node.inputs) > 2 else -1
         if bias in network.biases and len(network.consumers(bias)) == 1:

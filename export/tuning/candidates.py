@@ -7,7 +7,7 @@ from keras_effnet import benchmarks
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
-from keras_effnet.export.tuning import islands
+from keras_effnet.export.levers import islands
 
 PLAIN = "min-max"
 # Precisions without ranges: where 8-bit weights alone stand, and the float file.

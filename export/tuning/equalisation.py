@@ -13,8 +13,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_effnet.export.tuning import moments
-from keras_effnet.export.tuning import network
+from keras_effnet.export.levers import moments
+from keras_effnet.export.levers import network
 
 _LINEAR = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # The axis of the input channels in kernels of the operators that read a stream.

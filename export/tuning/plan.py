@@ -9,17 +9,17 @@ import tqdm
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
+from keras_effnet.export.levers import distillation
+from keras_effnet.export.levers import islands
+from keras_effnet.export.levers import ranges
+from keras_effnet.export.levers import rounding
+from keras_effnet.export.levers import sensitivity
+from keras_effnet.export.levers.draft import Draft
+from keras_effnet.export.levers.network import Network
 from keras_effnet.export.tuning import bias
 from keras_effnet.export.tuning import candidates as trying
-from keras_effnet.export.tuning import distillation
 from keras_effnet.export.tuning import equalisation
-from keras_effnet.export.tuning import islands
-from keras_effnet.export.tuning import pools
-from keras_effnet.export.tuning import ranges
-from keras_effnet.export.tuning import rounding
-from keras_effnet.export.tuning import sensitivity
-from keras_effnet.export.tuning.draft import Draft
-from keras_effnet.export.tuning.network import Network
+from keras_effnet.export.tuning import image_sets
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _SENSITIVITY_IMAGES = 48
@@ -32,7 +32,7 @@ class Plan:
 
     Args:
         candidates: `Candidates`.
-        pool: `pools.Pool`.
+        pool: `image_sets.Pool`.
         seed: Of all that is drawn.
         deadline: Of `time.monotonic`, after which nothing new is begun.
         distils: Whether distillation may be tried.
@@ -160,7 +160,7 @@ class Plan:
     def _measured(self, prefix):
         def measure():
             self._tell("measuring the sensitivity of each tensor")
-            images = pools.spread(self._pool.calibration, _SENSITIVITY_IMAGES)
+            images = image_sets.spread(self._pool.calibration, _SENSITIVITY_IMAGES)
             started = time.monotonic()
             found = sensitivity.measure(
                 Network(self._draft.data),

@@ -17,15 +17,17 @@ from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export import exporting
-from keras_effnet.export import freeze
-from keras_effnet.export.measuring import Images
+from keras_effnet.export import tracing
+from keras_effnet.export.judge import Images
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
-from keras_effnet.export.tuning import choosing
-from keras_effnet.export.tuning import pools
+from keras_effnet.export.tuning import image_sets
+from keras_effnet.export.tuning.answers import Judge
 from keras_effnet.export.tuning.candidates import PLAIN
 from keras_effnet.export.tuning.candidates import Candidates
-from keras_effnet.export.tuning.judging import Judge
+from keras_effnet.export.tuning.limits import PRECISIONS as _TRIED
+from keras_effnet.export.tuning.limits import Limits
+from keras_effnet.export.tuning.limits import choose
 from keras_effnet.export.tuning.plan import Plan
 from keras_effnet.export.tuning.store import Store
 
@@ -106,11 +108,11 @@ def search(
         InputError: An argument is out of range, an image has another shape or is not
             finite, the float model answers NaN, or the model can't be converted.
     """
-    limits = choosing.Limits(max_drop, min_agreement)
+    limits = Limits(max_drop, min_agreement)
     _check(calibration, evaluation, limits, budget, seed)
     check_input_type(input_type)
     input_type = input_type or "float32"
-    freeze.check(model)
+    tracing.check(model)
     name = exporting.checked_name(name or model.name)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
@@ -123,7 +125,7 @@ def search(
         float_path = work / "float.tflite"
         float_path.write_bytes(trace.float32)
         tell("reading images")
-        pool = pools.collect(work, trace, calibration, evaluation)
+        pool = image_sets.collect(work, trace, calibration, evaluation)
         key = _key(trace, pool, seed, input_type)
         store = stack.enter_context(Store(folder, key))
         logits = trace.output_name != "probabilities"
@@ -135,7 +137,7 @@ def search(
         plan = Plan(candidates, pool, seed, deadline, distils=budget is not None)
         plan.run()
         candidates.measure()
-        chosen = choosing.choose(candidates.found, limits)
+        chosen = choose(candidates.found, limits)
         calibrated = {
             "images": len(pool.calibration),
             "method": (chosen["levers"] or [PLAIN])[0],
@@ -224,7 +226,7 @@ def _publish(model, trace, work, folder, name, chosen, calibration, settings):
     data = (folder / chosen["file"]).read_bytes()
     numbers |= exporting.write_described(path, data, trace, numbers, about)
     published = exporting.publish(path, folder, numbers, not chosen["within"]).path
-    for other in choosing.PRECISIONS:
+    for other in _TRIED:
         for ending in ("", exporting.OVER_LIMIT):
             stale = folder / f"{name}_{other}{ending}.tflite"
             if stale != published:

@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from keras_effnet import files
-from keras_effnet.export.tuning.draft import Draft
+from keras_effnet.export.levers.draft import Draft
 
 FOLDER = "candidates"
 

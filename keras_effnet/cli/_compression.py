@@ -125,7 +125,7 @@ def run(args, technique, precisions, **options):
     from keras_effnet.export.compression.compressing import check_model
     from keras_effnet.export.compression.recipe import CompressionRecipe
     from keras_effnet.export.exporting import checked_name
-    from keras_effnet.export.measuring import Judge
+    from keras_effnet.export.judge import Judge
     from keras_effnet.export.precisions import check_input_type
     from keras_effnet.export.precisions import check_precision
 

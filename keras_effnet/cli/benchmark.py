@@ -209,7 +209,7 @@ def _numbers(text, option):
 
 def _on(name, args, threads, options):
     from keras_effnet import benchmarks
-    from keras_effnet.benchmarks.targets.opening import open_target
+    from keras_effnet.benchmarks.targets.by_name import open_target
 
     found = []
     with open_target(name, _settings(args)) as target:

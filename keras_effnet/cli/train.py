@@ -77,7 +77,7 @@ def add_arguments(parser):
 def run(args):
     _check_cluster(args)
     import_keras()
-    from keras_effnet.training import cluster
+    from keras_effnet.training import machines
     from keras_effnet.training.devices import open_devices
 
     recipe = _recipe.chosen(args)
@@ -91,9 +91,9 @@ def run(args):
         _train(args, devices, *_open(args, recipe))
         return
     # SIGTERM ends the look at every image at once; in a cluster it waits for a step.
-    cluster.prepare(args.cluster, args.processes, args.process_id)
+    machines.prepare(args.cluster, args.processes, args.process_id)
     sources = _open(args, recipe)
-    with cluster.joined(args.cluster, args.processes, args.process_id) as devices:
+    with machines.joined(args.cluster, args.processes, args.process_id) as devices:
         _train(args, devices, *sources)
 
 

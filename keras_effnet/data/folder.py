@@ -10,8 +10,8 @@ from keras_effnet.data import cached
 from keras_effnet.data import scan
 from keras_effnet.data.indexed import indexed_source
 from keras_effnet.data.photos import SUFFIXES
-from keras_effnet.data.sources import SPLITS
-from keras_effnet.data.sources import check_split
+from keras_effnet.data.source import SPLITS
+from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_effnet.data.digits import load_digits
 from keras_effnet.data.indexed import indexed_source
-from keras_effnet.data.sources import check_split
+from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
 
 _PREFIXES = {"train": "train", "test": "t10k"}

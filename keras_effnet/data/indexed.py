@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import scan
-from keras_effnet.data.sources import Source
+from keras_effnet.data.source import Source
 
 
 def order(count, seed, places=None):

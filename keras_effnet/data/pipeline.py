@@ -22,7 +22,7 @@ class TrainingBatches:
     """The batches of one stage of a training.
 
     Args:
-        source: A `keras_effnet.data.sources.Source`.
+        source: A `keras_effnet.data.source.Source`.
         recipe: A `keras_effnet.training.recipe.Recipe`.
         stage: One of its `Stage`.
         preprocessing: A `Preprocessing`, whose interpolation is used.
@@ -179,7 +179,7 @@ def evaluation_batches(source, size, preprocessing, batch_size, channels=3, part
     """The evaluation crops of a source, in its order, one pass.
 
     Args:
-        source: A `keras_effnet.data.sources.Source`.
+        source: A `keras_effnet.data.source.Source`.
         size: Height and width in pixels.
         preprocessing: A `Preprocessing`, whose crop and interpolation are used.
         batch_size: Images in a batch; the last may have fewer.

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_effnet.data import cached
 from keras_effnet.data import record_index
-from keras_effnet.data.sources import SPLITS
-from keras_effnet.data.sources import check_split
+from keras_effnet.data.source import SPLITS
+from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
 
 CLASSES_FILE = "classes.json"

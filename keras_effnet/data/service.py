@@ -84,7 +84,7 @@ def check_source(source):
     """Refuses a source that other machines can't read.
 
     Args:
-        source: A `keras_effnet.data.sources.Source`.
+        source: A `keras_effnet.data.source.Source`.
 
     Raises:
         InputError: It has images that only Pillow decodes, which needs this process.

@@ -61,7 +61,7 @@ class Training:
 
     Args:
         recipe: A `keras_effnet.training.recipe.Recipe`.
-        source: A `keras_effnet.data.sources.Source` to learn from.
+        source: A `keras_effnet.data.source.Source` to learn from.
         validation: Another to evaluate on after each epoch.
         folder: The run's folder. A run of the same recipe and data that it
             holds goes on where its last checkpoint is.
@@ -255,7 +255,7 @@ class Training:
         """The images of a source as the model evaluates them.
 
         Args:
-            source: A `keras_effnet.data.sources.Source`.
+            source: A `keras_effnet.data.source.Source`.
             batch_size: The recipe's when `None`.
             part: As for `keras_effnet.data.pipeline.evaluation_batches`.
 

@@ -29,7 +29,7 @@ def train(
 
     Args:
         recipe: A `keras_effnet.training.recipe.Recipe`.
-        source: The training `keras_effnet.data.sources.Source`.
+        source: The training `keras_effnet.data.source.Source`.
         validation: The validation `Source`.
         folder: Of the run: receives `recipe.json`, `data.json`,
             `environment.json`, `history.csv`, `checkpoints/`, `tensorboard/`,

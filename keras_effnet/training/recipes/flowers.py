@@ -12,8 +12,8 @@ Data: tf_flowers, or a folder of it.
 Cost: 11 to 15 minutes on two cores.
 
 Expected accuracy: 93 to 95 % of a held-out fifth (a linear classifier on frozen
-features at 224 pixels: 92.4 %). Measured by `benchmarks/flowers.py`, whose last run
-is in `benchmarks/results/flowers.json`.
+features at 224 pixels: 92.4 %). Measured by `benchmarks/studies/flowers.py`, whose
+last run is in `benchmarks/results/flowers.json`.
 
 Command: keras-effnet train DATA --recipe flowers
 """

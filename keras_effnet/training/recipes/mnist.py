@@ -11,8 +11,8 @@ Data: MNIST, 60,000 training images, 10 classes; IDX files, `tfds:mnist`, or any
 Cost: 12 minutes on two cores, not all of them its own, for 1,437 digits of
 scikit-learn.
 
-Expected accuracy: 97 to 99 % of 360 held-out ones. Measured by `benchmarks/mnist.py`,
-whose last run is in `benchmarks/results/mnist.json`.
+Expected accuracy: 97 to 99 % of 360 held-out ones. Measured by
+`benchmarks/studies/mnist.py`, whose last run is in `benchmarks/results/mnist.json`.
 
 Command: keras-effnet train tfds:mnist --recipe mnist
 """

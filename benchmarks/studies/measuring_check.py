@@ -1,0 +1,248 @@
+"""Whether the measuring itself is right.
+
+    python benchmarks/studies/measuring_check.py
+
+1. A runner that sleeps a known time comes out within 2 % of it, the statistics are
+   NumPy's and the standard library's, and a run costs less than 20 µs beside its own
+   time.
+2. Two identical files come out "no difference seen" in at least 19 of 20 comparisons at
+   α = 1 %, and a file made 10 % slower by further layers comes out "slower" in at least
+   19 of 20. Its multiply-adds, and its instructions on an emulated core where there is
+   QEMU, confirm the 10 %. Each comparison is a command of its own: the file, its copy
+   and the slower one, in turn.
+
+Run it on an idle machine; it takes about 20 minutes there. Writes
+results/measuring_check.json, and ends with 1 where anything misses.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tqdm
+
+from keras_effnet import benchmarks
+from keras_effnet.benchmarks import significance
+from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies import known_times
+from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.benchmarks.workers import latency
+from keras_effnet.errors import InputError
+
+OVERHEAD_US = 20
+COMPARISONS, NEEDED = 20, 0.95
+ROUNDS, RUNS = 24, 1200
+LAYERS, MORE_LAYERS = 20, 22
+
+
+def write_files(folder):
+    """A file, its copy, and one with more of the same layers.
+
+    Args:
+        folder: Where they go.
+
+    Returns:
+        `(paths, multiply_adds)`, dicts by `"file"`, `"copy"` and `"slower"`.
+    """
+    import keras
+
+    from keras_effnet.analysis import analyze
+    from keras_effnet.export import export
+
+    paths, counts = {}, {}
+    for name, layers in (("file", LAYERS), ("slower", MORE_LAYERS)):
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input((28, 28, 32))
+        for _ in range(layers):
+            x = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, keras.layers.Softmax()(x), name=name)
+        counts[name] = analyze(model).multiply_adds
+        (file,) = export(model, folder, ("float32",))
+        paths[name] = pathlib.Path(file.path)
+    paths["copy"] = paths["file"].with_name("copy.tflite")
+    shutil.copy(paths["file"], paths["copy"])
+    counts["copy"] = counts["file"]
+    return paths, counts
+
+
+def instructions(paths):
+    """What an emulated Cortex-A76 counts for an inference.
+
+    Args:
+        paths: As `write_files` returns them.
+
+    Returns:
+        A dict by `"file"` and `"slower"`, or `None` where there is no emulator.
+    """
+    try:
+        with Emulated("cortex-a76") as core:
+            found = benchmarks.benchmark_many(
+                [paths["file"], paths["slower"]], target=core, rounds=1
+            )
+    except InputError as error:
+        print(f"instructions are not counted: {error}", file=sys.stderr)
+        return None
+    return {"file": found[0].instructions, "slower": found[1].instructions}
+
+
+def compare_once(paths, rounds, runs):
+    """One comparison of the file with its copy, and one with the slower file.
+
+    Args:
+        paths: As `write_files` returns them.
+        rounds: Processes of each.
+        runs: Of each, of all rounds together.
+
+    Returns:
+        A dict: `median_ns` of the rounds, and of `"copy"` and `"slower"` the verdict,
+        the ratio and its interval.
+    """
+    names = ("file", "copy", "slower")
+    results = benchmarks.benchmark_many(
+        [paths[name] for name in names],
+        rounds=rounds,
+        min_runs=runs,
+        min_seconds=0,
+        warmup_seconds=0.15,
+    )
+    medians = {
+        name: significance.round_medians(result.to_dict())
+        for name, result in zip(names, results, strict=True)
+    }
+    row = {"median_ns": {name: values.tolist() for name, values in medians.items()}}
+    for name in names[1:]:
+        found = significance.compare(medians[name], medians["file"])
+        row[name] = {
+            "verdict": found.verdict,
+            "ratio": found.ratio,
+            "interval": found.interval,
+            "p_value": found.p_value,
+        }
+    return row
+
+
+def report(args, load, folder):
+    """All checks.
+
+    Args:
+        args: Of the command line.
+        load: The load averages when the run began.
+        folder: Where files may be written.
+
+    Returns:
+        A dict for the JSON file; `passed` tells whether nothing misses.
+    """
+    paths, counts = write_files(folder)
+    counted = instructions(paths)
+    slept = known_times.sleeps(paths["file"])
+    cost = known_times.overhead()
+    bar = tqdm.trange(args.comparisons, leave=False, disable=None)
+    rows = [compare_once(paths, args.rounds, args.runs) for _ in bar]
+    same = sum(row["copy"]["verdict"] == significance.SAME for row in rows)
+    found = sum(row["slower"]["verdict"] == significance.SLOWER for row in rows)
+    passed = {
+        "sleeps": all(row["within"] for row in slept),
+        "statistics": all(row["statistics_differ_by"] < 1e-9 for row in slept),
+        "overhead": cost < OVERHEAD_US,
+        "multiply_adds": abs(_ratio(counts) - 1.1) < 0.001,
+        "instructions": counted is None or abs(_ratio(counted) - 1.1) < 0.01,
+        "identical": same >= NEEDED * len(rows),
+        "slower": found >= NEEDED * len(rows),
+    }
+    return {
+        "load_average_before": load,
+        "device": latency.device_facts(),
+        "sleeps": slept,
+        "overhead_us": cost,
+        "multiply_adds": counts,
+        "multiply_adds_ratio": _ratio(counts),
+        "instructions": counted,
+        "instructions_ratio": counted and _ratio(counted),
+        "alpha": significance.ALPHA,
+        "rounds": args.rounds,
+        "runs": args.runs,
+        "comparisons": len(rows),
+        "identical_not_told_apart": same,
+        "slower_found": found,
+        "passed": passed,
+        "rows": rows,
+    }
+
+
+def _ratio(counts):
+    return counts["slower"] / counts["file"]
+
+
+def show(content):
+    """Prints what was found, a line each."""
+    for row in content["sleeps"]:
+        print(
+            f"sleeps {row['known_ms']} ms: median {row['median_ms']:.3f} ms, "
+            f"{row['error']:+.2%}; statistics within {row['statistics_differ_by']:.0e}"
+        )
+    print(f"overhead: {content['overhead_us']:.2f} µs a run")
+    print(
+        f"multiply-adds of the slower file: {content['multiply_adds_ratio']:.4f} times"
+    )
+    if content["instructions"]:
+        print(f"instructions of it: {content['instructions_ratio']:.4f} times")
+    whole = content["comparisons"]
+    print(
+        f"identical files not told apart: {content['identical_not_told_apart']}/{whole}"
+    )
+    print(f"slower file found: {content['slower_found']}/{whole}")
+    missed = [name for name, passed in content["passed"].items() if not passed]
+    print(f"MISSES: {', '.join(missed)}" if missed else "all within")
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for option, default, text in (
+        ("--comparisons", COMPARISONS, "of each kind"),
+        ("--rounds", ROUNDS, "processes of each file in each comparison"),
+        ("--runs", RUNS, "of each file in each comparison"),
+    ):
+        parser.add_argument(
+            option,
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"{text} (default: {default})",
+        )
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="default: results/measuring_check.json"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = arguments(argv)
+    needed = significance.rounds_needed()
+    try:
+        for name, lowest in (("comparisons", 1), ("rounds", needed), ("runs", 1)):
+            if getattr(args, name) < lowest:
+                raise InputError(
+                    f"--{name} must be an integer from {lowest} up. "
+                    f"Received: {getattr(args, name)}"
+                )
+        load = comparison.wait_until_idle()
+        with tempfile.TemporaryDirectory() as folder:
+            content = report(args, load, folder)
+        show(content)
+        comparison.write_report("measuring_check", content, path=args.output)
+    except InputError as error:
+        print(f"measuring_check: error: {error}", file=sys.stderr)
+        return 1
+    return 0 if all(content["passed"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The images that both sides of a comparison are calibrated on."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from keras_effnet import preprocessing
+from keras_effnet.data import photos
+from keras_effnet.specs import get_spec
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+SHARED = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", _ROOT.parent / "shared"))
+FLOWERS = SHARED / "data" / "flowers"
+
+
+def calibration_images(network, count, image_size=None, folder=FLOWERS):
+    """Photographs as a network takes them; made-up ones where there are too few.
+
+    Args:
+        network: Its name, whose crop is used.
+        count: How many, evenly spread over the folder.
+        image_size: Pixels; the network's own when `None`.
+        folder: Of photographs.
+
+    Returns:
+        `(images, source)`: a float32 array, `(count, size, size, 3)`, 0-255, and
+        a line that says what they are.
+    """
+    spec = get_spec(network)
+    size = image_size or spec.image_size
+    found = photos.find_photos([folder]) if folder.is_dir() else []
+    if len(found) < count:
+        return _made_up(count, size), f"{count} made-up images"
+    paths = found[:: len(found) // count][:count]
+    rule = preprocessing.for_spec(spec, size)
+    images = np.concatenate(list(photos.batches(paths, (size, size, 3), rule)))
+    return images.astype("float32"), f"{count} photographs of {folder.name}"
+
+
+def _made_up(count, size):
+    """Coarse patches of colour under fine noise."""
+    random = np.random.default_rng(0)
+    patches = random.uniform(0, 255, (count, 8, 8, 3))
+    coarse = np.arange(size) * 8 // size
+    images = patches[:, coarse][:, :, coarse]
+    noise = random.normal(0, 20, images.shape)
+    return np.round(np.clip(images + noise, 0, 255)).astype("float32")

@@ -1,0 +1,242 @@
+"""How many instructions our int8 files take on an ARM core, against stock conversions.
+
+    python benchmarks/studies/peers/arm_instructions.py
+
+EfficientNet-B0 and EfficientNetV2-B0 at 64 pixels, in int8: files of `export` against
+files that TensorFlow's converter makes of keras.applications' network, traced at batch
+1, with the same weights and calibrated on the same images. Once with ImageNet's mean
+and standard deviation in both networks, once with neither. First the networks' outputs
+are held against each other: only one and the same function is worth counting.
+
+Each file is run in two processes of QEMU's Cortex-A76, with LiteRT's XNNPACK kernels
+for it; no clock is read, so other programs do not matter. Writes
+results/arm_instructions.json. KERAS_EFFNET_SHARED names the folder of photographs and
+of V2-B0's weights, `../shared` by default; without it the images are made up and the
+weights random.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from _calibration import calibration_images
+
+from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.errors import InputError
+from keras_effnet.preprocessing import NORMALIZATIONS
+from keras_effnet.quiet import import_keras
+from keras_effnet.quiet import native_stderr_held_back
+
+NETWORKS = ("EfficientNetB0", "EfficientNetV2B0")
+# The largest ratio that was hoped for, by what both networks hold.
+TARGETS = {"mean/std": 0.97, "none": 1.002}
+LARGEST_SPREAD = 1e-4
+CPU, IMAGE_SIZE, CALIBRATION_IMAGES, PROCESSES = "cortex-a76", 64, 100, 2
+OURS, STOCK = "keras_effnet", "keras.applications"
+_COMPARED = 8
+_REQUEST = {"threads": 1, "xnnpack": True, "max_seconds": 600}
+
+
+def without_normalisation(model):
+    """A network of keras.applications that takes images normalised already.
+
+    Args:
+        model: A `keras.Model`.
+
+    Returns:
+        A `keras.Model` with the same weights, whose Rescaling and Normalization
+        layers do nothing; the converter leaves such layers out.
+    """
+    import keras
+
+    def clone(layer):
+        if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+            return keras.layers.Activation("linear", name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    found = keras.models.clone_model(model, clone_function=clone)
+    for layer in found.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return found
+
+
+def bare(model, network):
+    """A network of this package that takes images normalised already."""
+    import keras_effnet
+
+    found = keras_effnet.build_model(
+        network, input_shape=model.input_shape[1:], include_preprocessing=False
+    )
+    for layer in found.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return found
+
+
+def check(ours, stock, images):
+    """Raises unless two networks compute the same.
+
+    Returns:
+        The largest difference of their probabilities' logarithms, over the largest.
+    """
+    found, expected = (
+        np.log(np.maximum(model.predict(images, verbose=0), 1e-30))
+        for model in (stock, ours)
+    )
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    if not difference <= 1e-4:
+        raise InputError(
+            "The networks' outputs may differ by 0.0001 of the largest. "
+            f"Received: {difference:.1e}"
+        )
+    return difference
+
+
+def write_files(ours, stock, images, folder):
+    """Converts both to int8, calibrated on images; a dict of sides and paths."""
+    from _stock import at_batch_1
+    from _stock import convert
+
+    from keras_effnet.export import export
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (file,) = export(ours, folder, ("int8",), lambda: (image[None] for image in images))
+    path = folder / "stock_int8.tflite"
+    with tempfile.TemporaryDirectory() as saved, native_stderr_held_back():
+        path.write_bytes(convert(at_batch_1(stock, saved), "int8", images))
+    return {OURS: file.path, STOCK: path}
+
+
+def count(core, files, target):
+    """Counts the instructions of an inference of each file.
+
+    Args:
+        core: An `Emulated`.
+        files: A dict of sides and paths, ours first.
+        target: The largest ratio that was hoped for.
+
+    Returns:
+        A dict for the JSON file.
+    """
+    counts = {
+        side: [
+            core.measure(str(path), _REQUEST)["instructions"] for _ in range(PROCESSES)
+        ]
+        for side, path in files.items()
+    }
+    ours, theirs = (min(values) for values in counts.values())
+    spread = max(max(values) / min(values) - 1 for values in counts.values())
+    return {
+        "instructions": counts,
+        "ratio": ours / theirs,
+        "target_ratio": target,
+        "largest_spread_of_processes": spread,
+        "target_spread": LARGEST_SPREAD,
+        "files": {side: _facts(path) for side, path in files.items()},
+    }
+
+
+def _facts(path):
+    from keras_effnet.tflite import TFLiteModel
+
+    data = path.read_bytes()
+    return {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "partitions": sum(
+            operator["op_name"] == "DELEGATE"
+            for operator in TFLiteModel(path).interpreter._get_ops_details()
+        ),
+    }
+
+
+def compare(core, network, folder):
+    """Both comparisons of a network.
+
+    Args:
+        core: An `Emulated`.
+        network: Its name.
+        folder: Where the files go.
+
+    Yields:
+        A dict for the JSON file.
+    """
+    import _latency_files
+    from _stock import counterpart
+
+    images, source = calibration_images(network, CALIBRATION_IMAGES, IMAGE_SIZE)
+    model, weights = _latency_files.build(network, images)
+    other = counterpart(model, network)
+    mean, std = NORMALIZATIONS["imagenet"]
+    normalised = ((images - mean) / std).astype("float32")
+    for normalisation, sides, data in (
+        ("mean/std", (model, other), images),
+        ("none", (bare(model, network), without_normalisation(other)), normalised),
+    ):
+        difference = check(*sides, data[:_COMPARED])
+        place = folder / f"{network}_{normalisation.replace('/', '_')}"
+        files = write_files(*sides, data, place)
+        yield {
+            "network": network,
+            "normalisation": normalisation,
+            "image_size": IMAGE_SIZE,
+            "weights": weights,
+            "calibration": source,
+            "float_difference": difference,
+            **count(core, files, TARGETS[normalisation]),
+        }
+
+
+def show(row):
+    """A line of counts and whether the targets are met."""
+    ours, theirs = (min(values) / 1e6 for values in row["instructions"].values())
+    verdict = "within" if row["ratio"] <= row["target_ratio"] else "MISSES"
+    spread = row["largest_spread_of_processes"]
+    repeats = "repeats" if spread <= row["target_spread"] else "DOES NOT REPEAT"
+    print(
+        f"{row['network']}, normalisation {row['normalisation']}: {ours:.3f} M, "
+        f"{STOCK} {theirs:.3f} M, ratio {row['ratio']:.4f}, {verdict} "
+        f"{row['target_ratio']}; {repeats} within {spread:.1e}"
+    )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--network", action="append", choices=NETWORKS, help="all, unless named"
+    )
+    parser.add_argument(
+        "--keep", type=pathlib.Path, metavar="FOLDER", help="keep the files there"
+    )
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="default: results/arm_instructions.json"
+    )
+    args = parser.parse_args(argv)
+    rows = []
+    try:
+        with Emulated(CPU) as core, tempfile.TemporaryDirectory() as temporary:
+            import_keras()
+            for network in args.network or NETWORKS:
+                for row in compare(core, network, args.keep or pathlib.Path(temporary)):
+                    show(row)
+                    rows.append(row)
+            report = {"target": core.name, "emulator": core.emulator, "rows": rows}
+    except InputError as error:
+        print(f"arm_instructions: error: {error}", file=sys.stderr)
+        return 1
+    comparison.write_report("arm_instructions", report, path=args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

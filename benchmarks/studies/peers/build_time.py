@@ -1,0 +1,50 @@
+"""How long a network takes to build, here and in keras.applications.
+
+    python benchmarks/studies/peers/build_time.py
+
+One process, the two builders in turn, `weights=None`, a cleared session ahead
+of each. Writes results/build_time.json.
+"""
+
+import gc
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+import keras_effnet
+from keras_effnet.benchmarks.studies import comparison
+
+NETWORKS = ("EfficientNetV2S", "EfficientNetB0")
+PAIRS = 11
+TARGET = 1.0
+
+
+def build(constructor):
+    keras.backend.clear_session()
+    gc.collect()
+    start = time.perf_counter_ns()
+    constructor(weights=None)
+    return time.perf_counter_ns() - start
+
+
+def main():
+    load = comparison.wait_until_idle()
+    results = {}
+    for network in NETWORKS:
+        sides = {
+            package.__name__: lambda package=package, network=network: build(
+                getattr(package, network)
+            )
+            for package in (keras_effnet, keras.applications)
+        }
+        for measure in sides.values():
+            measure()  # the first build traces what later ones find done
+        results[network] = comparison.interleaved(sides, PAIRS)
+    comparison.write_result("build_time", TARGET, load, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""One job: a model compressed by TF-MOT.
+
+`python -m keras_effnet.export.compression.tfmot FOLDER`, which holds job.json,
+weights.npz, images.npy, labels.npy and probe.npz. Lines of JSON on the standard output
+tell how far it is; result.npz and result.json are what came out. The process ends when
+its standard input does: whoever began it is gone.
+"""
+
+import json
+import os
+import sys
+import threading
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+from keras_effnet.export.compression import twin
+from keras_effnet.export.compression.tfmot import learning
+from keras_effnet.export.compression.tfmot.wrappers import TECHNIQUES
+
+# Of the greatest value, between the twin and the model: ten times what rounding in
+# another order makes of a network.
+_TOLERANCE = 1e-4
+
+
+def main(folder):
+    """Does the job of a folder; what a user can mend is told in a line."""
+    try:
+        _work(folder)
+    except InputError as error:
+        _tell(error=str(error))
+        sys.exit(1)
+
+
+def _work(folder):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
+        job = json.load(file)
+    tf_keras.utils.set_random_seed(job["recipe"]["seed"])
+    description = job["description"]
+    arrays = _read(folder, "weights.npz")
+    probe = _read(folder, "probe.npz")
+    until, _ = twin.logits(description)
+    teacher_arrays = _read(folder, "teacher.npz")
+    difference = _check_twin(description, teacher_arrays, probe)
+    model = _twin(description, arrays, until)
+    technique = TECHNIQUES[job["technique"]](model, job["options"])
+    images = np.load(os.path.join(folder, "images.npy"), mmap_mode="r")
+    labels = None
+    if os.path.exists(os.path.join(folder, "labels.npy")):
+        labels = np.load(os.path.join(folder, "labels.npy"))
+    original = _twin(description, teacher_arrays, until)
+    teacher = tf.function(lambda batch: original(batch, training=False))
+    history = learning.train(
+        technique,
+        teacher,
+        images,
+        labels,
+        job["recipe"],
+        folder,
+        lambda step, loss: _tell(step=step, loss=loss),
+    )
+    # What the network answers with its numbers rounded, for comparison with the file.
+    rounded = _answers(technique.model, probe["images"])
+    arrays, extra = technique.finish()
+    arrays = _read(folder, "weights.npz") | arrays
+    after = _twin(description, arrays, None)
+    outputs = _answers(after, probe["images"])
+    with files.replacing(os.path.join(folder, "result.npz")) as temporary:
+        np.savez(temporary, **arrays)
+    with files.replacing(os.path.join(folder, "answers.npz")) as temporary:
+        np.savez(temporary, rounded=rounded, outputs=outputs)
+    result = extra | {
+        "twin_difference": difference,
+        "history": history,
+        "wrappers": _wrappers(technique.model),
+    }
+    files.write_text(os.path.join(folder, "result.json"), json.dumps(result))
+
+
+def _twin(description, arrays, until):
+    model = twin.build(description, tf_keras, until)
+    twin.assign(model, arrays)
+    return model
+
+
+def _check_twin(description, arrays, probe):
+    """The greatest difference of the twin's answers, a share of the greatest answer."""
+    found = _answers(_twin(description, arrays, None), probe["images"])
+    expected = probe["answers"]
+    largest = max(np.abs(expected).max(), np.finfo("float32").tiny)
+    difference = float(np.abs(found - expected).max() / largest)
+    if not difference <= _TOLERANCE:
+        raise RuntimeError(f"the twin answers otherwise, by {difference:g}")
+    return difference
+
+
+def _answers(model, images):
+    parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
+    return np.concatenate(parts)
+
+
+def _wrappers(model):
+    """`{module.class: how many}` of the layers that are TF-MOT's."""
+    found = {}
+    for layer in model.layers:
+        kind = type(layer)
+        if kind.__module__.startswith("tensorflow_model_optimization"):
+            name = f"{kind.__module__}.{kind.__name__}"
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def _read(folder, name):
+    with np.load(os.path.join(folder, name), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _tell(**values):
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_parent():
+    # Not `sys.stdin`, whose lock the interpreter wants when it ends.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

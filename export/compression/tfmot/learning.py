@@ -1,0 +1,103 @@
+"""The training itself: kept every minute, the same after a kill."""
+
+import io
+import math
+import os
+import time
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from keras_effnet import files
+from keras_effnet.errors import InputError
+from keras_effnet.export import crops
+from keras_effnet.export.compression.tfmot import objectives
+from keras_effnet.export.compression.tfmot.optimizing import ScaledAdam
+
+_SECONDS_BETWEEN_CHECKPOINTS = 60
+_FILE = "checkpoint.npz"
+
+
+def train(technique, teacher, images, labels, recipe, folder, tell):
+    """Trains what TF-MOT made.
+
+    Args:
+        technique: A `Technique`; its model answers logits.
+        teacher: A function from a batch of images to logits, or `None`.
+        images: `(images, height, width, channels)`, as the model takes them.
+        labels: An int array, or `None`.
+        recipe: A dict: `steps`, `batch_size`, `learning_rate`, `distillation` (the
+            teacher's share of the loss, 0 to 1), `temperature` of its answers, `loss`
+            (`"softmax"` or `"sigmoid"`), `seed`.
+        folder: Where the checkpoint is kept.
+        tell: Called with the number of the step and its loss.
+
+    Returns:
+        The loss of each step, a list.
+
+    Raises:
+        InputError: The training diverged.
+    """
+    model, steps = technique.model, recipe["steps"]
+    optimizer = ScaledAdam(
+        tf_keras.optimizers.schedules.CosineDecay(recipe["learning_rate"], steps),
+        model.trainable_variables,
+    )
+    model.compile(optimizer, objectives.divergence(recipe))
+    path = os.path.join(folder, _FILE)
+    variables = [*model.variables, *optimizer.variables]
+    history = _load(path, variables)
+    for callback in technique.callbacks:
+        callback.set_model(model)
+        callback.on_train_begin()
+    saved = time.monotonic()
+    for step in range(len(history), steps):
+        random = np.random.default_rng([recipe["seed"], step])
+        chosen, batch = crops.draw(images, recipe["batch_size"], random)
+        targets = _targets(batch, chosen, teacher, labels, recipe, model)
+        loss = float(model.train_on_batch(batch, targets))
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The loss is no finite number any more at step {step + 1}; take a "
+                "smaller learning rate. "
+                f"Received: learning_rate={recipe['learning_rate']:g}"
+            )
+        history.append(loss)
+        tell(step + 1, history[-1])
+        if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            _save(path, variables, history)
+            saved = time.monotonic()
+    for callback in technique.callbacks:
+        callback.on_epoch_end(0)
+    return history
+
+
+def _targets(batch, chosen, teacher, labels, recipe, model):
+    """The teacher's logits and the classes, side by side; zeros where none is used."""
+    classes, share = model.output_shape[-1], recipe["distillation"]
+    soft = hard = tf.zeros((len(chosen), classes))
+    if share > 0:
+        soft = teacher(batch)
+    if share < 1 and classes == 1:
+        hard = tf.constant(labels[chosen][:, None], tf.float32)
+    elif share < 1:
+        hard = tf.one_hot(labels[chosen], classes)
+    return tf.concat([soft, hard], -1)
+
+
+def _save(path, variables, history):
+    arrays = {str(i): variable.numpy() for i, variable in enumerate(variables)}
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, history=np.array(history), **arrays)
+
+
+def _load(path, variables):
+    if not os.path.exists(path):
+        return []
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    with np.load(content, allow_pickle=False) as arrays:
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[str(i)])
+        return list(arrays["history"])

@@ -1,0 +1,1 @@
+"""What changes a file's numbers: ranges, rounding, float islands, distillation."""

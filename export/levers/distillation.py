@@ -1,0 +1,167 @@
+"""The rounded network taught to answer as the float one does, on unlabelled images.
+
+Kernels, biases and ranges move by fractions of a step while all numbers are rounded
+as in the file (Jacob et al. 2018, section 3; the float network as teacher: Hinton et
+al. 2015, "Distilling the Knowledge in a Neural Network").
+"""
+
+import io
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet import files
+from keras_effnet.export import crops
+from keras_effnet.export.levers import fake_quantization
+from keras_effnet.export.levers import network as networks
+from keras_effnet.export.tuning import bias
+
+BATCH = 10
+# In steps of the numbers' own scales, and shares of e for ranges.
+_LEARNING_RATE = 0.01
+_RANGE_RATE = 0.2
+_BIAS_RATE = 0.05
+
+
+def distil(draft, images, steps, seed=0, state=None, progress=iter):
+    """Trains a draft's numbers on what its float file answers.
+
+    Args:
+        draft: A `Draft`.
+        images: A float array, `(images, height, width, channels)`; flipped and
+            cropped copies of them are used.
+        steps: Of `BATCH` images each.
+        seed: Of the order, flips and crops.
+        state: Path of a file in which progress is kept: after a kill, training goes
+            on from there. `None` keeps none.
+        progress: Wraps the sequence of steps, as `tqdm.tqdm` does.
+
+    Returns:
+        A `Draft` with other weights and ranges.
+    """
+    student = _Student(draft, steps)
+    done = student.load(state)
+    teacher = tf.function(lambda x: student.network.run(x)[student.network.logits])
+    for step in progress(range(done, steps)):
+        _, batch = crops.draw(images, BATCH, np.random.default_rng([seed, step]))
+        student.learn(batch, teacher(batch))
+        if state and (step + 1) % 20 == 0:
+            student.save(state, step + 1)
+    return student.draft()
+
+
+class _Student:
+    """All that is trained, as offsets in units of the steps."""
+
+    def __init__(self, draft, steps):
+        self._draft = draft
+        self.network = network = networks.Network(draft.data)
+        self._float = bias.float_tensors(network, draft)
+        in_float = {
+            i
+            for node in network.nodes
+            if node.name in draft.float_nodes
+            for i in node.inputs
+        }
+        self._kernels = {i: a for i, a in network.kernels.items() if i not in in_float}
+        self._units = {}
+        for index, axis in self._kernels.items():
+            kernel = network.constants[index]
+            # Adam moves all weights alike, and an output sums them up.
+            inputs = kernel.size / kernel.shape[axis]
+            self._units[index] = fake_quantization.kernel_steps(kernel, axis) / np.sqrt(
+                inputs
+            )
+        for node in network.nodes:
+            for index in set(node.inputs) & set(network.biases):
+                if index not in in_float and node.output in draft.ranges:
+                    low, high = draft.ranges[node.output]
+                    self._units[index] = np.float32(_BIAS_RATE * (high - low) / 255)
+        self._offsets = {
+            index: keras.Variable(np.zeros(network.shapes[index], np.float32))
+            for index in self._units
+        }
+        self._learned = [
+            index
+            for index in draft.ranges
+            if index not in network.fixed
+            and index not in self._float
+            and index not in (network.source, network.target)
+        ]
+        self._logs = {i: keras.Variable(np.zeros(2, np.float32)) for i in self._learned}
+        self._variables = [*self._offsets.values(), *self._logs.values()]
+        self._optimizer = keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps),
+            beta_2=0.99,
+            epsilon=1e-12,
+        )
+        self._optimizer.build(self._variables)
+        self.learn = tf.function(self._learn)
+
+    def _parameters(self):
+        return {
+            index: self.network.constants[index] + offset.value * self._units[index]
+            for index, offset in self._offsets.items()
+        }
+
+    def _ranges(self):
+        found = dict(self._draft.ranges)
+        for index, logs in self._logs.items():
+            scales = tf.exp(_RANGE_RATE * logs.value)
+            low, high = found[index]
+            found[index] = (min(low, 0.0) * scales[0], max(high, 0.0) * scales[1])
+        return found
+
+    def _learn(self, images, logits):
+        network = self.network
+        with tf.GradientTape() as tape:
+            parameters = self._parameters()
+            for index, axis in self._kernels.items():
+                parameters[index] = fake_quantization.kernel(parameters[index], axis)
+            rounding = fake_quantization.rounding(network, self._ranges(), self._float)
+            found = network.run(images, parameters, rounding)[network.logits]
+            if network.nodes[-1].operator == "LOGISTIC":
+                loss = tf.nn.sigmoid_cross_entropy_with_logits(
+                    tf.sigmoid(logits), found
+                )
+            else:
+                loss = tf.nn.softmax_cross_entropy_with_logits(
+                    tf.nn.softmax(logits), found
+                )
+            loss = tf.reduce_mean(loss)
+        values = [variable.value for variable in self._variables]
+        gradients = tape.gradient(
+            loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        self._optimizer.apply(gradients, self._variables)
+
+    def draft(self):
+        """The `Draft` with what was learned."""
+        arrays = {i: value.numpy() for i, value in self._parameters().items()}
+        ranges = {
+            index: (float(low), float(high))
+            for index, (low, high) in self._ranges().items()
+        }
+        data = networks.with_constants(self._draft.data, arrays)
+        return self._draft.after("distillation", data=data, ranges=ranges)
+
+    def save(self, path, step):
+        """Keeps everything that the next step needs."""
+        kept = [*self._variables, *self._optimizer.variables]
+        arrays = {str(i): np.asarray(value) for i, value in enumerate(kept)}
+        with files.replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, step=step, **arrays)
+
+    def load(self, path):
+        """Takes up what `save` kept; returns the number of steps done."""
+        if not path or not os.path.exists(path):
+            return 0
+        with open(path, "rb") as file:
+            content = io.BytesIO(file.read())
+        with np.load(content, allow_pickle=False) as arrays:
+            kept = [*self._variables, *self._optimizer.variables]
+            for i, variable in enumerate(kept):
+                variable.assign(arrays[str(i)])
+            return int(arrays["step"])

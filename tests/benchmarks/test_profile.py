@@ -1,0 +1,117 @@
+"""Where the time of a run goes, and the cache of packed weights."""
+
+import collections
+import json
+import shutil
+
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import OpResolverType
+from device_servers import require
+
+from keras_effnet.benchmarks import benchmark_many
+from keras_effnet.benchmarks.outputs import agreement
+from keras_effnet.benchmarks.targets import runners
+from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.errors import InputError
+
+FEW = {"rounds": 1, "min_runs": 5, "min_seconds": 0, "warmup_seconds": 0}
+REQUEST = {
+    "threads": 1,
+    "min_runs": 5,
+    "min_seconds": 0,
+    "warmup_runs": 1,
+    "warmup_seconds": 0,
+    "max_seconds": 60,
+}
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    require(shutil.which("cc") or shutil.which("gcc"), "a C compiler")
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_operators_are_those_of_the_file(tiny_files, precision):
+    path = tiny_files[precision]
+    rows = Host().profile(path, REQUEST | {"xnnpack": False})
+    interpreter = Interpreter(
+        str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    operators = [op["op_name"] for op in interpreter._get_ops_details()]
+    assert {row["operator"]: row["count"] for row in rows} == dict(
+        collections.Counter(operators)
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_delegated_operators_are_told_one_by_one(tiny_files, precision):
+    rows = Host().profile(tiny_files[precision], REQUEST | {"xnnpack": True})
+    names = " ".join(row["operator"] for row in rows)
+    assert "DWConv" in names
+    assert "elegate" not in names
+    assert rows == sorted(rows, key=lambda row: -row["ms"])
+    assert rows[0]["ms"] > 0
+    assert all(row["count"] >= 1 for row in rows)
+
+
+def test_the_command(command, tiny_files, tmp_path):
+    output = tmp_path / "result.json"
+    code, out, _ = command(
+        "benchmark", tiny_files["int8"], "--profile", "--runs", 5, "--output", output
+    )
+    assert code == 0
+    (result,) = json.loads(output.read_text())
+    longest = result["profile"][0]["operator"]
+    assert f"{longest} " in out
+    page = tmp_path / "page.html"
+    code, _, errors = command("report", output, "--output", page)
+    assert code == 0, errors
+    text = page.read_text()
+    assert "Where the time goes" in text
+    assert longest.partition(" (")[0] in text
+    code, _, errors = command(
+        "benchmark", tiny_files["int8"], "--profile", "--target", "arm:cortex-a53"
+    )
+    assert (code, len(errors)) == (1, 1)
+    assert "--profile is of host, adb and ssh. Received: --target arm" in errors[0]
+
+
+def test_weight_cache(tiny_files, monkeypatch):
+    path = str(tiny_files["float32"])
+    kept, run = [], runners.NativeRunner._run
+
+    def spied(self, path, request, more):
+        found = run(self, path, request, more)
+        (cache,) = [option for option in more if option.endswith(".cache")]
+        kept.append(self._shell.pull(cache))
+        return found
+
+    monkeypatch.setattr(runners.NativeRunner, "_run", spied)
+    (result,) = benchmark_many([path], weight_cache=True, **FEW)
+    assert result.options["weight_cache"]
+    first, second = kept  # nothing is packed once more
+    assert first == second
+    assert len(first) > 1000
+    cached = Host().measure(path, REQUEST | {"xnnpack": True, "weight_cache": True})
+    assert agreement(path, cached)["largest_relative_error"] < 1e-5
+
+
+def test_weight_cache_elsewhere(tiny_files):
+    options = FEW | {"weight_cache": True}
+    with pytest.raises(InputError, match=r"XNNPACK's, on this machine. Received"):
+        benchmark_many([tiny_files["int8"]], xnnpack=False, **options)
+    with (
+        Emulated("cortex-a53") as target,
+        pytest.raises(InputError, match=r"Received: target='arm:cortex-a53'"),
+    ):
+        benchmark_many([tiny_files["int8"]], target=target, **options)
+
+
+def test_processor_that_is_not_supported(tiny_files, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(InputError, match=r"x86_64 and aarch64. Received: 'riscv64'"):
+        Host().profile(tiny_files["int8"], REQUEST | {"xnnpack": True})
