@@ -13,7 +13,7 @@ test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow
 
 lint: .venv/test.installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: .venv/test.installed
 	$(BIN)/python benchmarks/studies/import_time.py && $(BIN)/python benchmarks/studies/peers/build_time.py && $(BIN)/python benchmarks/studies/accuracy.py && $(BIN)/python benchmarks/studies/peers/export_time.py && $(BIN)/python benchmarks/studies/peers/file_latency.py && $(BIN)/python benchmarks/studies/peers/arm_instructions.py

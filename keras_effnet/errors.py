@@ -1,6 +1,7 @@
 """The one exception for input that a user can mend."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -19,7 +20,7 @@ class WorkerLost(Exception):
     """Another process of a cluster is gone; the last checkpoint stands."""
 
 
-def suggest(value, valid):
+def suggest(value: object, valid: Iterable[str]) -> str:
     """The part of a message that names the nearest valid values.
 
     Args:
