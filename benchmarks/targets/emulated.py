@@ -1,6 +1,5 @@
 """ARM cores, emulated by QEMU: what a file computes there, in how many instructions."""
 
-import json
 import os
 import pathlib
 import re
@@ -12,6 +11,7 @@ import tempfile
 
 import numpy as np
 
+from keras_effnet import children
 from keras_effnet import errors
 from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import counting
@@ -173,18 +173,14 @@ class Emulated(Target):
             ) from error
         if -done.returncode in _LOST:
             raise TargetLost(
-                f"QEMU was ended by {signal.Signals(-done.returncode).name}; repeat "
+                f"QEMU was ended by {children.signal_name(-done.returncode)}; repeat "
                 f"the command. Received: {self.name!r}"
             )
-        lines = done.stdout.splitlines()
-        if done.returncode or not lines:
-            told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            reason = told[-1]
-        else:
-            found = json.loads(lines[-1])
-            if "error" not in found:
-                return found
-            reason = found["error"]
+        found = children.last_answer(done.stdout)
+        if not done.returncode and found and "error" not in found:
+            return found
+        told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        reason = found["error"] if found and not done.returncode else told[-1]
         raise InputError(
             f"The model can't be run on {self.name}: {reason.rstrip('. ')}. "
             f"Received: {str(path)!r}"

@@ -1,13 +1,11 @@
 """Measures on this machine, each file in a process of its own."""
 
-import json
 import pathlib
-import signal
 import subprocess
-import sys
 
 import numpy as np
 
+from keras_effnet import children
 from keras_effnet.benchmarks.targets.local_shell import native_runner
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
@@ -56,34 +54,24 @@ class Host(Target):
 
 
 def _measure(path, request):
-    # -P keeps this folder off the child's import path.
-    command = [sys.executable, "-P", str(_WORKER), json.dumps(request | {"path": path})]
     # Warm-up and runs end by themselves; this ends a process that hangs.
     timeout = 60 + 4 * request["max_seconds"]
     try:
-        child = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",  # the runtime quotes a damaged file's bytes
-            timeout=timeout,
-            check=False,
-        )
+        return children.ask(_WORKER, request | {"path": path}, timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise InputError(
             f"The model did not finish within {timeout:.0f} seconds; a larger "
             f"`max_seconds` gives it longer. Received: {path!r}"
         ) from error
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
+    except children.ChildError as error:
+        if error.signal is None:
+            raise
         raise InputError(
-            f"The runtime crashed on the model ({name}); the file may be damaged, or "
-            f"too large for this machine's memory. Received: {path!r}"
-        )
-    if child.returncode:
-        raise RuntimeError(f"The measuring process failed:\n{child.stderr}")
-    answer = json.loads(child.stdout.splitlines()[-1])
-    if "error" in answer:
-        reason = answer["error"].rstrip(". ")
-        raise InputError(f"The model can't be run: {reason}. Received: {path!r}")
-    return answer
+            f"The runtime crashed on the model ({error.signal}); the file may be "
+            f"damaged, or too large for this machine's memory. Received: {path!r}"
+        ) from error
+    except InputError as error:
+        reason = str(error).rstrip(". ")
+        raise InputError(
+            f"The model can't be run: {reason}. Received: {path!r}"
+        ) from error

@@ -2,11 +2,11 @@
 
 import json
 import pathlib
-import signal
 import subprocess
 
 import numpy as np
 
+from keras_effnet import children
 from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.native import sysroot
@@ -175,10 +175,10 @@ def ended(shell, command, seconds, path):
             f"larger `max_seconds` gives it longer. Received: {path!r}"
         ) from error
     if answer.code > 128:
+        name = children.signal_name(answer.code - 128)
         raise InputError(
-            f"The runtime crashed on {shell.name} ({_signal(answer.code - 128)}); the "
-            "file may be damaged, or too large for that machine's memory. "
-            f"Received: {path!r}"
+            f"The runtime crashed on {shell.name} ({name}); the file may be damaged, "
+            f"or too large for that machine's memory. Received: {path!r}"
         )
     return answer
 
@@ -186,20 +186,10 @@ def ended(shell, command, seconds, path):
 def _answered(shell, command, seconds, path):
     """Runs a worker; the JSON that it prints."""
     answer = ended(shell, command, seconds, path)
-    try:
-        found = json.loads(answer.text.splitlines()[-1])
-    except (IndexError, ValueError):
-        found = {"error": answer.last_line}
+    found = children.last_answer(answer.text) or {"error": answer.last_line}
     if answer.code or "error" in found:
         reason = found.get("error", answer.last_line).rstrip(". ")
         raise InputError(
             f"The model can't be run on {shell.name}: {reason}. Received: {path!r}"
         )
     return found
-
-
-def _signal(number):
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from keras_effnet import benchmarks
+from keras_effnet import children
 from keras_effnet import cli
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.summary import summarize
@@ -687,11 +688,11 @@ def test_a_defect_of_the_worker_is_not_called_bad_input(models, with_worker):
 
 
 def test_a_process_that_hangs_is_ended(models, monkeypatch):
-    def run(command, timeout, **options):
+    def ask(program, request, timeout):
         assert timeout == 60 + 4 * 10
-        raise subprocess.TimeoutExpired(command, timeout)
+        raise subprocess.TimeoutExpired(program, timeout)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(children, "ask", ask)
     with pytest.raises(InputError, match="not finish within 100 seconds"):
         benchmarks.benchmark(models["int8"], max_seconds=10)
 
