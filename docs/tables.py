@@ -18,7 +18,7 @@ from table_data import ROOT
 from table_data import measured
 
 from keras_effnet.costs import spec_costs
-from keras_effnet.report.figures import accuracy_against_latency
+from keras_effnet.report.charts import accuracy_against_latency
 from keras_effnet.specs import SPECS
 from keras_effnet.weights.table import published
 from keras_effnet.weights.table import summary

@@ -10,7 +10,7 @@ import numpy as np
 from keras_effnet import files
 from keras_effnet.export import density
 from keras_effnet.export.lean import partitions
-from keras_effnet.export.page import write_page
+from keras_effnet.export.sheet_page import write_page
 from keras_effnet.tflite import TFLiteModel
 
 _VERSIONS = (

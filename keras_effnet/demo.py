@@ -12,7 +12,7 @@ from keras_effnet import files
 from keras_effnet.data.digits import load_digits
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
-from keras_effnet.report import figures
+from keras_effnet.report import charts
 from keras_effnet.report import page
 from keras_effnet.training import digits as recipe
 
@@ -149,7 +149,7 @@ def _report(results, history, digits, predictions):
             page.table(*_table(results)),
             page.heading("Accuracy and latency of each file"),
             page.image(
-                figures.accuracy_against_latency(results["files"]),
+                charts.accuracy_against_latency(results["files"]),
                 "Accuracy with its 95 % interval against latency, for each file",
             ),
             page.paragraph(
@@ -158,14 +158,14 @@ def _report(results, history, digits, predictions):
             ),
             page.heading("Training"),
             page.image(
-                figures.training_curves(history), "Loss and accuracy over the epochs"
+                charts.training_curves(history), "Loss and accuracy over the epochs"
             ),
             page.heading("What the int8 file says"),
             page.paragraph(
                 f"{len(order)} of the held-out digits, the {wrong} wrong ones first."
             ),
             page.image(
-                figures.prediction_grid(
+                charts.prediction_grid(
                     digits.images[order], digits.labels[order], predictions[order]
                 ),
                 "Held-out digits, each with the class that the int8 file predicts",

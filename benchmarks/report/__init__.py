@@ -5,8 +5,8 @@ import pathlib
 from keras_effnet import files
 from keras_effnet.benchmarks import results_file
 from keras_effnet.benchmarks.report import accuracies
-from keras_effnet.benchmarks.report import page
-from keras_effnet.benchmarks.report import table
+from keras_effnet.benchmarks.report import results_page
+from keras_effnet.benchmarks.report import results_table
 from keras_effnet.errors import InputError
 
 
@@ -38,6 +38,6 @@ def write(results, output, *, accuracy=(), against=None):
     path = output.with_suffix(".csv")
     # Both or neither: a page beside an older table would mislead.
     with files.replacing(path) as csv, files.replacing(output) as html:
-        csv.write_text(table.to_csv(found), encoding="utf-8")
-        html.write_text(page.build(found, others), encoding="utf-8")
+        csv.write_text(results_table.to_csv(found), encoding="utf-8")
+        html.write_text(results_page.build(found, others), encoding="utf-8")
     return output, path

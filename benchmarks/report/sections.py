@@ -5,7 +5,7 @@ import html
 from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.report import comparing
 from keras_effnet.benchmarks.report import details
-from keras_effnet.benchmarks.report import table
+from keras_effnet.benchmarks.report import results_table
 from keras_effnet.report import page
 
 _OPERATORS = 6
@@ -55,7 +55,11 @@ def operators(group):
 
 def _total(rows, key):
     values = [row[key] for row in rows if row.get(key) is not None]
-    return table.significant(sum(values), 4 if key == "ms" else 1) if values else "–"
+    return (
+        results_table.significant(sum(values), 4 if key == "ms" else 1)
+        if values
+        else "–"
+    )
 
 
 def sustained(group):

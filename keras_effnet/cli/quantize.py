@@ -105,7 +105,7 @@ def run(args):
             "with the columns file and class_index; --min-agreement needs none. "
             f"Received: --evaluate {args.evaluate}"
         )
-    from keras_effnet.export.tuning import report
+    from keras_effnet.export.tuning import search_page
     from keras_effnet.export.tuning.search import search
 
     result = search(
@@ -123,13 +123,13 @@ def run(args):
         progress=_tell,
     )
     found = json.loads((result.folder / "search.json").read_text(encoding="utf-8"))
-    print(report.table(result.candidates, result.chosen["name"]))
-    print(report.write(result.folder, found))
+    print(search_page.table(result.candidates, result.chosen["name"]))
+    print(search_page.write(result.folder, found))
     print(result.path)
     if not result.met:
         raise InputError(
             f"No file keeps the limit. The best is kept as {result.path} "
-            f"({result.chosen['name']}): {report.figures_of(result.chosen)}. "
+            f"({result.chosen['name']}): {search_page.figures_of(result.chosen)}. "
             f"Received: {_limits(args)}"
         )
 

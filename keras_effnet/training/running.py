@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_effnet import files
 from keras_effnet.evaluation import evaluate
-from keras_effnet.report import training as report
 from keras_effnet.training import loop
+from keras_effnet.training import run_page
 
 _WORST = 24
 
@@ -64,7 +64,7 @@ def train(
         path / "evaluation.json",
         json.dumps(evaluation.as_json(names), indent=2) + "\n",
     )
-    page = report.render(
+    page = run_page.render(
         recipe,
         training.state.history,
         evaluation,

@@ -19,10 +19,10 @@ from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.report import canvas
 from keras_effnet.benchmarks.report import comparing
+from keras_effnet.benchmarks.report import cost_charts
 from keras_effnet.benchmarks.report import entries
-from keras_effnet.benchmarks.report import figures
-from keras_effnet.benchmarks.report import page
-from keras_effnet.benchmarks.report import table
+from keras_effnet.benchmarks.report import results_page
+from keras_effnet.benchmarks.report import results_table
 from keras_effnet.errors import InputError
 
 assert placeholders  # a fixture
@@ -294,7 +294,7 @@ def many(made):
 
 
 def test_numbers_in_the_scatter_do_not_collide(many):
-    figure = figures.accuracy_against_cost(many, "top1")
+    figure = cost_charts.accuracy_against_cost(many, "top1")
     figure.draw_without_rendering()
     (axis,) = figure.axes
     boxes = [text.get_window_extent() for text in axis.texts]
@@ -320,13 +320,13 @@ def test_many_settings_have_axes_of_their_own(made):
         for n in range(13)
     ]
     (group,) = entries.grouped(results)
-    assert len(figures.accuracy_against_cost(group, "top1").axes) == 2
+    assert len(cost_charts.accuracy_against_cost(group, "top1").axes) == 2
 
 
 @pytest.mark.parametrize("count", [3, 20])
 def test_rows_of_bars_are_named_or_numbered(made, count):
     results = [made(f"net{n}_$x$", source="x") for n in range(count)]
-    figure = figures.costs(*entries.grouped(results))
+    figure = cost_charts.costs(*entries.grouped(results))
     figure.draw_without_rendering()
     (axis,) = figure.axes
     ticks = [tick.get_text() for tick in axis.get_yticklabels()]
@@ -337,7 +337,7 @@ def test_rows_of_bars_are_named_or_numbered(made, count):
 
 def test_pictures_leave_the_callers_style_alone(many):
     with matplotlib.rc_context({"font.size": 3, "axes.spines.top": True}):
-        figures.costs(many)
+        cost_charts.costs(many)
         assert matplotlib.rcParams["font.size"] == 3
         assert matplotlib.rcParams["axes.spines.top"]
 
@@ -457,7 +457,7 @@ def test_a_real_measurement_becomes_a_page(measured, tmp_path):
     assert "Against the other results" in text
     assert "Separate commands" in text
     median = measured[0]["latency_metrics"]["median_ms"]
-    assert table.significant(median) in text
+    assert results_table.significant(median) in text
 
 
 @pytest.mark.usefixtures("placeholders")
@@ -573,7 +573,7 @@ def test_nothing_is_half_written(made, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page, "build", fail)
+    monkeypatch.setattr(results_page, "build", fail)
     with pytest.raises(InputError, match="No space left"):
         report.write([results], tmp_path / "page.html")
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

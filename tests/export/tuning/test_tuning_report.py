@@ -13,8 +13,8 @@ from test_export_page import comparison
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.export.tuning import labels
-from keras_effnet.export.tuning import plots
-from keras_effnet.export.tuning import report
+from keras_effnet.export.tuning import search_charts
+from keras_effnet.export.tuning import search_page
 from keras_effnet.paired import compare
 
 
@@ -87,7 +87,7 @@ def search(candidates, chosen="mse ranges", **changes):
 
 
 def read(found, folder):
-    path = report.write(folder, found)
+    path = search_page.write(folder, found)
     assert path == folder / "search.html"
     return Page(path.read_text(encoding="utf-8"))
 
@@ -130,8 +130,10 @@ def test_a_search_with_labels_is_told(labelled, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """To draw the pictures takes most of the time."""
-    monkeypatch.setattr(report, "_save", lambda figure, path: None)
-    monkeypatch.setattr(report.page, "image", lambda figure, text: f"<p>{text}</p>")
+    monkeypatch.setattr(search_page, "_save", lambda figure, path: None)
+    monkeypatch.setattr(
+        search_page.page, "image", lambda figure, text: f"<p>{text}</p>"
+    )
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -159,7 +161,7 @@ def test_a_limit_that_was_not_met(labelled, tmp_path):
     for file in labelled:
         file["within"] = False
     limits = {"max_drop": 0.1, "min_agreement": None}
-    report.write(tmp_path, search(labelled, "float16", met=False, limits=limits))
+    search_page.write(tmp_path, search(labelled, "float16", met=False, limits=limits))
     source = (tmp_path / "search.html").read_text()
     assert 'class="verdict over">No file keeps the limit, a drop of at most' in source
     assert "The best is candidates/03_x.tflite (float16): a drop of 0.00" in source
@@ -190,7 +192,7 @@ def test_one_candidate_without_figures_to_compare(tmp_path):
     assert "Which operators" not in page.text
     assert "budget" not in page.text
     assert sorted(p.name for p in tmp_path.glob("*.png")) == ["tradeoff.png"]
-    figure = plots.tradeoff([only], "plain int8", "agreement", 0.97)
+    figure = search_charts.tradeoff([only], "plain int8", "agreement", 0.97)
     assert [axis.get_xlabel() for axis in figure.axes] == ["size of the file (MB)"]
 
 
@@ -205,7 +207,7 @@ def test_names_are_no_markup(labelled, tmp_path):
 
 
 def test_the_table_leaves_out_what_has_no_value(labelled, agreeing):
-    heading, first, second, _ = report.table(labelled, "mse ranges").splitlines()
+    heading, first, second, _ = search_page.table(labelled, "mse ranges").splitlines()
     assert heading.split("  ")[0] == "file"
     for name in ("top-1", "drop", "agreement", "ms", "× int8", "in float", "within"):
         assert name in heading
@@ -213,11 +215,11 @@ def test_the_table_leaves_out_what_has_no_value(labelled, agreeing):
     assert first.endswith(" no")
     assert second.startswith("2: mse ranges (chosen) ")
     assert " 1.00 (-" in second
-    heading = report.table(agreeing, "mse ranges").splitlines()[0]
+    heading = search_page.table(agreeing, "mse ranges").splitlines()[0]
     assert "agreement" in heading
     assert "top-1" not in heading
     agreeing[0]["latency"] = None
-    assert " - " in report.table(agreeing, "mse ranges").splitlines()[1]
+    assert " - " in search_page.table(agreeing, "mse ranges").splitlines()[1]
 
 
 def test_a_candidate_has_its_files_number():
@@ -230,7 +232,7 @@ def test_a_candidate_has_its_files_number():
 
 
 def test_the_picture_shows_points_intervals_and_limit(labelled):
-    figure = plots.tradeoff(labelled, "mse ranges", "accuracy", 1.5)
+    figure = search_charts.tradeoff(labelled, "mse ranges", "accuracy", 1.5)
     latency, size = figure.axes
     assert latency.get_xlabel().endswith("(ms)")
     assert size.get_xlabel().endswith("(MB)")
@@ -248,17 +250,17 @@ def test_the_picture_shows_points_intervals_and_limit(labelled):
 
 
 def test_fastest_is_said_of_the_fastest_alone(labelled):
-    written = words(plots.tradeoff(labelled, "float16", "accuracy"))
+    written = words(search_charts.tradeoff(labelled, "float16", "accuracy"))
     assert written.startswith("2 of 3 files keep within the limit; chosen: float16 ")
     for file in labelled:
         file["within"] = False
-    written = words(plots.tradeoff(labelled, "float16", "accuracy"))
+    written = words(search_charts.tradeoff(labelled, "float16", "accuracy"))
     assert written.startswith("None of 3 files keeps within the limit; best: float16 ")
 
 
 def test_a_collapsed_file_does_not_flatten_the_others(agreeing):
     agreeing[0]["evaluation"] = unlabelled(190)
-    figure = plots.tradeoff(agreeing, "mse ranges", "agreement", 0.97)
+    figure = search_charts.tradeoff(agreeing, "mse ranges", "agreement", 0.97)
     assert figure.axes[0].get_ylim()[0] > 0.85
     assert "plain int8: 5.0%, below the scale" in words(figure)
 
@@ -268,7 +270,7 @@ def test_labels_touch_neither_each_other_nor_points():
         candidate(n, f"file {n}", unlabelled(n % 3), latency={"median_ms": 20.0})
         for n in range(9)
     ]
-    figure = plots.tradeoff(same, "file 0", "agreement")
+    figure = search_charts.tradeoff(same, "file 0", "agreement")
     figure.draw_without_rendering()
     for axis in figure.axes:
         # An annotation's own extent has the line to its point in it.
@@ -283,7 +285,7 @@ def test_labels_touch_neither_each_other_nor_points():
 
 def test_the_sensitivity_has_a_bar_for_each_operator():
     rows = [operator(n, 10.0**-n, None if n % 2 else 1e-4) for n in range(12)]
-    figure = plots.sensitivity(rows)
+    figure = search_charts.sensitivity(rows)
     activation, kernel = figure.axes
     assert activation.get_yscale() == "log"
     heights = [bar.get_height() for bar in activation.patches]
@@ -293,22 +295,22 @@ def test_the_sensitivity_has_a_bar_for_each_operator():
         figure.texts[0].get_text()
         == "1 of 12 operators makes up half of the sensitivity"
     )
-    assert plots.worst(rows)[:3] == [0, 1, 2]
-    assert len(plots.worst(rows)) == 10
+    assert search_charts.worst(rows)[:3] == [0, 1, 2]
+    assert len(search_charts.worst(rows)) == 10
 
 
 def test_a_sensitivity_without_kernels_or_of_nothing():
-    even = plots.sensitivity([operator(n, 1.0) for n in range(4)])
+    even = search_charts.sensitivity([operator(n, 1.0) for n in range(4)])
     assert len(even.axes) == 1
     assert even.axes[0].get_yscale() == "linear"
     assert "2 of 4 operators make up half" in words(even)
-    nothing = plots.sensitivity([operator(0, 0.0), operator(1, float("nan"))])
+    nothing = search_charts.sensitivity([operator(0, 0.0), operator(1, float("nan"))])
     assert words(nothing) == "No operator is sensitive to 8 bits"
-    assert plots.worst([operator(0, 0.0)]) == []
+    assert search_charts.worst([operator(0, 0.0)]) == []
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_folder_in_the_way(labelled, tmp_path):
     (tmp_path / "search.html").mkdir()
     with pytest.raises(InputError, match=r"can't be written.*search\.html"):
-        report.write(tmp_path, search(labelled))
+        search_page.write(tmp_path, search(labelled))

@@ -56,7 +56,7 @@ def searched(monkeypatch):
     module.search = search
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(
-        "keras_effnet.export.tuning.report._save", lambda figure, path: None
+        "keras_effnet.export.tuning.search_page._save", lambda figure, path: None
     )
     return calls
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from keras_effnet.report import figures
+from keras_effnet.report import charts
 from keras_effnet.report import page
 
 FILE = {"name": "a", "median_ms": 2.0, "accuracy": 0.9, "interval": (0.8, 0.95)}
@@ -21,7 +21,7 @@ def test_text_is_escaped():
 
 
 def test_an_image_is_inside_the_page():
-    figure = figures.training_curves({"loss": [1, 0.5], "accuracy": [0.5, 0.9]})
+    figure = charts.training_curves({"loss": [1, 0.5], "accuracy": [0.5, 0.9]})
     html = page.image(figure, 'a "curve"')
     data = base64.b64decode(re.search(r"base64,([^\"]+)", html)[1])
     assert data.startswith(b"\x89PNG")
@@ -30,7 +30,7 @@ def test_an_image_is_inside_the_page():
 
 def test_curves():
     history = {"loss": [1, 0.5], "accuracy": [0.5, 0.9], "val_accuracy": [0.4, 0.8]}
-    loss, accuracy = figures.training_curves(history).axes
+    loss, accuracy = charts.training_curves(history).axes
     assert len(loss.lines) == 1
     assert accuracy.lines[1].get_ydata().tolist() == [0.4, 0.8]
 
@@ -38,7 +38,7 @@ def test_curves():
 def test_the_grid_shows_every_image():
     images = np.random.default_rng(0).uniform(0, 255, (5, 4, 4, 1))
     labels, guesses = np.arange(5), np.array([0, 1, 9, 3, 4])
-    axes = figures.prediction_grid(images, labels, guesses, columns=3).axes
+    axes = charts.prediction_grid(images, labels, guesses, columns=3).axes
     assert [len(axis.images) for axis in axes] == [1, 1, 1, 1, 1, 0]
     assert axes[2].get_title() == "9, is 2"
     assert axes[0].get_title() == "0"
@@ -47,7 +47,7 @@ def test_the_grid_shows_every_image():
 
 def test_points_of_accuracy_and_latency():
     files = [FILE | {"bytes": 2_000_000}, FILE | {"bytes": 1, "median_ms": 9.0}]
-    (axis,) = figures.accuracy_against_latency(files).axes
+    (axis,) = charts.accuracy_against_latency(files).axes
     labels = axis.get_legend_handles_labels()[1]
     assert labels[0] == "a, 2.00 MB"
     assert axis.get_xlim()[1] > 9

@@ -4,7 +4,7 @@ import html
 import math
 
 from keras_effnet import files
-from keras_effnet.export import figures
+from keras_effnet.export import sheet_charts
 from keras_effnet.report import page
 
 _WORST = 10
@@ -128,7 +128,7 @@ def _training(sheet):
     return _section(
         "Training",
         fact_table(rows),
-        page.image(figures.losses(found["history"]), "Loss over the steps"),
+        page.image(sheet_charts.losses(found["history"]), "Loss over the steps"),
         page.paragraph(text),
     )
 
@@ -152,7 +152,8 @@ def _accuracy(sheet):
     ]
     pictures = [
         page.image(
-            figures.shares(rows), "Accuracy and agreement with their 95 % intervals"
+            sheet_charts.shares(rows),
+            "Accuracy and agreement with their 95 % intervals",
         )
     ]
     text = f"Measured on {found['images']:,} images."
@@ -161,7 +162,7 @@ def _accuracy(sheet):
         low, high = found["drop_interval"]
         interval = f"{signed(low)} to {signed(high)}"
         table.append(("drop, points", signed(found["drop"]), interval))
-        figure = figures.drop(found["drop"], (low, high), sheet.get("max_drop"))
+        figure = sheet_charts.drop(found["drop"], (low, high), sheet.get("max_drop"))
         note += ", Tango 1998 for the paired difference"
         pictures.append(page.image(figure, "The drop, its 95 % interval and the limit"))
         text += (
@@ -234,7 +235,7 @@ def _layers(sheet):
         f"{len(worst)} worst are ringed and listed."
     )
     header = ("layer", "error", "SQNR, dB", "error / scale", "operator")
-    picture = figures.layers(rows, worst)
+    picture = sheet_charts.layers(rows, worst)
     return _section(
         "Error of each layer",
         page.paragraph(text),

@@ -3,9 +3,9 @@
 import pathlib
 
 from keras_effnet import files
-from keras_effnet.export import page as sheets
+from keras_effnet.export import sheet_page
 from keras_effnet.export.tuning import labels
-from keras_effnet.export.tuning import plots
+from keras_effnet.export.tuning import search_charts
 from keras_effnet.report import page
 from keras_effnet.report.text import format_table
 
@@ -50,8 +50,8 @@ def rows(candidates, chosen):
         table.append(
             [
                 f"{number}: {candidate['name']}{mark}",
-                f"{plots.size_of(candidate):.2f}",
-                _cell(plots.latency_of(candidate), "{:.1f}"),
+                f"{search_charts.size_of(candidate):.2f}",
+                _cell(search_charts.latency_of(candidate), "{:.1f}"),
                 _cell(relative, "{:.2f}"),
                 _cell(candidate.get("float_share"), "{:.1%}"),
                 _cell(found.get("top1"), "{:.1%}"),
@@ -102,9 +102,9 @@ def write(folder, found):
     candidates, name = found["candidates"], found["chosen"]
     chosen = next(c for c in candidates if c["name"] == name)
     parts = [
-        sheets.STYLE,
+        sheet_page.STYLE,
         _STYLE,
-        sheets.boxed(
+        sheet_page.boxed(
             verdict(chosen, found["met"], found["limits"]),
             "within" if found["met"] else "over",
         ),
@@ -153,18 +153,18 @@ def figures_of(candidate):
     told = []
     if found := candidate.get("evaluation"):
         if found.get("drop") is not None:
-            low, high = map(sheets.signed, found["drop_interval"])
+            low, high = map(sheet_page.signed, found["drop_interval"])
             told.append(
-                f"a drop of {sheets.signed(found['drop'])} percentage points of top-1 "
-                f"(95 % interval {low} to {high})"
+                f"a drop of {sheet_page.signed(found['drop'])} percentage points of "
+                f"top-1 (95 % interval {low} to {high})"
             )
         low, high = found["agreement_interval"]
         told.append(
             f"agreement {found['agreement']:.4f} (95 % interval {low:.4f} to "
             f"{high:.4f}) on {found['images']:,} images"
         )
-    told.append(f"{plots.size_of(candidate):.2f} MB")
-    if (time := plots.latency_of(candidate)) is not None:
+    told.append(f"{search_charts.size_of(candidate):.2f} MB")
+    if (time := search_charts.latency_of(candidate)) is not None:
         told.append(f"{time:.1f} ms on this host")
     return ", ".join(told)
 
@@ -178,7 +178,7 @@ def _reaches_over(found, limits):
 
 def _tradeoff(folder, candidates, chosen, limits):
     parts = [page.heading("What each file loses, and what it costs")]
-    labelled = any(plots.measured(c, "accuracy") for c in candidates)
+    labelled = any(search_charts.measured(c, "accuracy") for c in candidates)
     drawn = []
     if labelled:
         drawn.append(("tradeoff.png", "accuracy", limits["max_drop"]))
@@ -186,9 +186,9 @@ def _tradeoff(folder, candidates, chosen, limits):
         name = "tradeoff_agreement.png" if labelled else "tradeoff.png"
         drawn.append((name, "agreement", limits["min_agreement"]))
     for name, measure, limit in drawn:
-        if not any(plots.measured(c, measure) for c in candidates):
+        if not any(search_charts.measured(c, measure) for c in candidates):
             continue
-        figure = plots.tradeoff(candidates, chosen, measure, limit)
+        figure = search_charts.tradeoff(candidates, chosen, measure, limit)
         _save(figure, folder / name)
         text = f"{measure} of each file against its latency, and against its size"
         parts.append(page.image(figure, text.capitalize()))
@@ -198,17 +198,17 @@ def _tradeoff(folder, candidates, chosen, limits):
 def _sensitivity(folder, rows):
     if not rows:
         return []
-    figure = plots.sensitivity(rows)
+    figure = search_charts.sensitivity(rows)
     _save(figure, folder / "sensitivity.png")
     table = [
         (
-            f"{n}: {sheets.short(rows[n]['name'])}",
+            f"{n}: {sheet_page.short(rows[n]['name'])}",
             rows[n]["operator"],
             "\u00a0×\u00a0".join(map(str, rows[n]["shape"])),
             f"{rows[n]['activation']:.3g}",
             "–" if rows[n]["kernel"] is None else f"{rows[n]['kernel']:.3g}",
         )
-        for n in plots.worst(rows)
+        for n in search_charts.worst(rows)
     ]
     text = (
         "What rounding the output (activation) or the weights (kernel) of one operator "
@@ -228,16 +228,16 @@ def _sensitivity(folder, rows):
 
 def _searched(found):
     calibration, budget = found["calibration"], found.get("budget")
-    facts = sheets.fact_table(
+    facts = sheet_page.fact_table(
         [
             ("judged on", f"{found['judged_on']:,} images"),
-            ("calibration", sheets.plain(calibration)),
+            ("calibration", sheet_page.plain(calibration)),
             ("budget", budget is not None and f"{budget:g} s"),
             ("time taken", f"{found['seconds']:.0f} s"),
             ("seed", str(found["seed"])),
         ]
     )
-    again = sheets.reproduce({"settings": found.get("settings") or {}})
+    again = sheet_page.reproduce({"settings": found.get("settings") or {}})
     return [page.heading("The search"), facts, *again]
 
 

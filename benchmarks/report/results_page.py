@@ -4,10 +4,10 @@ import html
 
 from keras_effnet.benchmarks.report import canvas
 from keras_effnet.benchmarks.report import comparing
+from keras_effnet.benchmarks.report import cost_charts
 from keras_effnet.benchmarks.report import entries
-from keras_effnet.benchmarks.report import figures
+from keras_effnet.benchmarks.report import results_table
 from keras_effnet.benchmarks.report import sections
-from keras_effnet.benchmarks.report import table
 from keras_effnet.report import page
 
 # The file's name stays in sight while a wide table is moved sideways.
@@ -72,13 +72,13 @@ def _count(number, noun):
 
 def _group(group, others):
     parts = [page.heading(group.title), sections.note(_facts(group), "facts")]
-    header, *rows = table.rows(group)
+    header, *rows = results_table.rows(group)
     measure = entries.measure_of_accuracy(
         [r for r in group.results if group.cost(r) is not None]
     )
     if measure:
         word = "Instructions" if group.emulated else "Latency"
-        figure = figures.accuracy_against_cost(group, measure)
+        figure = cost_charts.accuracy_against_cost(group, measure)
         text = f"Accuracy against {word.lower()} on {group.title}"
         parts += [
             sections.subheading(f"Accuracy against {word.lower()}"),
@@ -93,7 +93,7 @@ def _group(group, others):
         word = "Instructions of" if group.emulated else "Latency of"
         parts += [
             sections.subheading(f"{word} each file"),
-            page.image(figures.costs(group), f"{word} each file on {group.title}"),
+            page.image(cost_charts.costs(group), f"{word} each file on {group.title}"),
         ]
         text = "Bars: medians. Black lines: 5th to 95th percentile of the runs."
         notes = [] if group.emulated else [text]
@@ -101,7 +101,7 @@ def _group(group, others):
             notes.append("Numbers: those of the table below.")
         parts += [sections.note(" ".join(notes))] if notes else []
     parts += [sections.subheading("All figures"), page.table(header, rows)]
-    if figure := figures.demands(group):
+    if figure := cost_charts.demands(group):
         text = "Size, memory, initialisation and first inference"
         text = "Size and memory" if group.emulated else text
         named = f"{text} of each file on {group.title}"

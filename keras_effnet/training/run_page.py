@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_effnet.report import figures
+from keras_effnet.report import charts
 from keras_effnet.report import page
 
 _COLUMNS = 6
@@ -33,12 +33,12 @@ def render(recipe, history, evaluation, class_names, worst, counts):
         ),
         page.heading("Training"),
         page.image(
-            figures.training_curves(_columns(history)),
+            charts.training_curves(_columns(history)),
             "Loss and accuracy over the epochs",
         ),
         page.heading("Which classes are taken for which"),
         page.image(
-            figures.confusion_matrix(evaluation.confusion, class_names),
+            charts.confusion_matrix(evaluation.confusion, class_names),
             "The confusion matrix: the true class down, the predicted one across",
         ),
         page.heading("Each class"),
@@ -57,7 +57,7 @@ def render(recipe, history, evaluation, class_names, worst, counts):
             page.heading("The worst mistakes"),
             page.paragraph("Wrong with the most confidence first."),
             page.image(
-                figures.prediction_grid(
+                charts.prediction_grid(
                     np.stack(images),
                     evaluation.labels[indices],
                     evaluation.predictions[indices],
