@@ -1,17 +1,14 @@
 """A SavedModel as TensorFlow Serving expects it: from batches, or from encoded
 photographs."""
 
-import contextlib
 import json
-import os
 import pathlib
-import shutil
-import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
@@ -81,7 +78,8 @@ def write_saved_model(model, folder, class_names=None, version=1):
         "preprocessing": saving.as_json(rule),
         "class_names": None if class_names is None else list(class_names),
     }
-    with _whole(target) as temporary:
+    # Beside the folder of versions, which a server watches.
+    with files.replacing_folder(target, target.parent.parent) as temporary:
         with native_stderr_held_back():
             _archive(tracing.in_float32(model), rule, names).write_out(
                 str(temporary),
@@ -127,29 +125,6 @@ def _class_names(class_names, classes):
             f"Received: {len(names)} names"
         )
     return names
-
-
-@contextlib.contextmanager
-def _whole(target):
-    """A temporary folder beside the versions' that becomes `target` at the end."""
-    base = target.parent
-    try:
-        base.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=".writing-", dir=base.parent)
-        try:
-            # mkdtemp makes private folders, and a server has another user.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o777 & ~umask)
-            yield pathlib.Path(temporary)
-            base.mkdir(exist_ok=True)
-            os.rename(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"The output can't be written: {error.strerror}. Received: {str(target)!r}"
-        ) from error
 
 
 def _archive(model, rule, names):

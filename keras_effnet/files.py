@@ -1,12 +1,17 @@
-"""Writing files so that a half-written one is never left behind."""
+"""Files and folders that appear whole or not at all, and what is kept in them."""
 
 import contextlib
 import fcntl
+import json
 import os
 import pathlib
+import shutil
 import tempfile
 
 from keras_effnet.errors import InputError
+
+# Of temporary names: what is left of them was cut short by a kill.
+_WRITING = ".writing-"
 
 
 def keras_home():
@@ -35,14 +40,10 @@ def check_folder(folder):
         InputError: It can't be made or written to.
     """
     folder = pathlib.Path(folder)
-    try:
+    with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise InputError(
-            f"The output can't be written: {error.strerror}. Received: {str(folder)!r}"
-        ) from error
 
 
 @contextlib.contextmanager
@@ -81,35 +82,109 @@ def replacing(path):
         InputError: The folder can't be written to.
     """
     path = pathlib.Path(path)
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
         handle, name = tempfile.mkstemp(
-            prefix=".writing-", suffix=path.name, dir=path.parent
+            prefix=_WRITING, suffix=path.name, dir=path.parent
         )
-    except OSError as error:
-        raise InputError(
-            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
-        ) from error
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    try:
-        # mkstemp makes private files; a result should be as readable as others.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+        temporary = pathlib.Path(name)
+        try:
+            temporary.chmod(0o666 & ~_umask())
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path, beside=None):
+    """A temporary folder that becomes `path` when the block ends without an error.
+
+    Args:
+        path: Where the folder shall be: a new or empty one; missing parents are made.
+        beside: In which folder the temporary one stands, on the same disk; that of
+            `path` when `None`.
+
+    Yields:
+        A `pathlib.Path` of a folder to write to.
+
+    Raises:
+        InputError: It can't be written.
+    """
+    path = pathlib.Path(path)
+    beside = pathlib.Path(beside or path.parent)
+    with _told(path):
+        beside.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=beside))
+        try:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder):
+    """Removes what a killed process had begun to write into a folder."""
+    for left in pathlib.Path(folder).glob(f"{_WRITING}*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_text(path, text):
     """Writes a text file, UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path):
+    """The dict that a JSON file holds, or `None` where there is none to read."""
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def write_arrays(path, arrays):
+    """Writes arrays by name, a dict, as one `.npz` file, whole or not at all."""
+    import numpy as np
+
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(path):
+    """The arrays by name that `write_arrays` wrote; nothing is unpickled.
+
+    Raises:
+        OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error: It is damaged.
+    """
+    import numpy as np
+
+    # Opened here: of a damaged file np.load leaves its own open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@contextlib.contextmanager
+def _told(path):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
+        ) from error
+
+
+def _umask():
+    """tempfile makes private files; a result should be as readable as others."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -117,7 +117,8 @@ def compress(
             if not (folder / "result.json").exists():
                 _run(folder, tell or (lambda step, loss: None))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            found, outputs = _read(folder / "result.npz"), _read(folder / "answers.npz")
+            found = files.read_arrays(folder / "result.npz")
+            outputs = files.read_arrays(folder / "answers.npz")
     trained = _with_weights(model, undo(arrays | found))
     back = _answers(trained, probe)
     difference = float(np.abs(back - outputs["outputs"]).max() / np.abs(back).max())
@@ -205,18 +206,17 @@ def _prepare(folder, job, start, arrays, images, labels, probe, answers):
         if part is not None:
             seen.update(np.ascontiguousarray(part))
     key = seen.hexdigest()
-    for left in folder.glob(".writing-*"):  # by a process that was killed
-        left.unlink()
+    files.remove_unfinished(folder)
     stamp = folder / "key"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
         return
     for name in ("key", "result.json", "checkpoint.npz", "labels.npy"):
         (folder / name).unlink(missing_ok=True)
-    _write(folder / "teacher.npz", arrays)
+    files.write_arrays(folder / "teacher.npz", arrays)
     if start is not None:
         arrays, job["options"]["ranges"] = start(job["description"], arrays)
-    _write(folder / "weights.npz", arrays)
-    _write(folder / "probe.npz", {"images": probe, "answers": answers})
+    files.write_arrays(folder / "weights.npz", arrays)
+    files.write_arrays(folder / "probe.npz", {"images": probe, "answers": answers})
     np.save(folder / "images.npy", images)
     if labels is not None:
         np.save(folder / "labels.npy", np.asarray(labels))
@@ -284,13 +284,3 @@ def _answers(model, images):
     """Without `predict`, which would compile the model for a few images."""
     parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
     return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
-
-
-def _write(path, arrays):
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-
-
-def _read(path):
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)

@@ -5,7 +5,6 @@ as in the file (Jacob et al. 2018, section 3; the float network as teacher: Hint
 al. 2015, "Distilling the Knowledge in a Neural Network").
 """
 
-import io
 import os
 
 import keras
@@ -149,19 +148,17 @@ class _Student:
 
     def save(self, path, step):
         """Keeps everything that the next step needs."""
-        kept = [*self._variables, *self._optimizer.variables]
-        arrays = {str(i): np.asarray(value) for i, value in enumerate(kept)}
-        with files.replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, step=step, **arrays)
+        arrays = {str(i): np.asarray(value) for i, value in enumerate(self._kept())}
+        files.write_arrays(path, arrays | {"step": np.array(step)})
 
     def load(self, path):
         """Takes up what `save` kept; returns the number of steps done."""
         if not path or not os.path.exists(path):
             return 0
-        with open(path, "rb") as file:
-            content = io.BytesIO(file.read())
-        with np.load(content, allow_pickle=False) as arrays:
-            kept = [*self._variables, *self._optimizer.variables]
-            for i, variable in enumerate(kept):
-                variable.assign(arrays[str(i)])
-            return int(arrays["step"])
+        arrays = files.read_arrays(path)
+        for i, variable in enumerate(self._kept()):
+            variable.assign(arrays[str(i)])
+        return int(arrays["step"])
+
+    def _kept(self):
+        return [*self._variables, *self._optimizer.variables]

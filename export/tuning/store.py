@@ -48,9 +48,10 @@ class Store:
                 path.unlink()
                 continue
             needed |= {content.get("weights"), path.with_suffix(".tflite").name}
-        for path in (*self.folder.glob("*.tflite"), *self.folder.glob(".writing-*")):
+        files.remove_unfinished(self.folder)
+        for path in self.folder.glob("*.tflite"):
             if path.name not in needed:
-                path.unlink(missing_ok=True)  # a half-written file is in both lists
+                path.unlink()
         for path in self.folder.glob("*.npz"):
             if self._key[:16] not in path.name:
                 path.unlink()
@@ -136,13 +137,8 @@ class Store:
         )
 
     def _read(self, path):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not isinstance(content, dict) or content.pop("key", None) != self._key:
-            return None
-        return content
+        content = files.read_json(path)
+        return content if content and content.pop("key", None) == self._key else None
 
     def _write(self, path, content):
         files.write_text(path, json.dumps(content | {"key": self._key}, indent=1))

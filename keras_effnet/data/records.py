@@ -2,15 +2,13 @@
 
 import io
 import json
-import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_effnet import files
 from keras_effnet.data.record_files import CLASSES_FILE
 from keras_effnet.errors import InputError
 
@@ -51,36 +49,27 @@ def write_records(sources, folder, name="images", shards=None, progress=None):
         raise InputError(
             f"The folder to write must be new or empty. Received: {str(folder)!r}"
         )
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(
-            tempfile.mkdtemp(prefix=".writing-", dir=folder.parent)
-        )
-        total = sum(source.count for source in sources.values())
-        done = 0
-        for split, source in sources.items():
-            _write_split(
-                source,
-                temporary,
-                f"{name}-{split}",
-                shards or max(1, -(-int(source.sizes.sum()) // _SHARD_BYTES)),
-                progress and (lambda n, before=done: progress(before + n, total)),
-            )
-            done += source.count
-        counts = {split: source.count for split, source in sources.items()}
-        content = {"classes": list(class_names), "splits": counts}
-        text = json.dumps(content, indent=1)
-        (temporary / CLASSES_FILE).write_text(text, encoding="utf-8")
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    except (OSError, tf.errors.OpError) as error:
+        with files.replacing_folder(folder) as temporary:
+            total = sum(source.count for source in sources.values())
+            done = 0
+            for split, source in sources.items():
+                _write_split(
+                    source,
+                    temporary,
+                    f"{name}-{split}",
+                    shards or max(1, -(-int(source.sizes.sum()) // _SHARD_BYTES)),
+                    progress and (lambda n, before=done: progress(before + n, total)),
+                )
+                done += source.count
+            counts = {split: source.count for split, source in sources.items()}
+            content = {"classes": list(class_names), "splits": counts}
+            text = json.dumps(content, indent=1)
+            (temporary / CLASSES_FILE).write_text(text, encoding="utf-8")
+    except tf.errors.OpError as error:
         raise InputError(
             f"The records can't be written: {error}. Received: {str(folder)!r}"
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

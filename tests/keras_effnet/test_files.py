@@ -2,6 +2,7 @@ import os
 import stat
 import threading
 
+import numpy as np
 import pytest
 
 from keras_effnet import files
@@ -48,6 +49,64 @@ def test_places_that_cannot_be_written(tmp_path):
         with pytest.raises(InputError, match=r"can't be written.*Received"):
             files.write_text(path, "x")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "records"
+    with files.replacing_folder(path) as temporary:
+        (temporary / "one").write_text("whole")
+        assert not path.exists()
+    assert [p.name for p in path.iterdir()] == ["one"]
+    assert [p.name for p in path.parent.iterdir()] == ["records"]
+    (tmp_path / "plain").mkdir()
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in (path, tmp_path / "plain")}
+    assert len(modes) == 1
+
+
+def test_no_folder_appears_after_an_error(tmp_path):
+    def fail():
+        with files.replacing_folder(tmp_path / "records"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept").touch()
+    with (
+        pytest.raises(InputError, match=r"can't be written.*Received: .*full"),
+        files.replacing_folder(tmp_path / "full"),
+    ):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_what_was_cut_short_is_removed(tmp_path):
+    (tmp_path / ".writing-abcmodel.npz").write_bytes(b"half of")
+    (tmp_path / ".writing-def").mkdir()
+    (tmp_path / "model.npz").touch()
+    files.remove_unfinished(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_arrays_come_back(tmp_path):
+    arrays = {"conv/0": np.eye(2, dtype=np.float32), "step": np.array(3)}
+    files.write_arrays(tmp_path / "state.npz", arrays)
+    found = files.read_arrays(tmp_path / "state.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    np.savez(tmp_path / "pickled.npz", value=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        files.read_arrays(tmp_path / "pickled.npz")
+
+
+def test_json_that_can_not_be_read(tmp_path):
+    path = tmp_path / "a.json"
+    assert files.read_json(path) is None
+    for text, expected in (('{"a": 1}', {"a": 1}), ('{"a"', None), ("[1]", None)):
+        path.write_text(text)
+        assert files.read_json(path) == expected
 
 
 def test_suggestions():

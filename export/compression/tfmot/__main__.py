@@ -8,6 +8,7 @@ its standard input does: whoever began it is gone.
 
 import json
 import os
+import pathlib
 import sys
 import threading
 
@@ -31,7 +32,7 @@ _TOLERANCE = 1e-4
 def main(folder):
     """Does the job of a folder; what a user can mend is told in a line."""
     try:
-        _work(folder)
+        _work(pathlib.Path(folder))
     except InputError as error:
         _tell(error=str(error))
         sys.exit(1)
@@ -39,28 +40,24 @@ def main(folder):
 
 def _work(folder):
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
-        job = json.load(file)
+    job = files.read_json(folder / "job.json")
     tf_keras.utils.set_random_seed(job["recipe"]["seed"])
     description = job["description"]
-    arrays = _read(folder, "weights.npz")
-    probe = _read(folder, "probe.npz")
+    before = files.read_arrays(folder / "weights.npz")
+    probe = files.read_arrays(folder / "probe.npz")
     until, _ = twin.logits(description)
-    teacher_arrays = _read(folder, "teacher.npz")
+    teacher_arrays = files.read_arrays(folder / "teacher.npz")
     difference = _check_twin(description, teacher_arrays, probe)
-    model = _twin(description, arrays, until)
+    model = _twin(description, before, until)
     technique = TECHNIQUES[job["technique"]](model, job["options"])
-    images = np.load(os.path.join(folder, "images.npy"), mmap_mode="r")
-    labels = None
-    if os.path.exists(os.path.join(folder, "labels.npy")):
-        labels = np.load(os.path.join(folder, "labels.npy"))
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    labels = folder / "labels.npy"
     original = _twin(description, teacher_arrays, until)
-    teacher = tf.function(lambda batch: original(batch, training=False))
     history = learning.train(
         technique,
-        teacher,
+        tf.function(lambda batch: original(batch, training=False)),
         images,
-        labels,
+        np.load(labels) if labels.exists() else None,
         job["recipe"],
         folder,
         lambda step, loss: _tell(step=step, loss=loss),
@@ -68,19 +65,16 @@ def _work(folder):
     # What the network answers with its numbers rounded, for comparison with the file.
     rounded = _answers(technique.model, probe["images"])
     arrays, extra = technique.finish()
-    arrays = _read(folder, "weights.npz") | arrays
-    after = _twin(description, arrays, None)
-    outputs = _answers(after, probe["images"])
-    with files.replacing(os.path.join(folder, "result.npz")) as temporary:
-        np.savez(temporary, **arrays)
-    with files.replacing(os.path.join(folder, "answers.npz")) as temporary:
-        np.savez(temporary, rounded=rounded, outputs=outputs)
+    arrays = before | arrays
+    outputs = _answers(_twin(description, arrays, None), probe["images"])
+    files.write_arrays(folder / "result.npz", arrays)
+    files.write_arrays(folder / "answers.npz", {"rounded": rounded, "outputs": outputs})
     result = extra | {
         "twin_difference": difference,
         "history": history,
         "wrappers": _wrappers(technique.model),
     }
-    files.write_text(os.path.join(folder, "result.json"), json.dumps(result))
+    files.write_text(folder / "result.json", json.dumps(result))
 
 
 def _twin(description, arrays, until):
@@ -114,11 +108,6 @@ def _wrappers(model):
             name = f"{kind.__module__}.{kind.__name__}"
             found[name] = found.get(name, 0) + 1
     return found
-
-
-def _read(folder, name):
-    with np.load(os.path.join(folder, name), allow_pickle=False) as arrays:
-        return dict(arrays)
 
 
 def _tell(**values):

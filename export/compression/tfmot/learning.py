@@ -1,8 +1,6 @@
 """The training itself: kept every minute, the same after a kill."""
 
-import io
 import math
-import os
 import time
 
 import numpy as np
@@ -30,7 +28,7 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         recipe: A dict: `steps`, `batch_size`, `learning_rate`, `distillation` (the
             teacher's share of the loss, 0 to 1), `temperature` of its answers, `loss`
             (`"softmax"` or `"sigmoid"`), `seed`.
-        folder: Where the checkpoint is kept.
+        folder: A `pathlib.Path`, where the checkpoint is kept.
         tell: Called with the number of the step and its loss.
 
     Returns:
@@ -45,7 +43,7 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         model.trainable_variables,
     )
     model.compile(optimizer, objectives.divergence(recipe))
-    path = os.path.join(folder, _FILE)
+    path = folder / _FILE
     variables = [*model.variables, *optimizer.variables]
     history = _load(path, variables)
     for callback in technique.callbacks:
@@ -88,16 +86,13 @@ def _targets(batch, chosen, teacher, labels, recipe, model):
 
 def _save(path, variables, history):
     arrays = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, history=np.array(history), **arrays)
+    files.write_arrays(path, arrays | {"history": np.array(history)})
 
 
 def _load(path, variables):
-    if not os.path.exists(path):
+    if not path.exists():
         return []
-    with open(path, "rb") as file:
-        content = io.BytesIO(file.read())
-    with np.load(content, allow_pickle=False) as arrays:
-        for i, variable in enumerate(variables):
-            variable.assign(arrays[str(i)])
-        return list(arrays["history"])
+    arrays = files.read_arrays(path)
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[str(i)])
+    return list(arrays["history"])
