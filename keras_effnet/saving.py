@@ -1,7 +1,6 @@
 """What travels with a model and inside its `.keras` file: its preprocessing, and
 the names of its classes."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -10,7 +9,8 @@ import zipfile
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
-from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.rule import as_json
+from keras_effnet.rule import from_json
 
 # Stock `keras.saving.load_model` ignores entries that it doesn't know.
 ENTRY = "preprocessing.json"
@@ -103,26 +103,6 @@ def _names(values):
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise ValueError("it must be a list of names")
     return tuple(values)
-
-
-def as_json(preprocessing):
-    """A `Preprocessing` as a dict of plain values."""
-    return dataclasses.asdict(preprocessing)
-
-
-def from_json(values):
-    """The reverse of `as_json`; fields that this version doesn't know are left.
-
-    Raises:
-        KeyError, TypeError, ValueError: The values are no preprocessing.
-    """
-    return Preprocessing(
-        mean=tuple(map(float, values["mean"])),
-        std=tuple(map(float, values["std"])),
-        interpolation=values["interpolation"],
-        crop_padding=values["crop_padding"],
-        included=bool(values["included"]),
-    )
 
 
 def load_model(path):

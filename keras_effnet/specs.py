@@ -85,7 +85,7 @@ class ModelSpec:
             (V1's rule; the V2 code does not have it).
         fixed_ends: Stem, top and the repeats of the first and the last stage
             are not scaled (Lite).
-        normalization: A key of `keras_effnet.preprocessing.NORMALIZATIONS`.
+        normalization: A key of `keras_effnet.rule.NORMALIZATIONS`.
     """
 
     name: str

@@ -8,7 +8,7 @@ import keras
 from keras_effnet import saving
 from keras_effnet import weights as weights_room
 from keras_effnet.models import build_model
-from keras_effnet.preprocessing import at_size
+from keras_effnet.rule import at_size
 from keras_effnet.scaling import scaled_spec
 from keras_effnet.specs import get_spec
 from keras_effnet.training.batch_norm import GroupedBatchNormalization

@@ -6,9 +6,9 @@ import logging
 import os
 import pathlib
 
-from keras_effnet import preprocessing
 from keras_effnet import saving
 from keras_effnet.errors import InputError
+from keras_effnet.rule import at_size
 from keras_effnet.weights import store
 from keras_effnet.weights import table
 from keras_effnet.weights.assign import assign
@@ -38,7 +38,7 @@ class Located:
         """The weights' own, at `size` pixels, or `None` where nothing is known."""
         if self.published is not None:
             rule = self.published.preprocessing
-            return preprocessing.at_size(rule, size or self.published.image_size)
+            return at_size(rule, size or self.published.image_size)
         if self.path.suffix == ".keras" and self.path.is_file():
             return saving.read(self.path)
         return None

@@ -7,7 +7,7 @@ between must be the same network, which `assign` checks.
 import numpy as np
 
 from keras_effnet.errors import InputError
-from keras_effnet.preprocessing import NORMALIZATIONS
+from keras_effnet.rule import NORMALIZATIONS
 
 # ImageNet, ImageNet with a background class, ImageNet-21k. A user who asks for
 # another count wants another classifier; a file of any other count is somebody's

@@ -19,8 +19,8 @@ import importlib.resources
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.preprocessing import NORMALIZATIONS
-from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.rule import NORMALIZATIONS
+from keras_effnet.rule import Preprocessing
 from keras_effnet.specs import get_spec
 
 
