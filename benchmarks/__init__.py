@@ -3,5 +3,6 @@
 from keras_effnet.benchmarks.measuring import benchmark
 from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.schema import BenchmarkResult
+from keras_effnet.benchmarks.session import measure
 
-__all__ = ["BenchmarkResult", "benchmark", "benchmark_many"]
+__all__ = ["BenchmarkResult", "benchmark", "benchmark_many", "measure"]

@@ -111,11 +111,8 @@ def benchmark_many(
             "`max_seconds` must be at least `min_seconds`. Received: "
             f"max_seconds={max_seconds!r}, min_seconds={min_seconds!r}"
         )
-    if weight_cache and not (xnnpack and target.name == Host.name):
-        raise InputError(
-            "`weight_cache` is XNNPACK's, on this machine. "
-            f"Received: target={target.name!r}, xnnpack={xnnpack!r}"
-        )
+    if weight_cache:
+        check_weight_cache(target.name, xnnpack)
     models = [_read_model(path) for path in paths]
     options = {
         "threads": threads,
@@ -160,6 +157,15 @@ def benchmark_many(
         _merge(model, target, options, parts)
         for model, parts in zip(models, measured, strict=True)
     ]
+
+
+def check_weight_cache(target, xnnpack):
+    """Raises an `InputError` unless weights can be cached on the target of a name."""
+    if not (xnnpack and target == Host.name):
+        raise InputError(
+            "`weight_cache` is XNNPACK's, on this machine. "
+            f"Received: target={target!r}, xnnpack={xnnpack!r}"
+        )
 
 
 def _check_integers(lowest, **values):

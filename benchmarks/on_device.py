@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.data import photos
-from keras_effnet.evaluation import class_folders
 from keras_effnet.evaluation import labelled_photos
+from keras_effnet.progress import bar
 from keras_effnet.tflite import TFLiteModel
 
 # Images that go to a target at once.
@@ -22,7 +22,7 @@ def evaluate(path, target, source, progress=None):
         target: Where it runs.
         source: A folder of one folder per class, a CSV file with the columns file and
             class_index, or a folder of photographs without classes.
-        progress: Called with how many images are done, of how many.
+        progress: As for `benchmark_many`; with it, the photographs are counted.
 
     Returns:
         A dict: `images`; `top1` and `top1_host`, the shares of right answers on the
@@ -35,20 +35,18 @@ def evaluate(path, target, source, progress=None):
         TargetLost: The target went away.
     """
     model = TFLiteModel(path)
-    source, labels = pathlib.Path(source), None
-    if source.is_dir() and not class_folders(source):
-        paths = photos.find_photos([source])
-    else:
-        paths, labels = labelled_photos(source, model)
+    paths, labels = labelled_photos(source, model, optional=True)
     host, here, there = Host(), [], []
-    for batch in photos.batches(
+    batches = photos.batches(
         paths, model.input_shape, model.preprocessing, batch_size=_BATCH
-    ):
-        stored = model.stored(batch)
-        here.append(host.answers(path, stored))
-        there.append(target.answers(path, stored))
-        if progress:
-            progress(sum(map(len, here)), len(paths))
+    )
+    name = pathlib.Path(path).name
+    with bar(name=name, unit="image", total=len(paths), shown=progress) as done:
+        for batch in batches:
+            stored = model.stored(batch)
+            here.append(host.answers(path, stored))
+            there.append(target.answers(path, stored))
+            done.update(len(batch))
     here, there = np.concatenate(here), np.concatenate(there)
     return _compared(here, there, labels)
 

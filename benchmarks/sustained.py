@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_effnet.benchmarks.text import milliseconds
+
 # A target that got slower by more is said to throttle.
 THROTTLED = 1.1
 
@@ -14,7 +16,7 @@ def sustained(path, target, minutes, request, progress=None):
         target: Where it runs.
         minutes: How many, a whole number from 1.
         request: Of `target.measure`; its runs and seconds are set here.
-        progress: Called with the minute's number and its median in milliseconds.
+        progress: Called with a line of text after each minute.
 
     Returns:
         A list of a dict for each minute: `minute`, from 1, `median_ms`, `p90_ms`,
@@ -42,7 +44,8 @@ def sustained(path, target, minutes, request, progress=None):
             }
         )
         if progress:
-            progress(minute, series[-1]["median_ms"])
+            ms = milliseconds(series[-1]["median_ms"])
+            progress(f"minute {minute} of {minutes}: {ms} ms")
     return series
 
 

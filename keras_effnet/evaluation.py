@@ -287,7 +287,18 @@ def evaluate(source, batches, labels):
     return Evaluation(probabilities, labels)
 
 
-def labelled_photos(source, classifier):
+def has_classes(source):
+    """Whether photographs come with their classes.
+
+    Args:
+        source: Path of a folder, of one folder per class or of photographs alone; or
+            of a CSV file.
+    """
+    source = pathlib.Path(source)
+    return not source.is_dir() or bool(class_folders(source))
+
+
+def labelled_photos(source, classifier, optional=False):
     """Photographs with the classes that they belong to.
 
     Args:
@@ -296,9 +307,11 @@ def labelled_photos(source, classifier):
         classifier: As `load_classifier` gives it. Folders have the names of its
             classes; ImageNet's also the WordNet ids. A classifier without names
             has its classes in the folders' sorted order.
+        optional: Whether a folder of photographs without classes will do.
 
     Returns:
-        `(paths, labels)`: a list of `pathlib.Path` and an int array.
+        `(paths, labels)`: a list of `pathlib.Path` and an int array, or `None` where
+        there are no classes.
 
     Raises:
         InputError: There are no photographs, or a folder is no class.
@@ -306,6 +319,8 @@ def labelled_photos(source, classifier):
     from keras_effnet.data import photos
 
     source = pathlib.Path(source)
+    if optional and not has_classes(source):
+        return photos.find_photos([source]), None
     if not source.is_dir():
         return photos.read_labels(source)
     folders = class_folders(source)

@@ -17,7 +17,6 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,11 +28,11 @@ from keras_effnet.benchmarks import report
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.benchmarks.targets.by_name import open_target
 from keras_effnet.data import photos
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
 from keras_effnet.paired import compare
+from keras_effnet.progress import tell
 from keras_effnet.specs import get_spec
 
 NETWORKS = (
@@ -60,7 +59,7 @@ def files_of(network):
     """The paths of a network's files and their accuracies, made once."""
     kept = WORK / f"{network}.json"
     if not kept.exists():
-        _say(f"{network}: export")
+        tell(f"{network}: export")
         files.write_text(kept, json.dumps(_made(network)))
     found = json.loads(kept.read_text())
     return {WORK / name: accuracies for name, accuracies in found.items()}
@@ -106,49 +105,24 @@ def measure(name, accuracies):
     host = name == "host"
     if host:
         comparison.wait_until_idle(timeout_seconds=120)
-    with open_target(name) as target:
-        found = benchmarks.benchmark_many(
-            list(accuracies),
-            target=target,
-            rounds=5 if host else 1,
-            max_seconds=600.0,
-            journal=Journal(WORK / f"{_file(name)}.rounds"),
-            progress=lambda line: _say(f"{name}: {line}"),
-        )
-        profiles = {
-            result.model["path"]: target.profile(result.model["path"], _PROFILE)
-            for result in found
-            if host
-        }
+    found = benchmarks.measure(
+        list(accuracies),
+        [name],
+        profile=host,
+        rounds=5 if host else 1,
+        max_seconds=600.0,
+        journal=Journal(WORK / f"{_file(name)}.rounds"),
+        progress=tell,
+    )
     for result in found:
-        path = result.model["path"]
         # Where it lay here is nobody's concern.
-        model = result.model | {"path": os.path.basename(path)}
-        yield dataclasses.replace(
-            result,
-            model=model,
-            accuracy=accuracies[WORK / model["path"]],
-            profile=profiles.get(path),
-        ).to_dict()
-
-
-_PROFILE = {
-    "threads": 1,
-    "xnnpack": True,
-    "min_runs": 20,
-    "min_seconds": 1,
-    "warmup_runs": 5,
-    "warmup_seconds": 0.5,
-    "max_seconds": 60,
-}
+        model = result.model | {"path": os.path.basename(result.model["path"])}
+        accuracy = accuracies[WORK / model["path"]]
+        yield dataclasses.replace(result, model=model, accuracy=accuracy).to_dict()
 
 
 def _file(target):
     return target.replace(":", "-")
-
-
-def _say(line):
-    print(line, file=sys.stderr, flush=True)
 
 
 def main():

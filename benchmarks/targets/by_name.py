@@ -31,6 +31,23 @@ def open_target(name, settings=None):
     Raises:
         InputError: There is no such target, or it can't be reached.
     """
+    kind, _, rest = name.partition(":")
+    arguments = (rest,) if rest else ()
+    return target_class(name)(*arguments, **(settings or {}).get(kind, {}))
+
+
+def target_class(name):
+    """What a name stands for, before anything is looked for.
+
+    Args:
+        name: One of `FORMS`.
+
+    Returns:
+        A class of targets.
+
+    Raises:
+        InputError: There is no such target.
+    """
     kind, colon, rest = name.partition(":")
     if kind not in _KINDS or (colon and (not rest or kind in _ALONE)):
         raise InputError(
@@ -42,5 +59,4 @@ def open_target(name, settings=None):
         (form,) = (form for form in FORMS if form.startswith(f"{kind}:"))
         raise InputError(f"A target of {kind} is written {form}. Received: {name!r}")
     module = importlib.import_module(f"keras_effnet.benchmarks.targets.{module}")
-    arguments = (rest,) if rest else ()
-    return getattr(module, found)(*arguments, **(settings or {}).get(kind, {}))
+    return getattr(module, found)

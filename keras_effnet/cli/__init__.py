@@ -14,6 +14,19 @@ from keras_effnet.errors import WorkerLost
 # EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
 RESTART = 75
 
+# Arguments of the library's functions whose errors are told by the option.
+_OPTIONS = {
+    "`calibration`": "--calibrate",
+    "`calibration_images`": "--calibration-images",
+    "`evaluation`": "--evaluate",
+    "`profile`": "--profile",
+    "`settings`": "--settings",
+    "`sustained`": "--sustained",
+    "`targets`": "--target",
+    "`train`": "--train",
+    "`train_images`": "--train-images",
+}
+
 # In the order of a user's road. Each module has a docstring, `add_arguments`
 # and `run`.
 COMMANDS = (
@@ -93,7 +106,10 @@ def _run(args):
     try:
         return args.run(args) or 0
     except InputError as error:
-        print(f"keras-effnet: error: {error}", file=sys.stderr)
+        message = str(error)
+        for argument, option in _OPTIONS.items():
+            message = message.replace(argument, option)
+        print(f"keras-effnet: error: {message}", file=sys.stderr)
     except (Preempted, WorkerLost) as error:
         print(f"keras-effnet: {error}", file=sys.stderr)
         return RESTART

@@ -15,41 +15,11 @@ stopped. docs/benchmarking.md explains the method and every field of the JSON re
 `keras-effnet report` draws it.
 """
 
-import contextlib
-import dataclasses
 import json
-import math
-import pathlib
 import shlex
-import sys
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
-from keras_effnet.report.text import format_table
-
-_TIMES = {
-    "median": "median_ms",
-    "p90": "p90_ms",
-    "p95": "p95_ms",
-    "min": "min_ms",
-    "mean": "avg_ms",
-    "first": "first_inference_ms",
-    "init": "init_ms",
-}
-# Runs, seconds, the pause between processes; quick and full are MLPerf Mobile's.
-_SETTINGS = {
-    "standard": (50, 1.0, 0.0),
-    "quick": (128, 10.0, 60.0),
-    "full": (1024, 60.0, 300.0),
-}
-_PROFILE = {
-    "min_runs": 20,
-    "min_seconds": 1.0,
-    "warmup_runs": 5,
-    "warmup_seconds": 0.5,
-    "max_seconds": 60.0,
-}
-_OPERATORS = 6
+from keras_effnet.progress import tell
 
 
 def add_arguments(parser):
@@ -154,46 +124,38 @@ def add_arguments(parser):
 
 
 def run(args):
-    from keras_effnet import files
-    from keras_effnet.benchmarks.journal import Journal
+    from keras_effnet.benchmarks import session
+    from keras_effnet.benchmarks import text
 
-    options = _options(args)
-    threads = _numbers(args.threads, "--threads")
-    if args.sustained is not None and args.sustained < 1:
-        raise InputError(f"--sustained must be at least 1. Received: {args.sustained}")
-    results, journal = [], None
-    with contextlib.ExitStack() as stack:
-        if args.output:
-            # Opened first: that it can't be written should show before the wait.
-            temporary = stack.enter_context(files.replacing(args.output))
-            journal = Journal(f"{args.output}.rounds")
-        for name in dict.fromkeys(args.target or ["host"]):
-            results += _on(name, args, threads, options | {"journal": journal})
-        text = json.dumps([result.to_dict() for result in results])
-        if args.output:
-            temporary.write_text(text + "\n", encoding="utf-8")
-    if journal:
-        journal.remove()
-    print(text if args.json else _report(results))
-
-
-def _options(args):
-    if args.settings not in _SETTINGS:
-        raise InputError(
-            f"--settings must be one of {', '.join(_SETTINGS)}. "
-            f"{suggest(args.settings, _SETTINGS)}Received: {args.settings!r}"
-        )
-    runs, seconds, pause = _SETTINGS[args.settings]
-    seconds = seconds if args.seconds is None else args.seconds
-    return {
-        "rounds": args.rounds,
-        "min_runs": runs if args.runs is None else args.runs,
-        "min_seconds": seconds,
-        "max_seconds": max(600.0 if args.settings == "full" else 150.0, seconds),
-        "cool_down_seconds": pause if args.cool_down is None else args.cool_down,
-        "xnnpack": not args.no_xnnpack,
-        "weight_cache": args.weight_cache,
+    of_settings = {
+        "min_runs": args.runs,
+        "min_seconds": args.seconds,
+        "cool_down_seconds": args.cool_down,
     }
+    results = session.measure(
+        args.files,
+        args.target or ["host"],
+        threads=_numbers(args.threads, "--threads"),
+        settings=args.settings,
+        profile=args.profile,
+        evaluate=args.evaluate,
+        sustained=args.sustained,
+        output=args.output,
+        cores=None if args.cores is None else _numbers(args.cores, "--cores"),
+        ssh_options=shlex.split(args.ssh_options),
+        benchmark_model=args.benchmark_model,
+        address=_address(args.address),
+        accelerator=args.accelerator,
+        progress=tell,
+        rounds=args.rounds,
+        xnnpack=not args.no_xnnpack,
+        weight_cache=args.weight_cache,
+        **{key: value for key, value in of_settings.items() if value is not None},
+    )
+    if args.json:
+        print(json.dumps([result.to_dict() for result in results]))
+    else:
+        print(text.table(results))
 
 
 def _numbers(text, option):
@@ -207,184 +169,8 @@ def _numbers(text, option):
     return [number for part in ends for number in range(part[0], part[-1] + 1)]
 
 
-def _on(name, args, threads, options):
-    from keras_effnet import benchmarks
-    from keras_effnet.benchmarks.targets.by_name import open_target
-
-    found = []
-    with open_target(name, _settings(args)) as target:
-        if args.profile and not target.profiles:
-            raise InputError(
-                f"--profile is of host, adb and ssh. Received: --target {name}"
-            )
-        for path in args.files:
-            target.check(path)
-        for number in _possible(threads, target):
-            found += benchmarks.benchmark_many(
-                args.files,
-                target=target,
-                threads=number,
-                progress=lambda line: _tell(f"{target.name}: {line}"),
-                **options,
-            )
-        return [_more(result, target, args) for result in found]
-
-
-def _possible(threads, target):
-    """Of a matrix the cells that a target has, unless it has none."""
-    most = target.most_threads
-    if most is None or min(threads) > most:
-        return threads
-    if left := [number for number in threads if number > most]:
-        _tell(f"{target.name}: not with {', '.join(map(str, left))} threads")
-    return [number for number in threads if number <= most]
-
-
-def _settings(args):
-    """What the classes of the targets take."""
-    cores = None if args.cores is None else _numbers(args.cores, "--cores")
-    shell = {"cores": cores, "benchmark_model": args.benchmark_model}
-    host, _, port = args.address.partition(":")
+def _address(text):
+    host, _, port = text.partition(":")
     if port and not port.isdecimal():
-        raise InputError(
-            f"--address must be HOST or HOST:PORT. Received: {args.address!r}"
-        )
-    return {
-        "adb": shell,
-        "ssh": shell | {"options": tuple(shlex.split(args.ssh_options))},
-        "browser": {
-            "host": host,
-            "port": int(port or 0),
-            "accelerator": args.accelerator,
-            "tell": _tell,
-        },
-    }
-
-
-def _more(result, target, args):
-    """With what was asked for beside the times."""
-    path, extra = result.model["path"], {}
-    request = {
-        "threads": result.options["threads"],
-        "xnnpack": not args.no_xnnpack,
-    }
-    if args.profile:
-        _tell(f"{target.name}: {path}: profile")
-        extra["profile"] = target.profile(path, request | _PROFILE)
-    if args.evaluate:
-        from keras_effnet.benchmarks import on_device
-
-        with _bar(pathlib.Path(path).name) as progress:
-            extra["accuracy"] = on_device.evaluate(
-                path, target, args.evaluate, progress
-            )
-    if args.sustained:
-        from keras_effnet.benchmarks import sustained
-
-        extra["sustained"] = sustained.sustained(
-            path,
-            target,
-            args.sustained,
-            request,
-            lambda minute, ms: _tell(
-                f"{target.name}: {path}: minute {minute} of {args.sustained}: "
-                f"{_milliseconds(ms)} ms"
-            ),
-        )
-    return dataclasses.replace(result, **extra)
-
-
-@contextlib.contextmanager
-def _bar(name):
-    import tqdm
-
-    with tqdm.tqdm(desc=name, unit="image", leave=False, disable=None) as bar:
-
-        def tell(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield tell
-
-
-def _tell(line):
-    print(line, file=sys.stderr, flush=True)
-
-
-def _report(results):
-    columns = _columns(results)
-    rows = [["file", *columns]]
-    rows += [[r.name, *(cell(r) for cell in columns.values())] for r in results]
-    lines = [format_table(rows, left=(0,)), ""]
-    for result in {result.target: result for result in results}.values():
-        device, runtime = result.device, result.runtime
-        place = "this host" if result.target == "host" else result.target
-        lines.append(
-            f"Milliseconds of one run on {place}: "
-            f"{device['cpu'] or device['machine']}, "
-            f"{device['cores']} cores, {runtime['name']} {runtime['version']}, "
-            f"{result.options['delegate'] or 'no delegate'}."
-        )
-    for result in results:
-        if result.profile:
-            whole = sum(row["ms"] for row in result.profile)
-            parts = [
-                f"{row['operator']} {row['ms'] / whole:.0%}"
-                for row in result.profile[:_OPERATORS]
-            ]
-            lines.append(f"{result.name} on {result.target}: {', '.join(parts)}.")
-    lines += [
-        f"Warning: {result.name}: {text}."
-        for result in results
-        for text in result.warnings
-    ]
-    return "\n".join(lines)
-
-
-def _columns(results):
-    """`{heading: function of a result}`: what any of the results has."""
-    found = {}
-    if {result.target for result in results} != {"host"}:
-        found["target"] = lambda result: result.target
-    for heading, key in _TIMES.items():
-        found[heading] = lambda result, key=key: _milliseconds(
-            getattr(result.latency_metrics, key)
-        )
-    found["peak memory"] = _memory
-    found["runs"] = lambda result: str(result.misc_metrics.num_runs)
-    found["threads"] = lambda result: str(result.options["threads"])
-    if any(result.instructions for result in results):
-        found["instructions"] = lambda result: (
-            f"{result.instructions:,}" if result.instructions else "-"
-        )
-    if any(result.agreement for result in results):
-        found["off the host"] = lambda result: _difference(result.agreement)
-    if any(result.accuracy for result in results):
-        found["top-1"] = lambda result: _share(result.accuracy, "top1")
-        found["as the host"] = lambda result: _share(result.accuracy, "agreement")
-    return found
-
-
-def _memory(result):
-    peak_kb = result.memory_metrics.peak_footprint_kb
-    return "unknown" if peak_kb is None else f"{peak_kb / 1024:.1f} MiB"
-
-
-def _difference(agreement):
-    if agreement is None:
-        return "-"
-    if agreement["largest_steps"] is not None:
-        return f"{agreement['largest_steps']} steps"
-    return f"{agreement['largest_relative_error']:.0e}"
-
-
-def _share(accuracy, key):
-    share = (accuracy or {}).get(key)
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _milliseconds(value):
-    """Four significant digits, and never an exponent; a dash for what is unknown."""
-    if value is None:
-        return "-"
-    return f"{value:.{max(0, 3 - math.floor(math.log10(value)))}f}"
+        raise InputError(f"--address must be HOST or HOST:PORT. Received: {text!r}")
+    return host, int(port or 0)

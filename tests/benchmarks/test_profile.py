@@ -3,6 +3,7 @@
 import collections
 import json
 import shutil
+import types
 
 import pytest
 from ai_edge_litert.interpreter import Interpreter
@@ -12,7 +13,6 @@ from device_servers import require
 from keras_effnet.benchmarks import benchmark_many
 from keras_effnet.benchmarks.outputs import agreement
 from keras_effnet.benchmarks.targets import runners
-from keras_effnet.benchmarks.targets.emulated import Emulated
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
 
@@ -104,11 +104,20 @@ def test_weight_cache_elsewhere(tiny_files):
     options = FEW | {"weight_cache": True}
     with pytest.raises(InputError, match=r"XNNPACK's, on this machine. Received"):
         benchmark_many([tiny_files["int8"]], xnnpack=False, **options)
-    with (
-        Emulated("cortex-a53") as target,
-        pytest.raises(InputError, match=r"Received: target='arm:cortex-a53'"),
-    ):
+    target = types.SimpleNamespace(name="arm:cortex-a53", most_rounds=1)
+    with pytest.raises(InputError, match=r"Received: target='arm:cortex-a53'"):
         benchmark_many([tiny_files["int8"]], target=target, **options)
+
+
+def test_weight_cache_is_refused_before_a_target_is_looked_for(
+    command, tiny_files, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PATH", str(tmp_path))  # without QEMU
+    code, _, errors = command(
+        "benchmark", tiny_files["int8"], "--weight-cache", "--target", "arm:cortex-a53"
+    )
+    assert (code, len(errors)) == (1, 1)
+    assert "XNNPACK's, on this machine. Received: target='arm:cor" in errors[0]
 
 
 def test_processor_that_is_not_supported(tiny_files, monkeypatch):

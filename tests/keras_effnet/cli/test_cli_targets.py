@@ -175,16 +175,14 @@ def test_sustained(command, tiny_files, boards, monkeypatch):
 
 
 def test_the_settings(monkeypatch, tiny_files, capsys):
-    from keras_effnet import benchmarks
-
     asked = []
 
     def measure(paths, **options):
         asked.append(options)
         return []
 
-    monkeypatch.setattr(benchmarks, "benchmark_many", measure)
-    monkeypatch.setattr("keras_effnet.cli.benchmark._report", lambda results: "")
+    monkeypatch.setattr("keras_effnet.benchmarks.session.benchmark_many", measure)
+    monkeypatch.setattr("keras_effnet.benchmarks.text.table", lambda results: "")
     for extra in ((), ("--settings", "quick"), ("--settings", "full", "--runs", "9")):
         assert cli.main(["benchmark", str(tiny_files["int8"]), *extra]) == 0
     keys = ("min_runs", "min_seconds", "max_seconds", "cool_down_seconds")

@@ -1,0 +1,205 @@
+"""Files by threads by targets: what `keras-effnet benchmark` measures, in one call."""
+
+import contextlib
+import dataclasses
+import json
+import os
+
+from keras_effnet import files as writing
+from keras_effnet.benchmarks import on_device
+from keras_effnet.benchmarks import sustained as sustaining
+from keras_effnet.benchmarks.journal import Journal
+from keras_effnet.benchmarks.measuring import benchmark_many
+from keras_effnet.benchmarks.measuring import check_weight_cache
+from keras_effnet.benchmarks.targets import by_name
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+from keras_effnet.tflite import check_file
+
+# Of `benchmark_many`; quick and full are MLPerf Mobile's.
+SETTINGS = {
+    "standard": {},
+    "quick": {"min_runs": 128, "min_seconds": 10.0, "cool_down_seconds": 60.0},
+    "full": {
+        "min_runs": 1024,
+        "min_seconds": 60.0,
+        "max_seconds": 600.0,
+        "cool_down_seconds": 300.0,
+    },
+}
+_STANDARD = {
+    "min_runs": 50,
+    "min_seconds": 1.0,
+    "max_seconds": 150.0,
+    "cool_down_seconds": 0.0,
+}
+_PROFILE = {
+    "min_runs": 20,
+    "min_seconds": 1.0,
+    "warmup_runs": 5,
+    "warmup_seconds": 0.5,
+    "max_seconds": 60.0,
+}
+
+
+def measure(
+    files,
+    targets=("host",),
+    *,
+    threads=(1,),
+    settings="standard",
+    profile=False,
+    evaluate=None,
+    sustained=None,
+    output=None,
+    cores=None,
+    ssh_options=(),
+    benchmark_model=None,
+    address=("127.0.0.1", 0),
+    accelerator="wasm",
+    progress=None,
+    **options,
+):
+    """Measures files on targets, with all that can be asked for beside the times.
+
+    Args:
+        files: Paths of .tflite files; on each target they are measured in
+            interleaved rounds.
+        targets: Names: `"host"`, `"adb"`, `"adb:SERIAL"`, `"ssh:USER@HOST[:PORT]"`,
+            `"arm:CORE"`, `"browser"`.
+        threads: Numbers of the interpreter's threads, each measured by itself. Those
+            that are too many for a target are left out, unless all are.
+        settings: A key of `SETTINGS`: how many runs and seconds, and how long the
+            pauses are.
+        profile: Whether operators are timed too; of host, adb and ssh.
+        evaluate: Photographs to run on each target and here: a folder of one folder
+            per class, a CSV file with the columns file and class_index, or a folder
+            of photographs without classes.
+        sustained: Minutes, from 1, for which each file then runs.
+        output: Path of a JSON file for the results with all raw times. The same call
+            again goes on where this one was stopped.
+        cores: Numbers of the cores to run on, of adb and ssh.
+        ssh_options: For the program `ssh`, a sequence of strings.
+        benchmark_model: Path of TensorFlow's own program for the device, to be used
+            on adb and ssh.
+        address: `(host, port)` of this machine where the browser's page is served; 0
+            takes any port.
+        accelerator: Of the browser: `"wasm"` or `"webgpu"`.
+        progress: Called with a line of text before each step.
+        **options: Of `benchmark_many`, in place of the settings'.
+
+    Returns:
+        A list of `BenchmarkResult`, by targets, threads and files.
+
+    Raises:
+        InputError: A file can't be read or run, a target can't be reached, or an
+            option is impossible; what can be refused is refused before a target is
+            looked for.
+        TargetLost: A target went away.
+    """
+    options = _options(settings, options)
+    tell = progress or (lambda line: None)
+    targets = tuple(dict.fromkeys(targets))
+    _check(files, targets, profile, sustained, options)
+    shell = {"cores": cores, "benchmark_model": benchmark_model}
+    browser = {"host": address[0], "port": address[1], "accelerator": accelerator}
+    arguments = {
+        "adb": shell,
+        "ssh": shell | {"options": tuple(ssh_options)},
+        "browser": browser | {"tell": tell},
+    }
+    results, journal = [], None
+    with contextlib.ExitStack() as stack:
+        if output:
+            # Opened first: that it can't be written should show before the wait.
+            temporary = stack.enter_context(writing.replacing(output))
+            options["journal"] = journal = Journal(f"{output}.rounds")
+        for name in targets:
+            with by_name.open_target(name, arguments) as target:
+                found = _measured(files, target, threads, options, tell)
+                for result in found:
+                    extra = _more(result, target, profile, evaluate, sustained, tell)
+                    results.append(dataclasses.replace(result, **extra))
+        if output:
+            text = json.dumps([result.to_dict() for result in results])
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if journal:
+        journal.remove()
+    return results
+
+
+def _options(settings, options):
+    if settings not in SETTINGS:
+        raise InputError(
+            f"`settings` must be one of {', '.join(SETTINGS)}. "
+            f"{suggest(settings, SETTINGS)}Received: {settings!r}"
+        )
+    found = _STANDARD | SETTINGS[settings] | options
+    if "max_seconds" not in options:
+        found["max_seconds"] = max(found["max_seconds"], found["min_seconds"])
+    return found
+
+
+def _check(files, targets, profile, sustained, options):
+    """Refuses what can be refused without a target's tools."""
+    if isinstance(files, str | os.PathLike):
+        raise InputError(f"`files` must be a list of paths. Received: files={files!r}")
+    if sustained is not None and sustained < 1:
+        raise InputError(f"`sustained` must be at least 1. Received: {sustained!r}")
+    for name in targets:
+        if profile and not by_name.target_class(name).profiles:
+            raise InputError(
+                f"`profile` is of host, adb and ssh. Received: `targets` {name}"
+            )
+        if options.get("weight_cache"):
+            check_weight_cache(name, options.get("xnnpack", True))
+    for path in files:
+        check_file(path)
+
+
+def _measured(files, target, threads, options, tell):
+    for path in files:
+        target.check(path)
+    found = []
+    for number in _possible(threads, target, tell):
+        found += benchmark_many(
+            files,
+            target=target,
+            threads=number,
+            progress=lambda line: tell(f"{target.name}: {line}"),
+            **options,
+        )
+    return found
+
+
+def _possible(threads, target, tell):
+    """Of a matrix the cells that a target has, unless it has none."""
+    most = target.most_threads
+    if most is None or min(threads) > most:
+        return threads
+    if left := [number for number in threads if number > most]:
+        tell(f"{target.name}: not with {', '.join(map(str, left))} threads")
+    return [number for number in threads if number <= most]
+
+
+def _more(result, target, profile, evaluate, sustained, tell):
+    """What was asked for beside the times, as fields of a result."""
+    path, found = result.model["path"], {}
+    request = {
+        "threads": result.options["threads"],
+        "xnnpack": result.options["delegate"] is not None,
+    }
+
+    def told(line):
+        tell(f"{target.name}: {path}: {line}")
+
+    if profile:
+        told("profile")
+        found["profile"] = target.profile(path, request | _PROFILE)
+    if evaluate:
+        found["accuracy"] = on_device.evaluate(path, target, evaluate, told)
+    if sustained:
+        found["sustained"] = sustaining.sustained(
+            path, target, sustained, request, told
+        )
+    return found

@@ -1,0 +1,104 @@
+"""Results as the command prints them."""
+
+import math
+
+from keras_effnet.report.text import format_table
+
+_TIMES = {
+    "median": "median_ms",
+    "p90": "p90_ms",
+    "p95": "p95_ms",
+    "min": "min_ms",
+    "mean": "avg_ms",
+    "first": "first_inference_ms",
+    "init": "init_ms",
+}
+# Of a profile's operators, those that are named.
+_OPERATORS = 6
+
+
+def table(results):
+    """Times, memory and what else was measured, with a line for each place.
+
+    Args:
+        results: A list of `BenchmarkResult`.
+
+    Returns:
+        Lines of text, as one string.
+    """
+    columns = _columns(results)
+    rows = [["file", *columns]]
+    rows += [[r.name, *(cell(r) for cell in columns.values())] for r in results]
+    lines = [format_table(rows, left=(0,)), ""]
+    for result in {result.target: result for result in results}.values():
+        device, runtime = result.device, result.runtime
+        place = "this host" if result.target == "host" else result.target
+        lines.append(
+            f"Milliseconds of one run on {place}: "
+            f"{device['cpu'] or device['machine']}, "
+            f"{device['cores']} cores, {runtime['name']} {runtime['version']}, "
+            f"{result.options['delegate'] or 'no delegate'}."
+        )
+    for result in results:
+        if result.profile:
+            whole = sum(row["ms"] for row in result.profile)
+            parts = [
+                f"{row['operator']} {row['ms'] / whole:.0%}"
+                for row in result.profile[:_OPERATORS]
+            ]
+            lines.append(f"{result.name} on {result.target}: {', '.join(parts)}.")
+    lines += [
+        f"Warning: {result.name}: {text}."
+        for result in results
+        for text in result.warnings
+    ]
+    return "\n".join(lines)
+
+
+def _columns(results):
+    """`{heading: function of a result}`: what any of the results has."""
+    found = {}
+    if {result.target for result in results} != {"host"}:
+        found["target"] = lambda result: result.target
+    for heading, key in _TIMES.items():
+        found[heading] = lambda result, key=key: milliseconds(
+            getattr(result.latency_metrics, key)
+        )
+    found["peak memory"] = _memory
+    found["runs"] = lambda result: str(result.misc_metrics.num_runs)
+    found["threads"] = lambda result: str(result.options["threads"])
+    if any(result.instructions for result in results):
+        found["instructions"] = lambda result: (
+            f"{result.instructions:,}" if result.instructions else "-"
+        )
+    if any(result.agreement for result in results):
+        found["off the host"] = lambda result: _difference(result.agreement)
+    if any(result.accuracy for result in results):
+        found["top-1"] = lambda result: _share(result.accuracy, "top1")
+        found["as the host"] = lambda result: _share(result.accuracy, "agreement")
+    return found
+
+
+def _memory(result):
+    peak_kb = result.memory_metrics.peak_footprint_kb
+    return "unknown" if peak_kb is None else f"{peak_kb / 1024:.1f} MiB"
+
+
+def _difference(agreement):
+    if agreement is None:
+        return "-"
+    if agreement["largest_steps"] is not None:
+        return f"{agreement['largest_steps']} steps"
+    return f"{agreement['largest_relative_error']:.0e}"
+
+
+def _share(accuracy, key):
+    share = (accuracy or {}).get(key)
+    return "-" if share is None else f"{share:.1%}"
+
+
+def milliseconds(value):
+    """Four significant digits, and never an exponent; a dash for what is unknown."""
+    if value is None:
+        return "-"
+    return f"{value:.{max(0, 3 - math.floor(math.log10(value)))}f}"
