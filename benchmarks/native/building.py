@@ -13,7 +13,7 @@ from keras_effnet.errors import InputError
 _FOLDER = pathlib.Path(__file__).parent
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 MACHINES = ("x86_64", "aarch64")
-RUNNER = ("lrbench.c", "litert.c", "options.c", "profile.c")
+RUNNER = ("lrbench.c", "fail.c", "litert.c", "options.c", "profile.c")
 
 
 def runner(machine):

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
+
 // The types below are those of LiteRT 2.3, litert/c/*.h.
 enum { kOk = 0, kAcceleratorCpu = 1, kLockRead = 0, kLockWrite = 1, kMaxRank = 8 };
 

@@ -26,17 +26,11 @@ typedef struct {
   const char *weight_cache;  // a path, or NULL
 } Settings;
 
-// Prints {"error": ...} and ends the process with exit code 0.
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 // Opens the library and makes its environment. Call it once, ahead of all else.
 void runtime_open(const char *path);
 
 // A function of the library by its name without "LiteRt".
 void *runtime_function(const char *name);
-
-// Prints a text as JSON does.
-void print_quoted(const char *text);
 
 // Reads a file and prepares it to run: delegate, weights, buffers of its tensors. An
 // open batch becomes 1.

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "litert.h"
 #include "options.h"
 #include "profile.h"
@@ -38,27 +38,6 @@ typedef struct {
   unsigned char *bytes;
   size_t size;
 } Data;
-
-_Noreturn void fail(const char *format, ...) {
-  char text[1024];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof(text), format, arguments);
-  va_end(arguments);
-  fputs("{\"error\": ", stdout);
-  print_quoted(text);
-  puts("}");
-  exit(0);
-}
-
-void print_quoted(const char *text) {
-  putchar('"');
-  for (const char *c = text; *c; c++) {
-    if (*c == '"' || *c == '\\') putchar('\\');
-    putchar((unsigned char)*c < ' ' ? ' ' : *c);
-  }
-  putchar('"');
-}
 
 static int64_t now(void) {
   struct timespec time;

@@ -3,7 +3,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 
-#include "litert.h"
+#include "fail.h"
 
 static double number(const char *option, const char *text, double least, bool whole) {
   char *end;

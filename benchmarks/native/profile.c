@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
+
 // The types are those of LiteRT 2.3, litert/c/litert_profiler_event.h.
 enum { kOperatorInvoke = 2, kDelegateOperatorInvoke = 8 };
 
