@@ -11,7 +11,6 @@ import numpy as np
 from keras_effnet import __version__
 from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
-from keras_effnet.benchmarks.summary import summarize
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
 from keras_effnet.tflite import check_file
@@ -252,7 +251,7 @@ def _latency(parts, latency_ns, warmup_ns):
             **{key: _median([each[key] for each in found]) for key in found[0]}
         )
     return schema.LatencyMetrics(
-        **summarize(latency_ns),
+        **schema.summarize(latency_ns),
         init_ms=_median_ms(parts, "init_ns"),
         first_inference_ms=_median_ms(parts, "first_ns"),
         average_warm_up_ms=float(np.mean(warmup_ns)) / 1e6 if warmup_ns else None,

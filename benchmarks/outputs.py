@@ -1,10 +1,18 @@
 """Whether a target computes what this machine computes."""
 
 import base64
+import pathlib
 
 import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.data import photos
+from keras_effnet.evaluation import labelled_photos
+from keras_effnet.progress import bar
+from keras_effnet.tflite import TFLiteModel
+
+# Images that go to a target at once.
+_BATCH = 32
 
 # Kernels for different processors round a step apart, or two; GPUs may halve floats.
 _MOST_STEPS, _MOST_ERROR = 2, 1e-3
@@ -34,19 +42,12 @@ def agreement(path, answer):
     """
     if answer.get("output_base64") is None:
         return None
-    found = _arrays(answer)
-    expected = _arrays(Host().measure(path, _ONCE))
-    steps, errors = [], []
-    for here, there in zip(expected, found, strict=True):
-        difference = np.abs(there.astype(np.float64) - here).max()
-        if np.issubdtype(here.dtype, np.floating):
-            largest = np.abs(here).max()
-            errors.append(float(difference / largest) if largest else float(difference))
-        else:
-            steps.append(int(difference))
+    expected = Host().measure(path, _ONCE)
+    pairs = zip(_arrays(expected), _arrays(answer), strict=True)
+    found = [_difference(here, there) for here, there in pairs]
     return {
-        "largest_steps": max(steps, default=None),
-        "largest_relative_error": max(errors, default=None),
+        key: max((each[key] for each in found if each[key] is not None), default=None)
+        for key in ("largest_steps", "largest_relative_error")
     }
 
 
@@ -62,6 +63,59 @@ def disagreement(found):
     if error is not None and not error <= _MOST_ERROR:
         return f"{error:.1e}"
     return None
+
+
+def evaluate(path, target, source, progress=None):
+    """Runs photographs on a target and on this machine, and compares the answers.
+
+    Args:
+        path: The .tflite file, its sheet beside it.
+        target: Where it runs.
+        source: A folder of one folder per class, a CSV file with the columns file and
+            class_index, or a folder of photographs without classes.
+        progress: As for `benchmark_many`; with it, the photographs are counted.
+
+    Returns:
+        A dict: `images`; `top1` and `top1_host`, the shares of right answers on the
+        target and on this machine, `None` without classes; `agreement`, the share of
+        images to which both give one answer; `largest_steps` or
+        `largest_relative_error` of all outputs, as in a result's `agreement`.
+
+    Raises:
+        InputError: A photograph or the file can't be read.
+        TargetLost: The target went away.
+    """
+    model = TFLiteModel(path)
+    paths, labels = labelled_photos(source, model, optional=True)
+    host, here, there = Host(), [], []
+    batches = photos.batches(
+        paths, model.input_shape, model.preprocessing, batch_size=_BATCH
+    )
+    name = pathlib.Path(path).name
+    with bar(name=name, unit="image", total=len(paths), shown=progress) as done:
+        for batch in batches:
+            stored = model.stored(batch)
+            here.append(host.answers(path, stored))
+            there.append(target.answers(path, stored))
+            done.update(len(batch))
+    here, there = np.concatenate(here), np.concatenate(there)
+    found, expected = there.argmax(-1), here.argmax(-1)
+    return {
+        "images": len(here),
+        "top1": None if labels is None else float(np.mean(found == labels)),
+        "top1_host": None if labels is None else float(np.mean(expected == labels)),
+        "agreement": float(np.mean(found == expected)),
+        **_difference(here, there),
+    }
+
+
+def _difference(here, there):
+    """The largest of two arrays: in steps of whole numbers, or of floats' largest."""
+    difference = np.abs(there.astype(np.float64) - here).max()
+    if np.issubdtype(here.dtype, np.floating):
+        error = float(difference / (np.abs(here).max() or 1))
+        return {"largest_steps": None, "largest_relative_error": error}
+    return {"largest_steps": int(difference), "largest_relative_error": None}
 
 
 def _arrays(answer):

@@ -6,12 +6,13 @@ import json
 import os
 
 from keras_effnet import files as writing
-from keras_effnet.benchmarks import on_device
+from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import sustained as sustaining
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.measuring import check_weight_cache
-from keras_effnet.benchmarks.targets import by_name
+from keras_effnet.benchmarks.targets import open_target
+from keras_effnet.benchmarks.targets import target_class
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.tflite import check_file
@@ -115,7 +116,7 @@ def measure(
             temporary = stack.enter_context(writing.replacing(output))
             options["journal"] = journal = Journal(f"{output}.rounds")
         for name in targets:
-            with by_name.open_target(name, arguments) as target:
+            with open_target(name, arguments) as target:
                 found = _measured(files, target, threads, options, tell)
                 for result in found:
                     extra = _more(result, target, profile, evaluate, sustained, tell)
@@ -147,7 +148,7 @@ def _check(files, targets, profile, sustained, options):
     if sustained is not None and sustained < 1:
         raise InputError(f"`sustained` must be at least 1. Received: {sustained!r}")
     for name in targets:
-        if profile and not by_name.target_class(name).profiles:
+        if profile and not target_class(name).profiles:
             raise InputError(
                 f"`profile` is of host, adb and ssh. Received: `targets` {name}"
             )
@@ -197,7 +198,7 @@ def _more(result, target, profile, evaluate, sustained, tell):
         told("profile")
         found["profile"] = target.profile(path, request | _PROFILE)
     if evaluate:
-        found["accuracy"] = on_device.evaluate(path, target, evaluate, told)
+        found["accuracy"] = outputs.evaluate(path, target, evaluate, told)
     if sustained:
         found["sustained"] = sustaining.sustained(
             path, target, sustained, request, told

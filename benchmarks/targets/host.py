@@ -1,12 +1,17 @@
 """Measures on this machine, each file in a process of its own."""
 
+import contextlib
 import pathlib
+import platform
+import shutil
 import subprocess
 
 import numpy as np
 
 from keras_effnet import children
-from keras_effnet.benchmarks.targets.local_shell import native_runner
+from keras_effnet.benchmarks.native import building
+from keras_effnet.benchmarks.targets.runners import NativeRunner
+from keras_effnet.benchmarks.targets.shell import Shell
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
@@ -29,13 +34,13 @@ class Host(Target):
     def measure(self, path, request):
         if not request.get("weight_cache"):
             return _measure(path, request)
-        with native_runner() as runner:
+        with _native_runner() as runner:
             # The run that writes the cache packs the weights, as without one.
             runner.measure(path, request | _ONCE)
             return runner.measure(path, request)
 
     def profile(self, path, request):
-        with native_runner() as runner:
+        with _native_runner() as runner:
             return runner.profile(path, request)
 
     def answers(self, path, inputs):
@@ -75,3 +80,42 @@ def _measure(path, request):
         raise InputError(
             f"The model can't be run: {reason}. Received: {path!r}"
         ) from error
+
+
+class _LocalShell(Shell):
+    def client(self, script):
+        return ["sh", "-c", script]
+
+    holding_client = client
+
+    def push(self, local, remote, timeout):
+        try:
+            shutil.copyfile(local, remote)
+        except OSError as error:
+            return error.strerror
+        return None
+
+    def unreachable(self, reason):
+        return InputError(f"This machine runs no shell: {reason}. Received: 'host'")
+
+
+@contextlib.contextmanager
+def _native_runner():
+    """The runner in C on this machine, in a folder that goes with it.
+
+    Yields:
+        A `NativeRunner`.
+
+    Raises:
+        InputError: There is no compiler, or this processor is not supported.
+    """
+    machine = platform.machine()
+    if machine not in building.MACHINES:
+        raise InputError(
+            "Profiles and weight caches are for the processors "
+            f"{' and '.join(building.MACHINES)}. Received: {machine!r}"
+        )
+    shell = _LocalShell("host", None)
+    with contextlib.closing(shell):
+        shell.open()
+        yield NativeRunner(shell, machine)

@@ -1,5 +1,6 @@
 """A target with a command line: what `adb` and `ssh` share."""
 
+from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.targets.benchmark_model import BenchmarkModel
 from keras_effnet.benchmarks.targets.device_facts import device_state
 from keras_effnet.benchmarks.targets.runners import NativeRunner
@@ -7,8 +8,6 @@ from keras_effnet.benchmarks.targets.runners import PythonWorker
 from keras_effnet.benchmarks.targets.runners import as_rows
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
-
-_MACHINES = ("x86_64", "aarch64")
 
 
 class ShellTarget(Target):
@@ -69,11 +68,11 @@ class ShellTarget(Target):
 
     def _machine(self):
         machine = self._shell.run(["uname", "-m"]).text
-        if machine not in _MACHINES:
+        if machine not in building.MACHINES:
             raise InputError(
                 "The target's processor is not supported without Python there; "
-                f"{' and '.join(_MACHINES)} are. Install ai-edge-litert, and name its "
-                f"Python by `python`. Received: {self.name!r} with {machine!r}"
+                f"{' and '.join(building.MACHINES)} are. Install ai-edge-litert, and "
+                f"name its Python by `python`. Received: {self.name!r} with {machine!r}"
             )
         return machine
 

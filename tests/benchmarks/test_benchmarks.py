@@ -22,7 +22,7 @@ from keras_effnet import benchmarks
 from keras_effnet import children
 from keras_effnet import cli
 from keras_effnet.benchmarks.journal import Journal
-from keras_effnet.benchmarks.summary import summarize
+from keras_effnet.benchmarks.schema import summarize
 from keras_effnet.benchmarks.targets import host
 from keras_effnet.errors import InputError
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import one_line
 
 from keras_effnet import cli
+from keras_effnet.benchmarks import session
 from keras_effnet.benchmarks.targets import TargetLost
-from keras_effnet.benchmarks.targets import by_name
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
 
@@ -40,7 +40,7 @@ def boards(monkeypatch):
         opened.setdefault("settings", settings)
         return opened[name]
 
-    monkeypatch.setattr(by_name, "open_target", open_target)
+    monkeypatch.setattr(session, "open_target", open_target)
     return opened
 
 
