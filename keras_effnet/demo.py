@@ -1,8 +1,10 @@
 """The whole road on digits that need no download: train, export, evaluate,
 measure, report."""
 
+import csv
 import json
 import pathlib
+import tempfile
 import time
 
 import numpy as np
@@ -12,24 +14,29 @@ from keras_effnet import files
 from keras_effnet.data.digits import load_digits
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
+from keras_effnet.progress import silent
+from keras_effnet.progress import tell
 from keras_effnet.report import charts
 from keras_effnet.report import page
-from keras_effnet.training import digits as recipe
+from keras_effnet.saving import load_model
+from keras_effnet.training import train
+from keras_effnet.training.recipes import get_recipe
 
 _CALIBRATION_IMAGES = 300
 _GRID_IMAGES = 48
 
 
-def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
+def run_demo(folder, epochs=None, seed=0, progress=print):
     """Trains, exports, evaluates and measures a small EfficientNet.
 
     Args:
         folder: Receives `digits.keras`, `digits_float32.tflite` and
             `digits_int8.tflite` with their numbers, `results.json` and
             `report.html`.
-        epochs: Of the training.
+        epochs: Of the training; those of the recipe `digits` when `None`.
         seed: Of everything random.
-        progress: Called with a line of text before each step.
+        progress: Called with a line of text before each step; those of the training
+            itself go to standard error. `None` for silence.
 
     Returns:
         The dict that `results.json` holds.
@@ -37,19 +44,30 @@ def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
     Raises:
         InputError: The folder can't be written to, or scikit-learn is missing.
     """
-    import keras
-
     folder = pathlib.Path(folder)
+    of_training = progress and tell
+    progress = progress or silent
     started = time.perf_counter()
-    keras.utils.set_random_seed(seed)
-    train_digits, test_digits = load_digits(recipe.IMAGE_SIZE)
-    with files.replacing(folder / "digits.keras") as model_path:
+    recipe = get_recipe("digits", seed=seed, **({"epochs": epochs} if epochs else {}))
+    train_digits, test_digits = load_digits(recipe.eval_image_size)
+    files.check_folder(folder)
+    with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as run:
         progress(
-            f"Training on {len(train_digits.labels)} digits, {epochs} epochs; "
+            f"Training on {len(train_digits.labels)} digits, {recipe.epochs} epochs; "
             f"{len(test_digits.labels)} are held out"
         )
-        model, history = recipe.train(train_digits, test_digits, epochs)
-        model.save(model_path)
+        train(
+            "digits",
+            run,
+            recipe.name,
+            seed=seed,
+            epochs=recipe.epochs,
+            progress=of_training,
+        )
+        run = pathlib.Path(run)
+        history = _history(run / "history.csv")
+        (run / "model.keras").replace(folder / "digits.keras")
+    model = load_model(folder / "digits.keras")
     training_seconds = time.perf_counter() - started
 
     progress(f"Exporting; int8 is calibrated on {_CALIBRATION_IMAGES} training digits")
@@ -58,6 +76,7 @@ def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
         folder,
         ("float32", "int8"),
         calibration=lambda: _calibration(train_digits.images),
+        name="digits",
     )
 
     progress(f"Evaluating on the {len(test_digits.labels)} held-out digits")
@@ -73,7 +92,7 @@ def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
     results = {
         "training": {
             "images": len(train_digits.labels),
-            "epochs": epochs,
+            "epochs": recipe.epochs,
             "seconds": round(training_seconds, 1),
             "history": history,
         },
@@ -101,6 +120,13 @@ def run_demo(folder, epochs=recipe.EPOCHS, seed=0, progress=print):
     report = _report(results, history, test_digits, evaluations[-1].predictions)
     files.write_text(folder / "report.html", report)
     return results
+
+
+def _history(path):
+    """The columns of a run's `history.csv`."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _calibration(images):

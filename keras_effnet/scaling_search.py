@@ -12,12 +12,14 @@ import json
 import math
 import pathlib
 import reprlib
+import time
 from typing import NamedTuple
 
 from keras_effnet import files
 from keras_effnet import scaling
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
+from keras_effnet.progress import silent
 from keras_effnet.specs import SPECS
 
 _TARGET = 2.0
@@ -117,9 +119,8 @@ def search(
         state: Path of a JSON file that keeps the scores. It is written after
             each evaluation, whole or not at all; a search that finds it goes on
             where the last one stopped.
-        progress: A function that is called as `progress(done, networks, last)`,
-            once at the start with `last=None` and then after each evaluation
-            with its `Candidate`; `done` counts those of the state file too.
+        progress: Called with a line of text at the start and after each evaluation;
+            `None` for silence.
 
     Returns:
         A list of `Candidate`, best first, and equal ones in rising order.
@@ -137,8 +138,11 @@ def search(
         if point in specs
     }
     networks = len({_network(spec) for spec in specs.values()})
-    report = progress or (lambda *_: None)
-    report(len(scores), networks, None)
+    tell, started, before = progress or silent, time.monotonic(), len(scores)
+    tell(
+        f"{networks} different networks"
+        + (f", {before} of them scored before" if before else "")
+    )
     results = []
     for point, spec in specs.items():
         network = _network(spec)
@@ -149,8 +153,27 @@ def search(
         result = Candidate(point, scores[network], spec_costs(spec).multiply_adds)
         results.append(result)
         if is_new:
-            report(len(scores), networks, result)
+            passed = (time.monotonic() - started) / (len(scores) - before)
+            tell(_line(result, len(scores), networks, passed))
     return sorted(results, key=lambda result: -result.score)
+
+
+def _line(result, done, networks, seconds_of_one):
+    left = networks - done
+    return (
+        f"{done}/{networks}  "
+        + "  ".join(
+            f"{name} {value:g}" for name, value in result.coefficients._asdict().items()
+        )
+        + f"  score {result.score:.6g}"
+        + (f"  about {_duration(left * seconds_of_one)} left" if left else "")
+    )
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _network(spec):

@@ -29,8 +29,7 @@ def trace(devices, recipe, source, validation):
             source,
             validation,
             folder,
-            progress=False,
-            say=lambda line: None,
+            progress=None,
             devices=devices,
         )
         training.trace = []

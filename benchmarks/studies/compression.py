@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import pathlib
-import sys
 import tempfile
 import time
 
@@ -42,6 +41,7 @@ from keras_effnet.export import prune
 from keras_effnet.export import qat
 from keras_effnet.export.calibration import evenly
 from keras_effnet.paired import compare
+from keras_effnet.progress import tell
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
 
@@ -108,7 +108,7 @@ def _fine_tuned(source, held_out):
     if not path.exists():
         recipe = get_recipe("flowers", weights=accuracy.WEIGHTS["EfficientNetLite0"]())
         with tempfile.TemporaryDirectory() as folder:
-            train(recipe, source, held_out, folder, progress=False, say=_say)
+            train(recipe, source, held_out, folder, progress=tell, bars=False)
             path.parent.mkdir(parents=True, exist_ok=True)
             (pathlib.Path(folder) / "model.keras").rename(path)
     return saving.load_model(path)
@@ -131,7 +131,7 @@ def made(case, methods):
         if not kept.exists():
             if images is None:
                 images = images_of(case.model, case.paths)
-            _say(f"{case.folder.parent.name} {case.folder.name}: {name}")
+            tell(f"{case.folder.parent.name} {case.folder.name}: {name}")
             files.write_text(kept, json.dumps(_make(case, name, folder, images)))
         figures[name] = json.loads(kept.read_text())
         paths[name] = folder / figures[name]["file"]
@@ -156,7 +156,7 @@ def _make(case, name, folder, images):
             labels=case.labels,
             recipe=CompressionRecipe(**recipe),
             folder=folder / "training",
-            tell=lambda step, loss: step % 50 or _say(f"step {step}: {loss:.4f}"),
+            tell=lambda step, loss: step % 50 or tell(f"step {step}: {loss:.4f}"),
             **arguments,
         )
     seconds = result and started and time.perf_counter() - started
@@ -253,10 +253,6 @@ def _latencies(paths):
     medians = [result.latency_metrics.median_ms for result in results]
     found = dict(zip(paths, medians, strict=True))
     return {name: median / found[PLAIN] for name, median in found.items()}
-
-
-def _say(line):
-    print(line, file=sys.stderr, flush=True)
 
 
 def main():

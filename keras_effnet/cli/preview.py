@@ -43,11 +43,12 @@ def run(args):
     from keras_effnet.data import preview
     from keras_effnet.preprocessing import for_weights
     from keras_effnet.training.networks import evaluation_rule
+    from keras_effnet.training.recipes import get_recipe
     from keras_effnet.training.stages import stages
     from keras_effnet.weights.table import sets_of
 
     paths = find_photos(args.photos)
-    recipe = _recipe.chosen(args, len(paths))
+    recipe = get_recipe(args.recipe, args.model, len(paths), **_recipe.overrides(args))
     chosen = _chosen(stages(recipe), args.stage)
     published = str(recipe.weights).partition("@")[0] in sets_of(recipe.model)
     rule = for_weights(recipe.model, recipe.weights if published else None)

@@ -20,8 +20,6 @@ import dataclasses
 import json
 import math
 import shlex
-import sys
-import time
 
 from keras_effnet import files
 from keras_effnet import scaling
@@ -30,6 +28,7 @@ from keras_effnet.cli import show
 from keras_effnet.cli._function import load_function
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
+from keras_effnet.progress import tell
 from keras_effnet.report.text import format_table
 from keras_effnet.report.text import giga
 from keras_effnet.specs import get_spec
@@ -134,7 +133,7 @@ def _search(args, base):
     if args.plot:
         _check_writable(args.plot)
     results = scaling_search.search(
-        score, base, state=args.state, progress=_Progress(), **options
+        score, base, state=args.state, progress=tell, **options
     )
     if args.plot:
         with files.replacing(args.plot) as temporary:
@@ -154,39 +153,6 @@ def _check_writable(path):
     file kept open for so long would stay behind if the process were killed."""
     with contextlib.suppress(_Untouched), files.replacing(path):
         raise _Untouched
-
-
-class _Progress:
-    """A line on standard error for each evaluation."""
-
-    def __init__(self):
-        self._start = time.monotonic()
-        self._before = 0
-
-    def __call__(self, done, networks, last):
-        if last is None:
-            self._before = done
-            scored = f", {done} of them scored before" if done else ""
-            self._print(f"{networks} different networks{scored}")
-            return
-        left = (networks - done) * (time.monotonic() - self._start)
-        left /= done - self._before
-        coefficients = last.coefficients._asdict().items()
-        self._print(
-            f"{done}/{networks}  "
-            + "  ".join(f"{label} {value:g}" for label, value in coefficients)
-            + f"  score {last.score:.6g}"
-            + (f"  about {_duration(left)} left" if done < networks else "")
-        )
-
-    def _print(self, line):
-        print(line, file=sys.stderr, flush=True)
-
-
-def _duration(seconds):
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _as_json(result):

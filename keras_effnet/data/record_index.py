@@ -9,6 +9,8 @@ from keras_effnet.data import cached
 from keras_effnet.data import scan
 from keras_effnet.data.indexed import indexed_source
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 
 _CHUNK = 256
 # Of each record in a TFRecord file: its length, that one's checksum, its own.
@@ -148,14 +150,17 @@ def read_index(examples, name, progress=None, cache=None, stamp=None):
     if stamp and (index := _kept(cached.read(cache), stamp, columns)):
         return index
     verdicts = []
+    (progress or silent)(f"checking the images of {name}")
     try:
-        with scan.pool() as threads:
+        with (
+            scan.pool() as threads,
+            bar(name="checking", unit="image", shown=progress) as checked,
+        ):
             for chunk in examples.batch(_CHUNK).prefetch(1).as_numpy_iterator():
                 verdicts += threads.map(scan.inspect, chunk["image"].tolist())
                 for column, found in columns.items():
                     found.append(chunk[column])
-                if progress:
-                    progress(len(verdicts), None)
+                checked.update(len(chunk["image"]))
     except tf.errors.OpError as error:
         raise InputError(
             "The records can't be read, a file may be damaged or of another kind: "

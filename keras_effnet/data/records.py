@@ -11,6 +11,8 @@ from PIL import Image
 from keras_effnet import files
 from keras_effnet.data.record_files import CLASSES_FILE
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 
 _SHARD_BYTES = 128 * 2**20
 
@@ -27,7 +29,8 @@ def write_records(sources, folder, name="images", shards=None, progress=None):
         folder: To make; it appears when everything is written.
         name: The files' names begin with it: `NAME-train-00000-of-00004.tfrecord`.
         shards: Files of each split; `None` for files of about 128 MB.
-        progress: Called with the numbers of images written and of all.
+        progress: Called with a line of text at the start; a bar counts the images.
+            `None` for silence.
 
     Returns:
         A `pathlib.Path` of the folder.
@@ -49,19 +52,21 @@ def write_records(sources, folder, name="images", shards=None, progress=None):
         raise InputError(
             f"The folder to write must be new or empty. Received: {str(folder)!r}"
         )
+    total = sum(source.count for source in sources.values())
+    (progress or silent)(f"writing {total} images")
     try:
-        with files.replacing_folder(folder) as temporary:
-            total = sum(source.count for source in sources.values())
-            done = 0
+        with (
+            files.replacing_folder(folder) as temporary,
+            bar(name="writing", unit="image", total=total, shown=progress) as written,
+        ):
             for split, source in sources.items():
                 _write_split(
                     source,
                     temporary,
                     f"{name}-{split}",
                     shards or max(1, -(-int(source.sizes.sum()) // _SHARD_BYTES)),
-                    progress and (lambda n, before=done: progress(before + n, total)),
+                    written,
                 )
-                done += source.count
             counts = {split: source.count for split, source in sources.items()}
             content = {"classes": list(class_names), "splits": counts}
             text = json.dumps(content, indent=1)
@@ -73,7 +78,7 @@ def write_records(sources, folder, name="images", shards=None, progress=None):
     return folder
 
 
-def _write_split(source, folder, stem, shards, progress):
+def _write_split(source, folder, stem, shards, written):
     paths = [folder / f"{stem}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     writers = [tf.io.TFRecordWriter(str(path)) for path in paths]
     try:
@@ -81,8 +86,7 @@ def _write_split(source, folder, stem, shards, progress):
         for i, example in enumerate(examples):
             record = _example(example, source.class_names)
             writers[i * shards // source.count].write(record.SerializeToString())
-            if progress:
-                progress(i + 1)
+            written.update()
     finally:
         for writer in writers:
             writer.close()

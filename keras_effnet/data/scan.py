@@ -16,6 +16,8 @@ from PIL import ImageOps
 from keras_effnet.data import cached
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 
 NATIVE = 0
 CONVERT = 1
@@ -138,7 +140,7 @@ def scan(paths, progress=None, cache=None):
 
     Args:
         paths: Paths of image files.
-        progress: Called with the numbers of files seen and of all, or `None`.
+        progress: As for `open_source`.
         cache: Path of a JSON file that keeps what was found, by name, size and
             time of change; made or brought up to date.
 
@@ -162,12 +164,10 @@ def scan(paths, progress=None, cache=None):
         found[str(path)] = [*stamp, verdict.code, verdict.reason]
         return verdict
 
-    verdicts = []
+    (progress or silent)(f"checking {len(paths)} images")
     with pool() as threads:
-        for verdict in threads.map(look, paths):
-            verdicts.append(verdict)
-            if progress:
-                progress(len(verdicts), len(paths))
+        found_all = threads.map(look, paths)
+        verdicts = list(bar(found_all, "checking", "image", len(paths), progress))
     if found:
         cached.write(cache, known | found)
     return verdicts

@@ -189,8 +189,8 @@ def open_source(
         cache: Folder that keeps what was found, so that files that haven't changed
             aren't looked at again, or `None`. The command line's is
             `keras_effnet.data.cached.default_folder()`.
-        progress: Called with the numbers of images seen and of all (`None` where
-            that is unknown).
+        progress: Called with a line of text before every image is looked at; a bar
+            counts them. `None` for silence.
 
     Returns:
         A `Source`.

@@ -1,1 +1,153 @@
-"""Training: recipes, the loop, and what it needs."""
+"""Training: recipes, the loop, and what it needs; `train` is all of it in one call."""
+
+import contextlib
+import importlib.util
+import os
+import sys
+
+from keras_effnet.errors import InputError
+from keras_effnet.progress import silent
+from keras_effnet.quiet import import_keras
+from keras_effnet.quiet import native_stderr_held_back
+
+
+def train(
+    data,
+    folder="runs/train",
+    recipe="finetune",
+    *,
+    model=None,
+    train_split=None,
+    validation_split=None,
+    on_broken="skip",
+    cache=None,
+    devices=None,
+    cluster=None,
+    processes=None,
+    process_id=None,
+    service=None,
+    progress=print,
+    bars=True,
+    **overrides,
+):
+    """Opens images, trains a network on them, evaluates it and writes a report.
+
+    What `keras-effnet train` does. Stopped in whatever way, the same call goes on from
+    the last checkpoint in the folder.
+
+        found = train("photos/", "runs/mine", "finetune", epochs=30)
+        print(found.top1, found.interval)
+
+    Args:
+        data: What `keras_effnet.data.source.open_source` opens: a folder of one folder
+            per class, `"tfds:NAME"`, TFRecord files, a folder of MNIST's IDX files, or
+            `"digits"`.
+        folder: Of the run; see `keras_effnet.training.running.train`.
+        recipe: A name of `keras_effnet.training.recipes.RECIPES`.
+        model: The network's name; the recipe's own when `None`.
+        train_split: Name of the split to train with; `None` for `train`, or all.
+        validation_split: Name of the split to validate with; when `None` that which the
+            data has, or a share that is held out by a hash of the names.
+        on_broken: What becomes of images that can't be decoded: `"skip"` or `"fail"`.
+        cache: A folder where it is kept which images can be decoded, so that the next
+            run looks only at those that have changed; `None` keeps nothing.
+        devices: Number of this machine's devices; `None` for every GPU or TPU core, or
+            one processor.
+        cluster: `"HOST:PORT"` of the first of several processes that train together,
+            or `"auto"`: see `keras_effnet.training.machines.joined`.
+        processes: How many there are in the cluster.
+        process_id: Number of this one, from 0, the chief.
+        service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers read
+            and augment the images; this process when `None`.
+        progress: Called with a line of text for each epoch; `None` for silence.
+        bars: Whether bars are shown besides, where standard error is a terminal.
+        **overrides: Other values for fields of the recipe, as for
+            `keras_effnet.training.recipes.get_recipe`.
+
+    Returns:
+        The `keras_effnet.evaluation.Evaluation` of the trained model on the validation
+        images; `None` in the processes of a cluster that are not its chief.
+
+    Raises:
+        InputError: The recipe, the data or the devices are impossible, the folder holds
+            another run, or the training diverged.
+        Preempted: SIGTERM came, or another process of the cluster was stopped; the last
+            step is saved.
+        WorkerLost: Another process of the cluster is gone.
+    """
+    _check_cluster(cluster, processes, process_id, devices)
+    import_keras()
+    from keras_effnet.data import split
+    from keras_effnet.training import machines
+    from keras_effnet.training import running
+    from keras_effnet.training.devices import open_devices
+    from keras_effnet.training.recipes import get_recipe
+
+    planned = get_recipe(recipe, model, **overrides)
+    if service:
+        with native_stderr_held_back():
+            from keras_effnet.data import service as data_service
+
+        data_service.check(service)
+    if cluster:
+        machines.prepare(cluster, processes, process_id)
+    else:
+        opened = contextlib.nullcontext(open_devices(devices))
+    # Before the cluster is joined: from then on SIGTERM waits for the end of a step.
+    source, validation = split.train_and_validation(
+        data,
+        validation=planned.validation,
+        train_split=train_split,
+        validation_split=validation_split,
+        on_broken=on_broken,
+        cache=cache,
+        progress=silent if bars and progress and not process_id else None,
+    )
+    if cluster:
+        opened = machines.joined(cluster, processes, process_id)
+    with opened as joined:
+        if progress and joined.chief:
+            progress(
+                f"{source.count} images of {len(source.class_names)} classes to learn "
+                f"from, {validation.count} held out"
+            )
+        return running.train(
+            get_recipe(recipe, model, source.count, **overrides),
+            source,
+            validation,
+            folder,
+            progress,
+            bars,
+            joined,
+            service,
+        )
+
+
+def _check_cluster(cluster, processes, process_id, devices):
+    """Before Keras is imported: it chooses its backend then."""
+    if not cluster:
+        if processes is not None or process_id is not None:
+            raise InputError(
+                "`processes` and `process_id` belong to `cluster`. Received: "
+                f"processes={processes}, process_id={process_id}"
+            )
+        return
+    if devices is not None:
+        raise InputError(
+            "`devices` is for one process; those of a cluster use all that they "
+            f"see (CUDA_VISIBLE_DEVICES). Received: {devices}"
+        )
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+    else:
+        backend = os.environ.setdefault("KERAS_BACKEND", "jax")
+    if backend != "jax":
+        raise InputError(
+            "A cluster trains on JAX: leave KERAS_BACKEND away, or set it to jax. "
+            f"Received: {backend!r}"
+        )
+    if not importlib.util.find_spec("jax"):
+        raise InputError(
+            "A cluster needs JAX: pip install 'keras-effnet[cluster]'. "
+            f"Received: {cluster!r}"
+        )

@@ -9,17 +9,17 @@ on from the last one as if nothing had happened.
 import dataclasses
 import math
 import re
-import sys
 import time
 
 import keras
 import numpy as np
-import tqdm
 
 from keras_effnet.data import pipeline
 from keras_effnet.data import service as data_service
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
+from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 from keras_effnet.training import checkpoint
 from keras_effnet.training import networks
 from keras_effnet.training.devices import Devices
@@ -65,8 +65,8 @@ class Training:
         validation: Another to evaluate on after each epoch.
         folder: The run's folder. A run of the same recipe and data that it
             holds goes on where its last checkpoint is.
-        progress: Whether a bar is shown on standard error.
-        say: Called with a line of text for each epoch.
+        progress: Called with a line of text for each epoch; `None` for silence.
+        bars: Whether a bar of each epoch is shown besides.
         devices: What `keras_effnet.training.devices.open_devices` gave; one device
             when `None`.
         service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers read
@@ -84,8 +84,8 @@ class Training:
         source,
         validation,
         folder,
-        progress=True,
-        say=print,
+        progress=print,
+        bars=True,
         devices=None,
         service=None,
     ):
@@ -101,11 +101,12 @@ class Training:
         )
         self.stages = stages(recipe)
         self.state = State()
-        self._progress = progress and self.devices.chief
-        self._say = say if self.devices.chief else lambda line: None
+        tell = progress or silent
+        self._tell = tell if self.devices.chief else silent
+        self._bars = bars and progress and self.devices.chief
         number, parts = self.devices.part
         prefix = f"process {number}: " if parts > 1 else ""
-        self._say_of_process = lambda line: say(prefix + line)
+        self._tell_of_process = lambda line: tell(prefix + line)
         self._phase = self._stage = None
         self._metrics = self._logs = None
         self._saved_at = time.monotonic()
@@ -286,7 +287,7 @@ class Training:
                 self.preprocessing,
                 self.devices.part,
                 self._service,
-                self._say_of_process,
+                self._tell_of_process,
             )
             networks.set_rates(self.model, stage)
         networks.set_trainable(self.model, phase, recipe)
@@ -385,7 +386,7 @@ class Training:
         self.save()
         if self.devices.chief:
             self.folder.write_history(state.history)
-        self._say(
+        self._tell(
             f"epoch {row['epoch']}/{self.recipe.epochs}: loss {row['loss']:.3f}, "
             f"accuracy {row['accuracy']:.1%}, validation {row['val_accuracy']:.1%}, "
             f"{images_per_second:.0f} images/s"
@@ -437,7 +438,7 @@ class Training:
             self.ema.restore(arrays["ema"])
         if self.state.history and self.devices.chief:
             self.folder.write_history(self.state.history)
-        self._say(
+        self._tell(
             f"Going on after {self.state.epoch} epochs and {self.state.step} batches"
         )
 
@@ -455,15 +456,13 @@ class Training:
         stage = self._stage
         of_stages = f", stage {stage.number + 1}/{len(self.stages)}"
         size = self._batches.batch_size
-        return tqdm.tqdm(
-            desc=f"epoch {epoch + 1}/{self.recipe.epochs}"
+        return bar(
+            name=f"epoch {epoch + 1}/{self.recipe.epochs}"
             f"{of_stages if len(self.stages) > 1 else ''}, {stage.image_size} px",
-            total=self._batches.steps_per_epoch * size,
-            initial=self.state.step * size,
             unit="image",
-            leave=False,
-            disable=None if self._progress else True,
-            file=sys.stderr,
+            total=self._batches.steps_per_epoch * size,
+            shown=self._bars,
+            initial=self.state.step * size,
         )
 
 

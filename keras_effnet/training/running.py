@@ -20,8 +20,8 @@ def train(
     source,
     validation,
     folder,
-    progress=True,
-    say=print,
+    progress=print,
+    bars=True,
     devices=None,
     service=None,
 ):
@@ -34,10 +34,10 @@ def train(
         folder: Of the run: receives `recipe.json`, `data.json`,
             `environment.json`, `history.csv`, `checkpoints/`, `tensorboard/`,
             `model.keras`, `evaluation.json` and `report.html`.
-        progress: Whether bars are shown on standard error.
-        say: Called with a line of text for each epoch.
-        devices: As for `keras_effnet.training.loop.Training`.
-        service: As for `keras_effnet.training.loop.Training`.
+        progress: As for `keras_effnet.training.loop.Training`.
+        bars: Likewise.
+        devices: Likewise.
+        service: Likewise.
 
     Returns:
         The `Evaluation` of the trained model on the validation images; `None` in
@@ -50,7 +50,7 @@ def train(
             signals.)
     """
     training = loop.Training(
-        recipe, source, validation, folder, progress, say, devices, service
+        recipe, source, validation, folder, progress, bars, devices, service
     )
     with _sigterm(training):
         model = training.run()

@@ -129,16 +129,15 @@ def test_a_stopped_search_goes_on(tmp_path):
     assert len(kept) == 5
     rest = Counting()
     seen = []
-    results = scaling_search.search(
-        rest, step=0.1, state=state, progress=lambda *args: seen.append(args)
-    )
+    results = scaling_search.search(rest, step=0.1, state=state, progress=seen.append)
     whole = Counting()
     assert results == scaling_search.search(whole, step=0.1)
     assert rest.specs == whole.specs[5:]
     total = len(whole.specs)
-    assert seen[0] == (5, total, None)
-    assert [done for done, _, _ in seen] == list(range(5, total + 1))
-    assert seen[1][2].score == distance(rest.specs[0])
+    assert seen[0] == f"{total} different networks, 5 of them scored before"
+    done = [line.split()[0] for line in seen[1:]]
+    assert done == [f"{number}/{total}" for number in range(6, total + 1)]
+    assert f"score {distance(rest.specs[0]):.6g}" in seen[1]
     assert [path.name for path in state.parent.iterdir()] == ["search.json"]
 
 

@@ -98,7 +98,7 @@ def compare(ema):
             source,
             source.subset("one", np.arange(source.count) < 1),
             folder,
-            say=after_epoch,
+            progress=after_epoch,
         )
         training.run()
         ours = [row["images_per_second"] for row in training.state.history]

@@ -206,7 +206,7 @@ def test_what_nobody_foresaw_ends_the_process(monkeypatch, capsys):
         ),
         (["--cluster", "auto", "--processes", "2"], "takes no numbers"),
         (["--cluster", "a:1", "--devices", "2"], "is for one process"),
-        (["--processes", "2"], "belong to `--cluster`"),
+        (["--processes", "2"], "belong to `cluster`"),
         (["--devices", "0"], "at least 1. Received: 0"),
     ],
 )

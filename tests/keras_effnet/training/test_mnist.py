@@ -45,7 +45,7 @@ def test_from_idx_files_and_from_tfds(idx_files, prepared, tmp_path):
         assert (source.count, validation.count) == (1437, 360)
         recipe = get_recipe("mnist", width=0.25, depth=0.25, epochs=1)
         some = source.subset("some", np.arange(source.count) < 200)
-        found = train(recipe, some, validation, tmp_path / name, progress=False)
+        found = train(recipe, some, validation, tmp_path / name, bars=False)
         assert found.probabilities.shape == (360, 10)
         assert found.top1 > 0.05
     mine, other = (pair[0] for pair in pairs.values())
@@ -58,5 +58,5 @@ def test_most_digits_are_read(idx_files, tmp_path):
     """Of 1,437 digits and not 60,000: the recipe as it is."""
     source, validation = train_and_validation(idx_files)
     recipe = get_recipe("mnist", images=source.count)
-    found = train(recipe, source, validation, tmp_path, progress=False)
+    found = train(recipe, source, validation, tmp_path, bars=False)
     assert found.top1 >= 0.97

@@ -66,14 +66,14 @@ def _recipe(**overrides):
 
 def _run(recipe, digits, folder):
     """Without evaluation and report."""
-    loop.Training(recipe, *digits, folder, progress=False, say=lambda line: None).run()
+    loop.Training(recipe, *digits, folder, progress=None).run()
 
 
 @pytest.fixture(scope="module")
 def whole(digits, tmp_path_factory):
     """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    train(_recipe(), *digits, folder, progress=False, say=lambda line: None)
+    train(_recipe(), *digits, folder, progress=None)
     return folder
 
 
@@ -141,7 +141,7 @@ def test_sigterm_saves_the_step_under_way(digits, whole, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Training, "after_step", terminated)
     with pytest.raises(Preempted, match="stopped after 1 epochs and 1 batches"):
-        train(_recipe(), *digits, tmp_path, progress=False, say=lambda line: None)
+        train(_recipe(), *digits, tmp_path, progress=None)
     assert _last(tmp_path)[1]["global_step"] == 5
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     _run(_recipe(), digits, tmp_path)
@@ -151,7 +151,7 @@ def test_sigterm_saves_the_step_under_way(digits, whole, tmp_path, monkeypatch):
 def test_a_finished_run_is_not_trained_again(digits, whole, tmp_path):
     before = (whole / "model.keras").stat().st_size
     lines = []
-    train(_recipe(), *digits, whole, progress=False, say=lines.append)
+    train(_recipe(), *digits, whole, progress=lines.append, bars=False)
     assert lines == ["Going on after 4 epochs and 0 batches"]
     assert (whole / "model.keras").stat().st_size == before
 
@@ -223,9 +223,7 @@ def test_the_head_learns_alone_first(digits, tmp_path):
     recipe = _recipe(epochs=2, stages=1, image_size=(24, 24), head_epochs=1, ema=None)
     # Of weights only, says `check`.
     recipe = dataclasses.replace(recipe, freeze_bn=True)
-    training = loop.Training(
-        recipe, *digits, tmp_path, progress=False, say=lambda line: None
-    )
+    training = loop.Training(recipe, *digits, tmp_path, progress=None)
     start = [np.array(weight) for weight in training.model.weights]
     names = [weight.path for weight in training.model.weights]
 

@@ -73,8 +73,8 @@ def _plain(**overrides):
     return _recipe(**{**fields, **overrides})
 
 
-def _training(recipe, digits, folder, head=0.3, say=lambda line: None):
-    training = loop.Training(recipe, *digits, folder, progress=False, say=say)
+def _training(recipe, digits, folder, head=0.3, progress=None):
+    training = loop.Training(recipe, *digits, folder, progress=progress, bars=False)
     # Behind a classifier of zeros nothing else would learn in the first step.
     kernel = training.model.get_layer("predictions").kernel
     kernel.assign(np.random.default_rng(0).normal(0, head, kernel.shape))
@@ -258,7 +258,7 @@ def test_early_stopping_keeps_the_best_epoch(
     weights, lines = {}, []
 
     def run():
-        training = _training(recipe, digits, tmp_path, say=lines.append)
+        training = _training(recipe, digits, tmp_path, progress=lines.append)
 
         def evaluate(*args, **kwargs):
             epoch = training.state.epoch
@@ -397,7 +397,7 @@ def test_a_run_goes_on_when_the_full_disk_has_room_again(digits, disk, monkeypat
     for place in (".", "checkpoints", "tensorboard"):
         (folder / place).mkdir(exist_ok=True)
         (folder / place / ".writing-half").write_text("half")
-    _training(recipe, digits, folder, say=lines.append).run()
+    _training(recipe, digits, folder, progress=lines.append).run()
     assert lines[0] == "Going on after 0 epochs and 2 batches"
     assert _last(folder)[1]["global_step"] == 4
     assert saving.load_model(folder / "model.keras").count_params()
@@ -529,7 +529,7 @@ def test_a_class_of_one_image_that_is_learned_from(command, tmp_path):
 
 
 def test_too_large_a_batch_is_said(digits, tmp_path, monkeypatch):
-    training = loop.Training(_recipe(), *digits, tmp_path, progress=False)
+    training = loop.Training(_recipe(), *digits, tmp_path, bars=False)
 
     def fit(*arguments, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
