@@ -11,11 +11,8 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
     a word to the others. On JAX a layer sees the batch of all devices, and what
     TensorFlow's replicas do of themselves must be said.
 
-    The moving statistics are the means over the groups.
-
-    Args:
-        groups: How many; the batch must be a multiple of it.
-        **kwargs: Those of `keras.layers.BatchNormalization`, for channels last.
+    The moving statistics are the means over the groups, of which the batch must be a
+    multiple. The other arguments are Keras' own, for channels last.
     """
 
     def __init__(self, groups, **kwargs):

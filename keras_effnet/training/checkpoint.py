@@ -16,29 +16,19 @@ KEPT = 2
 
 
 def save(folder, arrays, state):
-    """Writes a checkpoint and removes all but the last ones.
+    """Writes a checkpoint, removes all but the last ones, and gives its path.
 
-    Args:
-        folder: Of the checkpoints.
-        arrays: `{"model": [array, ...], ...}`, lists of arrays by name.
-        state: A JSON-ready dict with `"global_step"`.
-
-    Returns:
-        The `pathlib.Path` of the file.
-
-    Raises:
-        InputError: It can't be written; the earlier ones are untouched.
+    `arrays` is `{"model": [array, ...], ...}`, `state` a JSON-ready dict with
+    `"global_step"`. Where it can't be written the earlier ones are untouched.
     """
-    folder = pathlib.Path(folder)
-    path = folder / f"step-{state['global_step']:010d}.npz"
+    path = pathlib.Path(folder) / f"step-{state['global_step']:010d}.npz"
     flat = {
         f"{name}/{index}": np.asarray(array)
         for name, group in arrays.items()
         for index, array in enumerate(group)
     }
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, state=text, **flat)
+    files.write_arrays(path, {"state": text, **flat})
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink()
     return path
@@ -50,16 +40,9 @@ def checkpoints(folder):
 
 
 def load_last(folder):
-    """The last checkpoint that can be read.
+    """`(arrays, state)` of the last checkpoint that can be read, as `save` took them.
 
-    Args:
-        folder: Of the checkpoints.
-
-    Returns:
-        `(arrays, state)` as `save` took them, or `None` where there is none.
-
-    Raises:
-        InputError: There are checkpoints, and none can be read.
+    `None` where there is none; an `InputError` where there are, and none can be read.
     """
     found = checkpoints(folder)
     for path in reversed(found):
@@ -76,29 +59,16 @@ def load_last(folder):
 
 
 def _load(path):
-    # Opened here: of a damaged file np.load leaves its own open.
-    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-        state = json.loads(file["state"].tobytes().decode())
-        groups = {}
-        for key in file.files:
-            name, _, index = key.rpartition("/")
-            if name:
-                groups.setdefault(name, {})[int(index)] = file[key]
-    arrays = {name: [group[i] for i in sorted(group)] for name, group in groups.items()}
+    flat = files.read_arrays(path)
+    state = json.loads(flat.pop("state").tobytes().decode())
+    arrays = {}
+    for key, array in flat.items():  # in the order in which `save` wrote them
+        arrays.setdefault(key.rpartition("/")[0], []).append(array)
     return arrays, state
 
 
 def restore(variables, arrays, what):
-    """Puts arrays into variables, all of them.
-
-    Args:
-        variables: Keras variables.
-        arrays: As many arrays of their shapes.
-        what: What a message calls them.
-
-    Raises:
-        InputError: The numbers or shapes differ.
-    """
+    """Puts arrays into Keras variables, all or none; a message calls them `what`."""
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:
         raise InputError(

@@ -30,32 +30,17 @@ class Devices:
         return contextlib.nullcontext()
 
     def must_stop(self, step):
-        """Whether all processes have agreed to stop after a step.
-
-        Args:
-            step: Number of the step; every process asks after every step.
-        """
+        """Whether all processes, each of which asks after every step, have agreed to
+        stop after this one."""
         return False
 
     def check_equal(self, what, read, seconds=0):
-        """Waits until all processes are here, and refuses those that differ.
-
-        Args:
-            what: What is compared, for the message.
-            read: Called without arguments, gives this process's text.
-            seconds: How long to read again while they differ.
-
-        Raises:
-            InputError: Another process has another one.
-        """
+        """Waits until all processes are here, and refuses those whose text, that which
+        `read()` gives, differs after so many seconds; a message calls it `what`."""
 
 
 class Mirrored(Devices):
-    """Devices of one machine, by `tf.distribute.MirroredStrategy`.
-
-    Args:
-        names: Of the devices, `"GPU:0"`.
-    """
+    """Devices of one machine, `"GPU:0"`, by `tf.distribute.MirroredStrategy`."""
 
     def __init__(self, names):
         import tensorflow as tf

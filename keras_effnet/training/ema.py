@@ -27,16 +27,10 @@ class EMA:
 
     Args:
         model: A `keras.Model`, built.
-        decay: 0 to 1; .9999 in the papers.
+        decay: At least 0 and below 1; .9999 in the papers.
         every: Batches in an update of the weights, `Recipe.accumulate`: `update`
             is called after each batch and averages after every such number of
             them, when the weights have moved.
-
-    Attributes:
-        batches: How often `update` was called.
-
-    Raises:
-        InputError: The decay is out of range.
     """
 
     def __init__(self, model, decay, every=1):
@@ -73,19 +67,8 @@ class EMA:
 
     @contextlib.contextmanager
     def swap(self, model=None):
-        """Puts the averages into a model; after the block, its own weights.
-
-        The weights return bit by bit, after an exception too.
-
-        Args:
-            model: Another one with the same weights, or `None` for the averaged.
-
-        Yields:
-            The model.
-
-        Raises:
-            InputError: The model has other weights.
-        """
+        """Puts the averages into a model of the same weights, the averaged one by
+        default; after the block, and after an exception, its own return bit by bit."""
         model = self._model if model is None else model
         synchronise(model)
         weights = _averaged(model)
@@ -100,24 +83,13 @@ class EMA:
                 weight.assign(value)
 
     def state(self):
-        """Number of batches and the averages, for a checkpoint.
-
-        Returns:
-            A list of numpy arrays: an int64 scalar, then one float32 array for
-            each weight.
-        """
+        """For a checkpoint: the number of batches as an int64 scalar, then a float32
+        array for each weight."""
         averages = [_copied(average) for average in self._averages]
         return [np.asarray(self.batches, "int64"), *averages]
 
     def restore(self, arrays):
-        """Goes on from what `state` returned.
-
-        Args:
-            arrays: The list of arrays.
-
-        Raises:
-            InputError: They are of another model.
-        """
+        """Goes on from what `state` returned; refuses that of another model."""
         batches, *averages = arrays
         self._check_shapes([array.shape for array in averages], "state")
         self.batches = int(batches)

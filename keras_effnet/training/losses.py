@@ -9,19 +9,10 @@ from keras_effnet.errors import InputError
 def build_loss(recipe, from_logits=False):
     """The loss, of labels of shape `(batch, classes)`, one-hot or mixed.
 
-    Args:
-        recipe: A `Recipe`.
-        from_logits: Whether the model returns logits.
-
-    Returns:
-        A `keras.losses.Loss`. `"softmax"` is the cross-entropy with the
-        smoothing spread over all classes; `"sigmoid"` the mean over the classes
-        of one binary cross-entropy each, smoothed towards one half. Source:
-        `tf.losses.softmax_cross_entropy` and `sigmoid_cross_entropy`, which the
-        papers' code calls.
-
-    Raises:
-        InputError: No loss has this name.
+    `"softmax"` is the cross-entropy with the smoothing spread over all classes;
+    `"sigmoid"` the mean over the classes of one binary cross-entropy each, smoothed
+    towards one half. Source: `tf.losses.softmax_cross_entropy` and
+    `sigmoid_cross_entropy`, which the papers' code calls.
     """
     losses = {
         "softmax": keras.losses.CategoricalCrossentropy,
@@ -41,17 +32,8 @@ def class_weights(labels, classes):
 
     `images / (present * count)` for each class, `present` being the number of
     classes that have images; their mean over the images is 1, so that the loss
-    keeps its scale. A class without images weighs 0.
-
-    Args:
-        labels: Integers, 0 to `classes - 1`, of shape `(images,)`.
-        classes: Number of classes.
-
-    Returns:
-        A float32 array of shape `(classes,)`.
-
-    Raises:
-        InputError: There are no labels, or one is out of range.
+    keeps its scale. A class without images weighs 0. Takes integers of shape
+    `(images,)`, gives float32 of shape `(classes,)`.
     """
     labels = np.asarray(labels)
     if labels.size == 0:

@@ -45,17 +45,9 @@ def evaluation_rule(recipe, rule):
 
 
 def training_model(recipe, source, replicas=1):
-    """The network for images of any size, with logits.
-
-    Args:
-        recipe: A `Recipe`.
-        source: A `Source`, for the number of classes.
-        replicas: Devices that a batch is divided among.
-
-    Returns:
-        `(model, preprocessing)`: a `keras.Model` and the `Preprocessing` of its
-        weights at the evaluation size.
-    """
+    """The network for images of any size, with logits, as a batch that is divided among
+    `replicas` devices needs it; and the `Preprocessing` of its weights at the
+    evaluation size."""
     pairs = {
         "dropout_rate": recipe.dropout_rate,
         "drop_connect_rate": recipe.drop_connect_rate,
@@ -124,17 +116,8 @@ def _build(recipe, source, size, activation, **options):
 
 
 def final_model(recipe, source, trained, preprocessing):
-    """The trained network at its evaluation size, with probabilities.
-
-    Args:
-        recipe: A `Recipe`.
-        source: A `Source`, for the names of the classes.
-        trained: The `keras.Model` of `training_model`.
-        preprocessing: The `Preprocessing` that goes with it.
-
-    Returns:
-        A `keras.Model`, its preprocessing and class names attached.
-    """
+    """The trained network of `training_model` at its evaluation size, with
+    probabilities, its preprocessing and class names attached."""
     with _policy("float32"):
         model = _build(
             recipe,

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_effnet.errors import InputError
-from keras_effnet.training.recipe import OPTIMIZERS
 
 
 def is_kernel(variable):
@@ -89,13 +88,7 @@ class RMSProp(_KernelL2, keras.optimizers.RMSprop):
     here it starts from 1, and they are short. Source: tensorflow
     `training/rmsprop.py` and its kernel `ApplyRMSProp`.
 
-    Args:
-        learning_rate: A float or a schedule.
-        rho: Of the mean square.
-        momentum: 0 for none.
-        epsilon: Inside the root.
-        l2: Of the kernels, see `build_optimizer`.
-        **kwargs: Of `keras.optimizers.Optimizer`.
+    Its arguments are those of `keras.optimizers.RMSprop`, and `l2` of the kernels.
     """
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
@@ -133,41 +126,29 @@ def build_optimizer(recipe, learning_rate):
     google/automl has it. With `"adamw"` it is decoupled: each update takes
     `learning_rate * weight_decay` of a kernel away.
 
-    Args:
-        recipe: A `Recipe`.
-        learning_rate: A float or a `LearningRateSchedule`, in steps of batches.
-
-    Returns:
-        A `keras.optimizers.Optimizer`. It clips the global norm and accumulates
-        by Keras' own means.
-
-    Raises:
-        InputError: No optimizer has this name.
+    The learning rate is a float or a schedule in steps of batches. Keras' own means clip
+    the global norm and accumulate.
     """
-    options = {
-        "learning_rate": learning_rate,
-        "global_clipnorm": recipe.gradient_clip,
-        "gradient_accumulation_steps": recipe.accumulate
-        if recipe.accumulate > 1
-        else None,
-    }
+    l2 = {"l2": recipe.weight_decay}
+    sgd = {"momentum": recipe.momentum}
     adam = {"beta_1": recipe.momentum, "beta_2": recipe.rho, "epsilon": recipe.epsilon}
-    decay = recipe.weight_decay
-    if recipe.optimizer == "rmsprop":
-        return RMSProp(
-            rho=recipe.rho,
-            momentum=recipe.momentum,
-            epsilon=recipe.epsilon,
-            l2=decay,
-            **options,
+    kinds = {
+        "rmsprop": (RMSProp, sgd | l2 | {"rho": recipe.rho, "epsilon": recipe.epsilon}),
+        "sgd": (SGD, sgd | l2),
+        "adam": (Adam, adam | l2),
+        "adamw": (AdamW, adam | {"weight_decay": recipe.weight_decay}),
+    }
+    if recipe.optimizer not in kinds:
+        raise InputError(
+            f"`optimizer` must be one of {', '.join(kinds)}. "
+            f"Received: optimizer={recipe.optimizer!r}"
         )
-    if recipe.optimizer == "sgd":
-        return SGD(momentum=recipe.momentum, l2=decay, **options)
-    if recipe.optimizer == "adam":
-        return Adam(**adam, l2=decay, **options)
-    if recipe.optimizer == "adamw":
-        return AdamW(**adam, weight_decay=decay, **options)
-    raise InputError(
-        f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. "
-        f"Received: optimizer={recipe.optimizer!r}"
+    kind, options = kinds[recipe.optimizer]
+    return kind(
+        learning_rate,
+        **options,
+        global_clipnorm=recipe.gradient_clip,
+        gradient_accumulation_steps=None
+        if recipe.accumulate == 1
+        else recipe.accumulate,
     )

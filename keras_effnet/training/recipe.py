@@ -2,8 +2,6 @@
 
 import dataclasses
 
-OPTIMIZERS = ("rmsprop", "sgd", "adam", "adamw")
-
 
 @dataclasses.dataclass(frozen=True)
 class Stage:

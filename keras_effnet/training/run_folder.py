@@ -10,8 +10,6 @@ import pathlib
 import platform
 import sys
 
-import numpy as np
-
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.training.recipes import as_json
@@ -26,19 +24,12 @@ _BEST = "best.npz"
 class RunFolder:
     """A run's folder, of a recipe and its data; nothing is written before `begin`.
 
-    Args:
-        path: Of the folder.
-        recipe: A `Recipe`.
-        source: The training `Source`.
-        validation: The validation `Source`.
+    Where another recipe or other data were trained there, an `InputError` says so.
 
     Attributes:
         path: Of the folder.
         checkpoints: The folder of the checkpoints.
         identity: A string that tells apart what is trained: recipe, data, versions.
-
-    Raises:
-        InputError: Another recipe or other data were trained there.
     """
 
     def __init__(self, path, recipe, source, validation):
@@ -54,8 +45,7 @@ class RunFolder:
     def begin(self):
         """Writes what the run is of, and removes what a killed writer left."""
         for place in (self.path, self.checkpoints, (self.path / _EVENTS).parent):
-            for leftover in place.glob(".writing-*"):
-                leftover.unlink()
+            files.remove_unfinished(place)
         environment = {
             "started": datetime.datetime.now(datetime.UTC).isoformat(),
             "command": sys.argv,
@@ -111,16 +101,13 @@ class RunFolder:
 
     def write_best(self, weights):
         """Keeps the weights of the best epoch so far."""
-        with files.replacing(self.path / _BEST) as path, open(path, "wb") as file:
-            np.savez(file, *weights)
+        arrays = {str(index): weight for index, weight in enumerate(weights)}
+        files.write_arrays(self.path / _BEST, arrays)
 
     def read_best(self):
         """The weights of the best epoch, or `None`."""
         path = self.path / _BEST
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return [file[f"arr_{index}"] for index in range(len(file.files))]
+        return list(files.read_arrays(path).values()) if path.exists() else None
 
     def write_model(self, model):
         """Writes the trained model."""

@@ -1,5 +1,6 @@
 """Learning rate as a function of the epoch, exact to the step."""
 
+import inspect
 import math
 
 import keras
@@ -108,17 +109,7 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self._first_steps[stage] + since * self.steps_per_epoch[stage]
 
     def get_config(self):
-        return {
-            "kind": self.kind,
-            "peaks": self.peaks,
-            "epochs": self.epochs,
-            "steps_per_epoch": self.steps_per_epoch,
-            "warmup_epochs": self.warmup_epochs,
-            "decay_rate": self.decay_rate,
-            "decay_epochs": self.decay_epochs,
-            "head_epochs": self.head_epochs,
-            "head_learning_rate": self.head_learning_rate,
-        }
+        return {name: getattr(self, name) for name in _CONFIG}
 
     def _stage(self, step):
         return _count_reached(step, self._first_steps[1:])
@@ -146,6 +137,9 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
         ]
 
 
+_CONFIG = tuple(inspect.signature(EpochSchedule).parameters)
+
+
 def build_schedule(recipe, steps_per_epoch, batch_sizes=None):
     """The schedule of a recipe.
 
@@ -155,14 +149,8 @@ def build_schedule(recipe, steps_per_epoch, batch_sizes=None):
     Rules for Adaptive Gradient Algorithms", NeurIPS 2022). The warm-up is counted
     in epochs: it takes as many images, whatever the batch.
 
-    Args:
-        recipe: A `Recipe`.
-        steps_per_epoch: Batches in an epoch: an integer, or one for each stage.
-        batch_sizes: Images in a batch of each stage; those of `stages(recipe)`
-            when `None`.
-
-    Returns:
-        An `EpochSchedule`.
+    `steps_per_epoch` is an integer or one for each stage, `batch_sizes` one for each
+    stage, where they are not those of `stages(recipe)`.
     """
     plan = stages(recipe)
     if isinstance(steps_per_epoch, int):

@@ -17,11 +17,7 @@ def stages(recipe):
     `recipe.progression`; every other value goes linearly from its first to its
     last, as in both sources.
 
-    Args:
-        recipe: A `Recipe`.
-
-    Returns:
-        A tuple of `recipe.stages` `Stage`.
+    Returns a tuple of `recipe.stages` `Stage`.
     """
     spec = get_spec(recipe.model)
     sizes = _image_sizes(recipe, recipe.image_size or (spec.image_size,) * 2)
@@ -53,12 +49,7 @@ def stages(recipe):
 def drop_connect_rates(rate, blocks):
     """The rate of every block: `rate * i / blocks` for block i, from 0.
 
-    Args:
-        rate: What the last block would approach, `Stage.drop_connect_rate`.
-        blocks: Number of blocks in the network.
-
-    Returns:
-        A tuple of floats. Source: tensorflow/tpu `efficientnet_model.py`.
+    Source: tensorflow/tpu `efficientnet_model.py`.
     """
     return tuple(rate * index / blocks for index in range(blocks))
 

@@ -6,13 +6,12 @@ from keras_effnet.data import AUGMENTATIONS
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.specs import get_spec
-from keras_effnet.training.recipe import OPTIMIZERS
 from keras_effnet.training.recipes import _fields
 
 _CHOICES = {
     "channels": (1, 3),
     "progression": ("linear", "automl"),
-    "optimizer": OPTIMIZERS,
+    "optimizer": ("rmsprop", "sgd", "adam", "adamw"),
     "schedule": ("exponential", "cosine", "constant"),
     "loss": ("softmax", "sigmoid"),
     "augmentation": AUGMENTATIONS,
