@@ -31,7 +31,7 @@ class TrainingBatches:
             process would make.
         service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers make
             the batches; `None` for this process.
-        say: Called with a line of text where this process must make them after all.
+        progress: Called with a line of text where this process must make them itself.
 
     Attributes:
         steps_per_epoch: Whole batches in an epoch; the rest of the images is
@@ -51,7 +51,7 @@ class TrainingBatches:
         preprocessing,
         part=(0, 1),
         service=None,
-        say=warnings.warn,
+        progress=warnings.warn,
     ):
         self._source = source
         self._recipe = recipe
@@ -65,7 +65,7 @@ class TrainingBatches:
         self._service = None
         if service is not None:
             data_service.check_source(source)
-            self._service = data_service.DataService(service, say)
+            self._service = data_service.DataService(service, progress)
 
         # Traced once: every epoch's pipeline calls it.
         @tf.function(autograph=False)

@@ -104,7 +104,7 @@ class DataService:
 
     Args:
         address: `"HOST:PORT"` of its dispatcher.
-        say: Called with a line of text, once for each use of `batches`, where this
+        tell: Called with a line of text, once for each use of `batches`, where this
             process makes batches itself.
         patience: Seconds to wait for a batch.
         ahead: Batches that wait for one before them until that is made here; `None`
@@ -114,10 +114,10 @@ class DataService:
         InputError: It is no address.
     """
 
-    def __init__(self, address, say, patience=_PATIENCE_SECONDS, ahead=None):
+    def __init__(self, address, tell, patience=_PATIENCE_SECONDS, ahead=None):
         parse_address(address)
         self.address = address
-        self._say = say
+        self._tell = tell
         self._patience = patience
         self._ahead = ahead
 
@@ -177,7 +177,7 @@ class DataService:
                 continue
             if not said:
                 said = True
-                self._say(self._message(stream, silent, step))
+                self._tell(self._message(stream, silent, step))
             own = own or iter(draw(step, min(ahead, default=steps.stop)))
             yield next(own)
 

@@ -126,8 +126,8 @@ def build_optimizer(recipe, learning_rate):
     google/automl has it. With `"adamw"` it is decoupled: each update takes
     `learning_rate * weight_decay` of a kernel away.
 
-    The learning rate is a float or a schedule in steps of batches. Keras' own means clip
-    the global norm and accumulate.
+    The learning rate is a float or a schedule in steps of batches. Clipping by the
+    global norm, and accumulation, are Keras' own.
     """
     l2 = {"l2": recipe.weight_decay}
     sgd = {"momentum": recipe.momentum}

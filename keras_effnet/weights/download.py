@@ -16,10 +16,10 @@ import time
 
 import requests
 import requests.adapters
-import tqdm
 import urllib3
 
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
 
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the second attempt, doubled for each further one
@@ -69,8 +69,7 @@ def download(urls, target, check, progress=True, timeout=30):
         target: Path of the file, in a folder that exists.
         check: Function of a path that raises `InputError` where the file is not
             the expected one.
-        progress: `True` shows a bar on standard error if that is a terminal,
-            `"always"` shows it anyway, `False` never.
+        progress: Whether a bar is shown, see `keras_effnet.progress.bar`.
         timeout: Seconds without a byte, or without a connection, that are waited.
 
     Returns:
@@ -222,13 +221,12 @@ def _request(session, url, part, progress, timeout):
         with _writing(part):
             if not size:
                 part.begin(url, _validator(response), total)
-            with (
-                open(part.path, "ab") as file,
-                _bar(part, size, total, progress) as bar,
-            ):
+            options = {"initial": size, "unit_scale": True, "leave": True}
+            shown = bar(None, part.target.name, "B", total, progress, **options)
+            with open(part.path, "ab") as file, shown:
                 for piece in pieces:
                     file.write(piece)
-                    bar.update(len(piece))
+                    shown.update(len(piece))
     # A server may send less of a range than it was asked for.
     if total is not None and part.size < total:
         raise _Cut(_CUT)
@@ -336,18 +334,6 @@ def _writing(part):
             f"The download can't be written: {error.strerror}. "
             f"{_ELSEWHERE + ' ' if full else ''}Received: {str(part.target)!r}"
         ) from error
-
-
-def _bar(part, size, total, progress):
-    return tqdm.tqdm(
-        desc=part.target.name,
-        initial=size,
-        total=total,
-        unit="B",
-        unit_scale=True,
-        # tqdm takes None for: where standard error is no terminal.
-        disable={"always": False, True: None}.get(progress, True),
-    )
 
 
 def _check(part, check):

@@ -54,8 +54,7 @@ def fetch(weight_set, progress=True):
         weight_set: A `WeightSet`. Where it has no hash, the sha256 of the first
             download is kept beside the file, in `<file>.sha256` as `sha256sum`
             writes it, and checked from then on.
-        progress: `True` shows a bar on standard error if that is a terminal,
-            `"always"` shows it anyway, `False` never.
+        progress: Whether a bar is shown, see `keras_effnet.progress.bar`.
 
     Returns:
         The `pathlib.Path` of the file.

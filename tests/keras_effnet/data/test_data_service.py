@@ -96,7 +96,7 @@ def readers():
 @pytest.mark.parametrize("kind", ["folder", "records"])
 def test_the_batches_are_those_of_one_process(address, folder, records, kind):
     data = {"folder": folder, "records": records}[kind]
-    local, served = batches(data), batches(data, service=address, say=unexpected)
+    local, served = batches(data), batches(data, service=address, progress=unexpected)
     assert local.steps_per_epoch == STEPS
     assert local.epoch(1).element_spec == served.epoch(1).element_spec
     assert_same(served.epoch(1), local.epoch(1))
@@ -105,7 +105,7 @@ def test_the_batches_are_those_of_one_process(address, folder, records, kind):
 
 
 def test_a_part_of_the_batches(address, folder):
-    part = batches(folder, part=(1, 2), service=address, say=unexpected)
+    part = batches(folder, part=(1, 2), service=address, progress=unexpected)
     assert_same(part.epoch(0), batches(folder, part=(1, 2)).epoch(0))
 
 
@@ -191,7 +191,7 @@ def test_without_workers_the_training_goes_on(folder, alive):
             with socket.socket() as free:
                 free.bind(("localhost", 0))
                 address = f"localhost:{free.getsockname()[1]}"
-        served = batches(folder, service=address, say=lines.append)
+        served = batches(folder, service=address, progress=lines.append)
         if alive == "dispatcher":
             served._service._patience = 1
         assert_same(served.epoch(0), batches(folder).epoch(0))
@@ -202,7 +202,7 @@ def test_without_workers_the_training_goes_on(folder, alive):
 
 
 def test_a_reader_ends_with_its_iterator(address, folder):
-    iterator = iter(batches(folder, service=address, say=unexpected).epoch(0))
+    iterator = iter(batches(folder, service=address, progress=unexpected).epoch(0))
     next(iterator)
     del iterator
     end = time.monotonic() + 20
@@ -291,7 +291,7 @@ def test_a_worker_is_killed(folder, tmp_path, monkeypatch):
     try:
         lines = []
         local = batches(folder.name)
-        served = batches(folder.name, service=address, say=lines.append)
+        served = batches(folder.name, service=address, progress=lines.append)
         served._service._ahead = 2
         served._service._patience = 10
         iterator = served.epoch(0).as_numpy_iterator()
