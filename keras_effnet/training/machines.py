@@ -139,12 +139,8 @@ def joined(address, processes=None, number=None):
 
 
 def prepare(address, processes=None, number=None):
-    """What can be done before joining: looks at the arguments of `joined`, and leaves
-    the accelerators to JAX, so that TensorFlow can open the data.
-
-    Raises:
-        InputError: They make no cluster.
-    """
+    """What can be done before joining: refuses impossible arguments of `joined`, and
+    leaves the accelerators to JAX, so that TensorFlow can open the data."""
     hide_accelerators_from_tensorflow()
     if address == AUTO:
         if processes is not None or number is not None:

@@ -60,18 +60,9 @@ _INTERVALS = {
 
 
 def check(recipe):
-    """Whether a recipe can be trained by.
-
-    Args:
-        recipe: A `Recipe`.
-
-    Returns:
-        The recipe, its values of the fields' very types: a list that stands for
-        a pair is a tuple.
-
-    Raises:
-        InputError: A field is of a wrong type or out of range, or two fields
-            contradict each other.
+    """The recipe, its values of the fields' very types: a list that stands for a pair
+    is a tuple. An `InputError` where a field is of a wrong type or out of range, or two
+    contradict each other.
     """
     typed = {
         field: _fields.convert(field, getattr(recipe, field)) for field in _fields.TYPES

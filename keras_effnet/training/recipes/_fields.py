@@ -35,14 +35,9 @@ TYPES = _types()
 
 
 def convert(field, value):
-    """A value of the field's type.
+    """A value of the type of a field, from one of that type or from text that says one.
 
-    Args:
-        field: Of `Recipe`, but its name.
-        value: Of that type, or text that says one.
-
-    Raises:
-        InputError: There is no such field, or the value isn't of its type.
+    An `InputError` where there is no such field, or the value isn't of its type.
     """
     if field not in TYPES:
         raise InputError(
