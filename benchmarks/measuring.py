@@ -1,7 +1,6 @@
 """Measures .tflite files in interleaved rounds, on any target."""
 
 import datetime
-import hashlib
 import os
 import pathlib
 import time
@@ -9,6 +8,7 @@ import time
 import numpy as np
 
 from keras_effnet import __version__
+from keras_effnet import files
 from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks.targets.host import Host
@@ -188,8 +188,7 @@ def _check_seconds(**values):
 def _read_model(path):
     try:
         path = check_file(path)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = files.checksum(path)
     except OSError as error:
         raise InputError(
             f"The model can't be read: {error.strerror}. Received: {str(path)!r}"

@@ -86,6 +86,8 @@ def evaluate(path, target, source, progress=None):
         TargetLost: The target went away.
     """
     model = TFLiteModel(path)
+    if progress and model.note_of_guess:
+        progress(model.note_of_guess)
     paths, labels = labelled_photos(source, model, optional=True)
     host, here, there = Host(), [], []
     batches = photos.batches(

@@ -5,11 +5,11 @@ from keras_effnet.export.compression.recipe import CompressionRecipe
 from keras_effnet.export.compression.techniques import cluster
 from keras_effnet.export.compression.techniques import prune
 from keras_effnet.export.compression.techniques import qat
-from keras_effnet.export.exporting import ExportedFile
 from keras_effnet.export.exporting import export
 from keras_effnet.export.judge import Images
 from keras_effnet.export.onnx import write_onnx
 from keras_effnet.export.precisions import PRECISIONS
+from keras_effnet.export.publishing import ExportedFile
 from keras_effnet.export.samples import write_samples
 from keras_effnet.export.saved_model import write_saved_model
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
+from keras_effnet.export.watching import Watched
+from keras_effnet.sheet import Calibration
 
 # Fewer leave the ranges to chance: a note, not an error.
 FEW_IMAGES = 50
@@ -45,9 +47,9 @@ class Ranges:
     sha256: str
     method: str = "min-max"
 
-    def as_json(self):
+    def for_sheet(self):
         """What a sheet says of it."""
-        return {"images": self.images, "method": self.method, "sha256": self.sha256}
+        return Calibration(self.images, self.method, self.sha256)
 
 
 def calibrate(data, images, threads=2, each=None):
@@ -71,9 +73,8 @@ def calibrate(data, images, threads=2, each=None):
     model = flatbuffer.unpack(data)
     tensors = flatbuffer.graph(model).tensors
     watched = flatbuffer.activations(model)
-    interpreter = flatbuffer.watching(model, watched[1:], threads)
-    (source,) = interpreter.get_input_details()
-    shape = tuple(int(side) for side in source["shape"][1:])
+    file = Watched(model, watched[1:], threads)
+    shape = file.shape
     low = dict.fromkeys(watched, np.inf)
     high = dict.fromkeys(watched, -np.inf)
     count, seen = 0, hashlib.sha256()
@@ -86,14 +87,12 @@ def calibrate(data, images, threads=2, each=None):
             )
         for image in batch:
             seen.update(image.tobytes())
-            filled = np.repeat(image[None], source["shape"][0], axis=0)
-            interpreter.set_tensor(source["index"], filled)
-            interpreter.invoke()
+            file.run(image[None])
             count += 1
             for index in watched:
                 # A view, not a copy; it must not outlive the next `invoke`. NumPy's
                 # minimum, unlike Python's, keeps a NaN.
-                value = interpreter.tensor(index)()
+                value = file.interpreter.tensor(index)()
                 low[index] = np.minimum(low[index], value.min())
                 high[index] = np.maximum(high[index], value.max())
                 if each:

@@ -131,18 +131,15 @@ def takes_pixels(trace):
     return trace.normalisation is not None or included
 
 
-def classes(data):
-    """How many values a file answers with, for each image."""
-    subgraph = flatbuffer.graph(flatbuffer.unpack(data))
-    return int(subgraph.tensors[subgraph.outputs[0]].shape[-1])
-
-
-def pixel_statistics(trace, data):
+def pixel_statistics(trace, model):
     """`(mean, std)` by which a reader makes an input of a file from pixels, 0-255.
 
     What an integer input stores is then the pixel itself, or minus 128 for int8.
+
+    Args:
+        trace: A `Trace`.
+        model: One of its files, a `schema.ModelT`.
     """
-    model = flatbuffer.unpack(data)
     tensor = flatbuffer.graph(model).tensors[flatbuffer.graph(model).inputs[0]]
     quantization = tensor.quantization
     stored = quantization is not None and quantization.scale is not None

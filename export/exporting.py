@@ -1,51 +1,30 @@
 """Several precisions of one model, from one trace, each with its sheet."""
 
 import dataclasses
+import itertools
 import pathlib
-import shutil
 import tempfile
 import time
 
-from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet import saving
-from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
 from keras_effnet.export import lean
-from keras_effnet.export import sheet
+from keras_effnet.export import publishing
 from keras_effnet.export import tracing
 from keras_effnet.export.compression import layer_tensors
 from keras_effnet.export.judge import Judge
-from keras_effnet.export.judge import errors_of_layers
-from keras_effnet.export.metadata import with_metadata
+from keras_effnet.export.layer_errors import layer_errors
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.precisions import engine_of
+from keras_effnet.sheet import Sheet
 
-OVER_LIMIT = "-over-limit"
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportedFile:
-    """A file that was written.
-
-    Attributes:
-        path: Of the .tflite file; its sheet stands beside it, .json and .html.
-        precision: A key of `PRECISIONS`.
-        numbers: What the .json file holds.
-    """
-
-    path: pathlib.Path
-    precision: str
-    numbers: dict
-
-    @property
-    def over_limit(self):
-        """Whether it lost more accuracy than it may."""
-        return self.numbers.get("verdict") == "over the limit"
+# Errors of layers differ by factors; a few images tell them.
+_LAYER_IMAGES = 8
 
 
 def export(
@@ -117,7 +96,7 @@ def export(
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     tracing.check(model)
-    name = checked_name(name or model.name)
+    name = publishing.checked_name(name or model.name)
     judge = Judge(reference or model, evaluation, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
@@ -145,33 +124,33 @@ def export(
         for precision in precisions:
             tell(f"{precision}: converting")
             started = time.perf_counter()
-            data = converting.file_of(trace, precision, input_type, engine, found)
-            numbers = {
-                "model": model.name,
-                "precision": precision,
-                "engine": engine_of(precision, engine),
-                "batch_size": batch_size,
-                "preprocessing": trace.rule and saving.as_json(trace.rule),
-                "class_names": saving.class_names(model),
-                "calibration": None,
-                "seconds": seconds | {"convert": time.perf_counter() - started},
-                "training": training,
-                "settings": settings,
-            }
-            if PRECISIONS[precision].calibrated:
-                numbers["calibration"] = found.as_json()
+            calibrated = found if PRECISIONS[precision].calibrated else None
+            data = converting.file_of(trace, precision, input_type, engine, calibrated)
+            sheet = Sheet(
+                model=model.name,
+                precision=precision,
+                engine=engine_of(precision, engine),
+                batch_size=batch_size,
+                class_names=saving.class_names(model),
+                calibration=calibrated and calibrated.for_sheet(),
+                seconds=seconds | {"convert": time.perf_counter() - started},
+                training=training,
+                settings=settings,
+            )
             path = work / f"{name}_{precision}.tflite"
-            numbers |= write_described(path, data, trace, numbers, about)
+            file = publishing.write(path, data, trace, sheet, **about)
             del data  # gigabytes, of the largest networks
-            _check_lean(model, numbers, batch_size)
-            sheet.write(path, numbers)  # by which the file is read
+            sheet = _with_waste(file.sheet, model)
             tell(f"{precision}: measuring")
-            numbers |= judge.figures(path)
+            sheet = dataclasses.replace(sheet, **judge.verdict(file))
             batches = calibration or (evaluation and evaluation.batches)
             if batches and precision != "float32":
-                numbers["layer_errors"] = errors_of_layers(float_path, path, batches())
-            over = numbers.get("verdict") == "over the limit"
-            exported.append(publish(path, folder, numbers, over))
+                images = (image[None] for batch in batches() for image in batch)
+                images = itertools.islice(images, _LAYER_IMAGES)
+                errors = layer_errors(float_path, file, images)
+                sheet = dataclasses.replace(sheet, layer_errors=tuple(errors))
+            del file  # it holds the weights once more
+            exported.append(publishing.publish(path, folder, sheet))
     return exported
 
 
@@ -197,81 +176,12 @@ def _check(precisions, calibration, input_type, batch_size, engine):
     tracing.check_batch_size(batch_size)
 
 
-def checked_name(name):
-    """A file's name; an `InputError` for one with folders in it."""
-    if pathlib.PurePath(name).name != name:
-        raise InputError(
-            f"`name` must be a file's name, without folders. Received: name={name!r}"
-        )
-    return name
-
-
-def write_described(path, data, trace, numbers, about):
-    """Writes a file with its metadata.
-
-    Args:
-        path: Where to.
-        data: The bytes of the .tflite file.
-        trace: The `converting.Trace` that it comes from.
-        numbers: With `model` and `class_names`.
-        about: Of the metadata: `description`, `licence`, `author`.
-
-    Returns:
-        A dict for the sheet: what `sheet.describe` reads from the file.
-    """
-    mean, std = converting.pixel_statistics(trace, data)
-    names = names_of(converting.classes(data), numbers["class_names"])
-    path.write_bytes(
-        with_metadata(
-            data,
-            name=numbers["model"],
-            version=__version__,
-            mean=mean,
-            std=std,
-            class_names=names,
-            **about,
-        )
-    )
-    found = sheet.describe(path)
-    found["input"]["pixels"] = converting.takes_pixels(trace)
-    return found
-
-
-def _check_lean(model, numbers, batch_size):
+def _with_waste(sheet, model):
     """A network of lean layers that leaves waste was converted wrongly."""
-    found = lean.waste(numbers) if batch_size else []
-    if found and lean.is_lean(model):
+    waste = lean.waste(sheet)
+    if waste and lean.is_lean(model):
         raise InputError(
             "The converted graph must be lean: this is a defect of the exporter, "
-            f"please report it. Received: {', '.join(found)}"
+            f"please report it. Received: {', '.join(waste)}"
         )
-    numbers["waste"] = found
-
-
-def publish(path, folder, numbers, over=False):
-    """Puts a finished file where the user wants it, its sheet first.
-
-    Args:
-        path: Of the file, `NAME_PRECISION.tflite`.
-        folder: Where to.
-        numbers: For its sheet, with `precision`.
-        over: Whether it is over a limit and must be named so.
-
-    Returns:
-        An `ExportedFile`.
-    """
-    target = folder / f"{path.stem}{OVER_LIMIT if over else ''}.tflite"
-    numbers["file"] = target.name
-    older = folder / f"{path.stem}{'' if over else OVER_LIMIT}.tflite"
-    with files.locked(folder), files.replacing(target) as temporary:
-        shutil.copyfile(path, temporary)
-        # No file of an earlier export stays beside the newer sheet, or says that
-        # there is one within the limit.
-        for stale in (target, older, *_sheets(older)):
-            stale.unlink(missing_ok=True)
-        sheet.write(target, numbers)
-    return ExportedFile(target, numbers["precision"], numbers)
-
-
-def _sheets(path):
-    return path.with_suffix(".json"), path.with_suffix(".html")
+    return dataclasses.replace(sheet, waste=waste)

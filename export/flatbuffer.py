@@ -3,10 +3,8 @@
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 
 from keras_effnet.errors import InputError
-from keras_effnet.quiet import native_stderr_held_back
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
@@ -93,27 +91,10 @@ def activations(model):
     return [int(subgraph.inputs[0]), *outputs]
 
 
-def watching(model, indices, threads=None):
-    """An interpreter in which tensors can be read that a file has inside.
-
-    They become the file's outputs. LiteRT's own `experimental_preserve_all_tensors`
-    keeps them without XNNPACK alone: slower, and not the kernels that the file has
-    in use.
-
-    Args:
-        model: A `schema.ModelT`; it is changed.
-        indices: Of the tensors.
-        threads: How many LiteRT uses.
-
-    Returns:
-        An `ai_edge_litert.interpreter.Interpreter` with its tensors allocated.
-    """
-    graph(model).outputs = np.array(indices, np.int32)
-    model.signatureDefs = []
-    with native_stderr_held_back():
-        interpreter = Interpreter(model_content=pack(model), num_threads=threads)
-        interpreter.allocate_tensors()
-    return interpreter
+def classes(model):
+    """How many values a classifier answers with, for each image."""
+    subgraph = graph(model)
+    return int(subgraph.tensors[subgraph.outputs[0]].shape[-1])
 
 
 def set_quantization(tensor, scale=None, zero_point=None, low=None, high=None):

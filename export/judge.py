@@ -2,20 +2,14 @@
 
 import dataclasses
 import functools
-import itertools
 
 import numpy as np
 
 from keras_effnet.errors import InputError
-from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
-from keras_effnet.evaluation import load_classifier
-from keras_effnet.export.layer_errors import layer_errors
 from keras_effnet.paired import compare
-from keras_effnet.tflite import TFLiteModel
-
-# Errors of layers differ by factors; a few images tell them.
-LAYER_IMAGES = 8
+from keras_effnet.sheet import OVER_LIMIT
+from keras_effnet.sheet import WITHIN_LIMIT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,39 +70,21 @@ class Judge:
         """What the Keras model answers, computed once for all files."""
         return self._answers(self.model)
 
-    def figures(self, path):
-        """What a sheet says of a file's answers: a dict, empty without images."""
+    def verdict(self, file):
+        """What a file loses: a dict of fields of a `Sheet`, empty without images."""
         if self.images is None:
             return {}
         reference = self.reference
-        comparison = compare(reference, self._answers(TFLiteModel(path)))
+        comparison = compare(reference, self._answers(file))
         verdict = None
         if self.max_drop is not None:
             over = comparison.drop > self.max_drop
-            verdict = "over the limit" if over else "within limit"
+            verdict = OVER_LIMIT if over else WITHIN_LIMIT
         return {
-            "evaluation": comparison.as_json(),
+            "evaluation": comparison,
             "max_drop": self.max_drop,
             "verdict": verdict,
         }
 
     def _answers(self, source):
-        if self.images.labels is not None:
-            return evaluate(source, self.images.batches(), self.images.labels)
-        classifier = load_classifier(source)
-        rows = [classifier.predict(batch) for batch in self.images.batches()]
-        if not rows:
-            raise InputError("Evaluation needs at least one image. Received: none")
-        return Evaluation(np.concatenate(rows), None)
-
-
-def errors_of_layers(float_path, path, batches):
-    """`layer_errors` on the first few images.
-
-    Args:
-        float_path: Of the float file.
-        path: Of the other.
-        batches: An iterable of arrays of images.
-    """
-    images = (image[None] for batch in batches for image in batch)
-    return layer_errors(float_path, path, itertools.islice(images, LAYER_IMAGES))
+        return evaluate(source, self.images.batches(), self.images.labels)

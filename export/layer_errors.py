@@ -7,13 +7,14 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
+from keras_effnet.export.watching import Watched
 from keras_effnet.tflite import TFLiteModel
 
 # Numbers: small arrays stay in the cache, twice as fast as whole tensors.
 _PART = 8192
 
 
-def layer_errors(float_path, other_path, batches):
+def layer_errors(float_file, other_file, batches):
     """Compares two .tflite files of one model, operator by operator.
 
     Both run whole, as they would in use, so that an error is what has gathered up
@@ -22,43 +23,28 @@ def layer_errors(float_path, other_path, batches):
     about twice as long as both files take for it in use.
 
     Args:
-        float_path: Path of the float32 .tflite file.
-        other_path: Path of the other .tflite file of the same model: float16,
+        float_file: The float32 .tflite file, its path or a `TFLiteModel`.
+        other_file: The other file of the same model, in the same way: float16,
             dynamic range, int8, int16x8. int16x8 has slow kernels alone: about
             1 s for an image in EfficientNet-B0.
         batches: An iterable of arrays, `(batch, height, width, channels)`, in the
             value range of the float model's input (0-255 with preprocessing).
 
     Returns:
-        A list of dicts in the order of the float file's operators, one for each
-        operator's output:
-
-        - `name`: the output tensor's, in the float file.
-        - `operator`: such as `"CONV_2D"`.
-        - `scale`: of the other file's tensor, the real value of one step; `None`
-          where it is float.
-        - `rms`: root mean square of the float file's tensor, in its own unit.
-        - `error`: root mean square of the difference, as a multiple of the
-          standard deviation of the float file's tensor; `None` where that is
-          constant.
-        - `sqnr`: signal-to-quantisation-noise ratio in dB, the mean square of the
-          float file's tensor over that of the difference; `None` where one of
-          them is zero.
-        - `rmse_over_scale`: root mean square of the difference in steps of
-          `scale`, as in TensorFlow's guide to its quantization debugger; rounding
-          alone is 1 / sqrt(12) = 0.29. `None` where the tensor is float.
+        A list of `keras_effnet.sheet.LayerError`, one for each operator's output, in
+        the order of the float file's operators.
 
     Raises:
         InputError: A file is none of .tflite, an image has another size, there are
             no images, or the files have no operator in common.
     """
-    first, second = _Recorder(float_path), _Recorder(other_path)
+    first, second = _Recorder(float_file), _Recorder(other_file)
     pairs = _paired(first.outputs, second.outputs)
     if not pairs:
         raise InputError(
             "The files must be of the same model and batch size: no operator of one "
             "has the name and shape of one of the other. Received: "
-            f"{str(float_path)!r}, {str(other_path)!r}"
+            f"{str(first.path)!r}, {str(second.path)!r}"
         )
     sums, elements = np.zeros((len(pairs), 3)), np.zeros(len(pairs))
     for images in batches:
@@ -97,31 +83,26 @@ def _figures(output, scale, mean, square, noise):
 class _Recorder:
     """A file that keeps the output of each operator."""
 
-    def __init__(self, path):
-        self._file = TFLiteModel(path)
-        model = flatbuffer.unpack(self._file.path.read_bytes())
+    def __init__(self, file):
+        self._file = file if isinstance(file, TFLiteModel) else TFLiteModel(file)
+        self.path = self._file.path
+        model = flatbuffer.unpack(self.path.read_bytes())
         self.outputs = list(_activations(model))
-        indices = [output["index"] for output in self.outputs]
-        self._interpreter = flatbuffer.watching(model, indices)
-        (self._input,) = self._interpreter.get_input_details()
-        self.batch_size, *self._image_shape = map(int, self._input["shape"])
+        self._watched = Watched(model, [output["index"] for output in self.outputs])
+        self.batch_size = self._watched.batch_size
         self._details = {
             details["index"]: details
-            for details in self._interpreter.get_output_details()
+            for details in self._watched.interpreter.get_output_details()
         }
 
     def run(self, images):
         """Runs up to `batch_size` images, float."""
-        if list(images.shape[1:]) != self._image_shape:
+        if images.shape[1:] != self._watched.shape:
             raise InputError(
-                f"The file takes images of the shape {tuple(self._image_shape)}. "
-                f"Received: {images.shape[1:]} for {str(self._file.path)!r}"
+                f"The file takes images of the shape {self._watched.shape}. "
+                f"Received: {images.shape[1:]} for {str(self.path)!r}"
             )
-        missing = self.batch_size - len(images)
-        images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        stored = self._file.stored(images)
-        self._interpreter.set_tensor(self._input["index"], stored)
-        self._interpreter.invoke()
+        self._watched.run(self._file.stored(images))
 
     def scale(self, output):
         """The real value of one step, `None` where the tensor is float."""
@@ -130,7 +111,7 @@ class _Recorder:
     def values(self, output, images):
         """An output's real values of the first images, float64, part by part."""
         details = self._details[output["index"]]
-        stored = self._interpreter.get_tensor(output["index"])[:images].ravel()
+        stored = self._watched.interpreter.get_tensor(output["index"])[:images].ravel()
         scale, zero_point = details["quantization"]
         for start in range(0, len(stored), _PART):
             part = stored[start : start + _PART].astype(np.float64)

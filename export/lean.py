@@ -72,21 +72,24 @@ def check_built_in(model):
         )
 
 
-def waste(numbers):
+def waste(sheet):
     """What keeps a file from being lean.
 
     Args:
-        numbers: What `sheet.describe` read from the file.
+        sheet: A `Sheet` with what `inspection.describe` read from the file.
 
     Returns:
-        A list of short texts, empty for a lean file.
+        Short texts, none for a lean file or one of an open batch, which may need
+        arithmetic of shapes.
     """
-    operators = numbers["operators"]
-    found = [f"{operators[name]} {name}" for name in WASTE if name in operators]
-    expected = PRECISIONS[numbers["precision"]].partitions
-    if expected is not None and numbers["partitions"] != expected:
-        found.append(f"{numbers['partitions']} XNNPACK partitions, not {expected}")
-    return found
+    if sheet.batch_size is None:
+        return ()
+    counts = sheet.operators
+    found = [f"{counts[name]} {name}" for name in WASTE if name in counts]
+    expected = PRECISIONS[sheet.precision].partitions
+    if expected is not None and sheet.partitions != expected:
+        found.append(f"{sheet.partitions} XNNPACK partitions, not {expected}")
+    return tuple(found)
 
 
 def partitions(operators, graph_inputs):

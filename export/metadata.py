@@ -1,8 +1,4 @@
-"""What a .tflite file says of itself: name, licence, normalisation and labels.
-
-The TFLite metadata that Task Library and MediaPipe Tasks read: a flatbuffer among
-the file's buffers, and the labels as a zip after its end.
-"""
+"""Metadata for a .tflite file; `keras_effnet.tflite_metadata` knows its format."""
 
 import io
 import math
@@ -11,33 +7,28 @@ import zipfile
 import flatbuffers
 import numpy as np
 
-from keras_effnet import tflite
 from keras_effnet.errors import InputError
-from keras_effnet.export import _metadata_schema as tables
 from keras_effnet.export import flatbuffer
+from keras_effnet.tflite_metadata import ENTRY
+from keras_effnet.tflite_metadata import IDENTIFIER
+from keras_effnet.tflite_metadata import SCALARS
+from keras_effnet.tflite_metadata import TABLES
+from keras_effnet.tflite_metadata import TENSOR_AXIS_LABELS
+from keras_effnet.tflite_metadata import read_metadata
+from keras_effnet.tflite_metadata import read_model
 
-# `MetadataPopulator.METADATA_FIELD_NAME` of both libraries.
-ENTRY = "TFLITE_METADATA"
+__all__ = ["read_metadata", "with_metadata"]
+
 LABELS = "labels.txt"
 
-_IDENTIFIER = b"M001"
 # The history in metadata_schema.fbs: none of the fields in use came later.
 _MIN_PARSER_VERSION = "1.0.0"
-_TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 _COLOR_SPACES = {3: 1, 1: 2}  # ColorSpaceType: channels -> RGB, GRAYSCALE
 # The values of an integer tensor.
 _INTEGERS = {
     flatbuffer.TENSOR_TYPES[name]: (np.iinfo(name).min, np.iinfo(name).max)
     for name in ("uint8", "int8", "int16")
 }
-_DAMAGED = (
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,  # zipfile: a password is needed
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
 
 
 def with_metadata(
@@ -84,7 +75,7 @@ def with_metadata(
             as many as the classes, or not lines of text.
     """
     data = bytes(data)
-    buffers = _read_model(data, "bytes")["buffers"]
+    buffers = read_model(data, "bytes")["buffers"]
     if any((buffer["offset"] or 0) > 1 for buffer in buffers or []):
         raise InputError(
             "Metadata needs a .tflite file below 2 GB, with its weights inside of the "
@@ -110,8 +101,8 @@ def with_metadata(
         ],
     }
     builder = flatbuffers.Builder(1024)
-    root = tables.write(builder, "ModelMetadata", fields)
-    builder.Finish(root, _IDENTIFIER)
+    root = _write(builder, "ModelMetadata", fields)
+    builder.Finish(root, IDENTIFIER)
     _set_entry(model, builder.Output())
     file = io.BytesIO()
     file.write(flatbuffer.pack(model))
@@ -122,90 +113,6 @@ def with_metadata(
             text = "".join(f"{line}\n" for line in class_names)
             archive.writestr(zipfile.ZipInfo(LABELS), text)
     return file.getvalue()
-
-
-def read_metadata(source):
-    """Reads the metadata of a .tflite file, whoever wrote it.
-
-    Args:
-        source: Path of the file, or its bytes.
-
-    Returns:
-        A dict with `name`, `description`, `version`, `author` and `licence`
-        (strings), `mean` and `std` of the first input (lists of floats) and
-        `class_names` of the first output (a list of strings), each of them `None`
-        where it is absent. `None` for a file without metadata.
-
-    Raises:
-        InputError: There is no such file, it is no .tflite file, or is damaged.
-    """
-    if isinstance(source, bytes | bytearray | memoryview):
-        received, data = "bytes", bytes(source)
-    else:
-        path = tflite.check_file(source)
-        received, data = repr(str(source)), path.read_bytes()
-    model = _read_model(data, received)
-    try:
-        found = [entry for entry in model["metadata"] or [] if entry["name"] == ENTRY]
-        if not found:
-            return None
-        buffer = model["buffers"][found[0]["buffer"]]["data"]
-        if bytes(buffer[4:8]) != _IDENTIFIER:
-            raise ValueError("its identifier is not 'M001'")
-        return _as_dict(tables.read(buffer, "ModelMetadata"), data)
-    except (*_DAMAGED, IndexError, TypeError) as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(
-            f"The file's metadata is damaged: {reason}. Received: {received}"
-        ) from error
-
-
-def _as_dict(fields, data):
-    def first(key):
-        graphs = fields["subgraph_metadata"] or [{}]
-        return next(iter(graphs[0].get(key) or []), {})
-
-    options = [
-        unit["options"]["NormalizationOptions"]
-        for unit in first("input_tensor_metadata").get("process_units") or []
-        if unit["options"]
-    ]
-    labels = [
-        file["name"]
-        for file in first("output_tensor_metadata").get("associated_files") or []
-        if file["type"] == _TENSOR_AXIS_LABELS
-    ]
-    names = _read_labels(data, labels[0]) if labels else None
-    normalisation = options[0] if options else {"mean": None, "std": None}
-    texts = ("name", "description", "version", "author")
-    return {
-        **{key: fields[key] for key in texts},
-        "licence": fields["license"],
-        **normalisation,
-        "class_names": names,
-    }
-
-
-def _read_labels(data, name):
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-            # The other readers refuse them too.
-            raise ValueError(f"{name} is compressed")
-        return archive.read(name).decode("utf-8").splitlines()
-
-
-def _read_model(data, received):
-    if data[4:8] != b"TFL3":
-        raise InputError(
-            "This is no .tflite file: its identifier is not 'TFL3'. "
-            f"Received: {received}"
-        )
-    try:
-        return tables.read(data, "Model")
-    except ValueError as error:
-        raise InputError(
-            f"The .tflite file is damaged: {error}. Received: {received}"
-        ) from error
 
 
 def _tensors(model):
@@ -274,7 +181,7 @@ def _probability(tensor, class_names):
     labels = {
         "name": LABELS,
         "description": "The names of the classes, one to a line.",
-        "type": _TENSOR_AXIS_LABELS,
+        "type": TENSOR_AXIS_LABELS,
     }
     return {
         "name": "probability",
@@ -294,3 +201,45 @@ def _set_entry(model, metadata):
         model.metadata += old
         model.buffers.append(flatbuffer.schema.BufferT())
     model.buffers[old[0].buffer].data = np.frombuffer(metadata, np.uint8)
+
+
+def _write(builder, table, fields):
+    """Writes a table of the metadata, a dict as `read_table` gives it."""
+    slots = []
+    for field, kind in TABLES[table].items():
+        value = fields.get(field)
+        if isinstance(kind, tuple):
+            member, content = next(iter(value.items())) if value else (None, None)
+            slots.append(("byte", kind.index(member) + 1 if value else None))
+            kind, value = member, content
+        if value is not None and kind not in SCALARS:
+            value = _write_value(builder, kind, value)
+        slots.append((kind, value))
+    builder.StartObject(len(slots))
+    for slot, (kind, value) in enumerate(slots):
+        if value is None:
+            continue
+        if kind == "byte":
+            builder.PrependInt8Slot(slot, value, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+    return builder.EndObject()
+
+
+def _write_value(builder, kind, value):
+    if kind == "string":
+        return builder.CreateString(value)
+    if kind[0] == "[":
+        return _write_vector(builder, kind[1:-1], value)
+    return _write(builder, kind, value)
+
+
+def _write_vector(builder, kind, values):
+    prepend = builder.PrependFloat32
+    if kind != "float":
+        values = [_write_value(builder, kind, value) for value in values]
+        prepend = builder.PrependUOffsetTRelative
+    builder.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        prepend(value)
+    return builder.EndVector()

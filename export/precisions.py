@@ -52,20 +52,13 @@ PRECISIONS = {
 
 def check_precision(precision):
     """Raises an `InputError` for a precision that there is not."""
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"`precision` must be one of {', '.join(PRECISIONS)}. "
-            f"{suggest(precision, PRECISIONS)}Received: {precision!r}"
-        )
+    _check_one_of("precision", precision, PRECISIONS)
 
 
 def check_input_type(input_type):
     """Raises an `InputError` for an input type that there is not."""
-    if input_type is not None and input_type not in INPUT_TYPES:
-        raise InputError(
-            f"`input_type` must be one of {', '.join(INPUT_TYPES)}. "
-            f"{suggest(input_type, INPUT_TYPES)}Received: {input_type!r}"
-        )
+    if input_type is not None:
+        _check_one_of("input_type", input_type, INPUT_TYPES)
 
 
 def engine_of(precision, engine=None):
@@ -78,17 +71,18 @@ def engine_of(precision, engine=None):
     Raises:
         InputError: There is no such engine, or it can't make this precision.
     """
-    if engine is not None and engine not in ENGINES:
-        raise InputError(
-            f"`engine` must be one of {', '.join(ENGINES)}. "
-            f"{suggest(engine, ENGINES)}Received: {engine!r}"
-        )
     able = PRECISIONS[precision].engines
-    if precision == "float32":  # what the others are made of
-        return able[0]
-    if engine is not None and engine not in able:
+    if engine is not None:
+        _check_one_of("engine", engine, ENGINES)
+        if precision != "float32":  # what the others are made of
+            _check_one_of("engine", engine, able, f" for {precision}")
+            return engine
+    return able[0]
+
+
+def _check_one_of(name, value, valid, where=""):
+    if value not in valid:
         raise InputError(
-            f"`engine` for {precision} must be one of {', '.join(able)}. "
-            f"Received: {engine!r}"
+            f"`{name}`{where} must be one of {', '.join(valid)}. "
+            f"{suggest(value, valid)}Received: {value!r}"
         )
-    return engine or able[0]

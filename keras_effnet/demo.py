@@ -103,7 +103,7 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
             {
                 "name": file.path.name,
                 "precision": file.precision,
-                "bytes": file.numbers["bytes"],
+                "bytes": file.sheet.bytes,
                 **_accuracy(evaluation),
                 "agreement_with_keras": evaluation.agreement(keras_evaluation),
                 **_latency(latency),
@@ -113,7 +113,7 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
             )
         ],
         "host": latencies[0].device,
-        "versions": exported[0].numbers["versions"],
+        "versions": exported[0].sheet.versions,
         "seconds": round(time.perf_counter() - started, 1),
     }
     files.write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")

@@ -6,41 +6,30 @@ import pathlib
 
 import numpy as np
 
-from keras_effnet import preprocessing
 from keras_effnet import saving
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.paired import wilson_interval
+from keras_effnet.tflite import Classifier
 from keras_effnet.tflite import TFLiteModel
 
 
-class KerasClassifier:
-    """A Keras model, as `predict` and `input_shape`."""
+class KerasClassifier(Classifier):
+    """A Keras model."""
 
     def __init__(self, model):
         self.model = model
         self.name = model.name
+        self.rule = saving.attached(model)
+        self.class_names = saving.class_names(model)
 
     @property
     def input_shape(self):
-        """`(height, width, channels)`; height and width may be `None`."""
         return tuple(self.model.input_shape[1:])
 
     @property
-    def preprocessing(self):
-        """What the model carries, else what its name tells."""
-        found = saving.attached(self.model)
-        return found or preprocessing.for_name(self.name, self.input_shape[0])
-
-    @property
-    def class_names(self):
-        """The names of its classes, or `None` where it has none."""
-        return saving.class_names(self.model)
-
-    @property
     def classes(self):
-        """How many classes it has."""
         return int(self.model.output_shape[-1])
 
     def predict(self, images):
@@ -49,8 +38,8 @@ class KerasClassifier:
         return np.asarray(self.model.predict_on_batch(images), "float32")
 
 
-class SavedModelClassifier:
-    """A SavedModel's `serving_default` signature, as `predict` and `input_shape`.
+class SavedModelClassifier(Classifier):
+    """A SavedModel's `serving_default` signature.
 
     Its folder, or the folder above its versions, of which the highest is taken.
     """
@@ -63,7 +52,7 @@ class SavedModelClassifier:
 
         path = pathlib.Path(path)
         self.name = path.name
-        self._preprocessing = self.class_names = None
+        self.rule = self.class_names = None
         versions = [p for p in path.glob("*/saved_model.pb") if p.parts[-2].isdecimal()]
         if versions and not (path / "saved_model.pb").exists():
             path = max(versions, key=lambda p: int(p.parts[-2])).parent
@@ -77,6 +66,7 @@ class SavedModelClassifier:
                 f"Received: {str(path)!r}"
             ) from error
         ((self._name, self._spec),) = self._serve.structured_input_signature[1].items()
+        self.input_shape = tuple(self._spec.shape[1:])
         if (path / self.SIDECAR).exists():
             self._read(path / self.SIDECAR)
 
@@ -86,7 +76,7 @@ class SavedModelClassifier:
             self.name = values["name"]
             names = values["class_names"]
             self.class_names = names and tuple(map(str, names))
-            self._preprocessing = saving.from_json(values["preprocessing"])
+            self.rule = saving.from_json(values["preprocessing"])
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"The model's description can't be read: {error}. "
@@ -95,20 +85,8 @@ class SavedModelClassifier:
 
     @property
     def classes(self):
-        """How many classes it has."""
         (output,) = self._serve.structured_outputs.values()
         return int(output.shape[-1])
-
-    @property
-    def input_shape(self):
-        """`(height, width, channels)`; height and width may be `None`."""
-        return tuple(self._spec.shape[1:])
-
-    @property
-    def preprocessing(self):
-        """What was written with it, else what its name tells."""
-        found = self._preprocessing
-        return found or preprocessing.for_name(self.name, self.input_shape[0])
 
     def predict(self, images):
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
@@ -131,16 +109,13 @@ def load_classifier(source):
             file or a SavedModel folder; or the result of this function.
 
     Returns:
-        An object with `name`, `input_shape`, `(height, width, channels)`,
-        `preprocessing`, the `Preprocessing` that it was made with,
-        `class_names`, a tuple or `None`, and
-        `predict(images)`, `(batch, height, width, channels)` to
-        `(batch, classes)` float32.
+        A `keras_effnet.tflite.Classifier`: its `predict(images)` goes from `(batch,
+        height, width, channels)` to probabilities, `(batch, classes)` float32.
 
     Raises:
         InputError: There is no such file, or it can't be read.
     """
-    if isinstance(source, (KerasClassifier, SavedModelClassifier, TFLiteModel)):
+    if isinstance(source, Classifier):
         return source
     if hasattr(source, "predict_on_batch"):
         return KerasClassifier(source)
@@ -159,15 +134,15 @@ def load_classifier(source):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a classifier made of labelled images.
+    """What a classifier made of images; without labels, only what needs none.
 
     Attributes:
         probabilities: Float array, `(images, classes)`.
-        labels: Int array, `(images,)`.
+        labels: Int array, `(images,)`, or `None`.
     """
 
     probabilities: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
 
     @property
     def predictions(self):
@@ -254,31 +229,34 @@ class Evaluation:
         return float(np.mean(self.predictions == other.predictions))
 
 
-def evaluate(source, batches, labels):
-    """Runs a classifier over labelled images.
+def evaluate(source, batches, labels=None):
+    """Runs a classifier over images.
 
     Args:
         source: As for `load_classifier`.
         batches: An iterable of arrays, `(batch, height, width, channels)`.
-        labels: Class indices of all images, in the same order.
+        labels: Class indices of all images, in the same order, or `None`.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        InputError: The numbers of images and labels differ, there are none, or
+        InputError: The numbers of images and labels differ, there are no images, or
             a label is no class of the model.
     """
     classifier = load_classifier(source)
     rows = [classifier.predict(batch) for batch in batches]
-    labels = np.asarray(labels)
     count = sum(map(len, rows))
-    if not rows or count != len(labels):
+    given = count if labels is None else len(labels)
+    if not rows or count != given:
         raise InputError(
-            "There must be as many labels as images, and at least one. "
-            f"Received: {count} images, {len(labels)} labels"
+            "There must be at least one image, and as many labels if there are any. "
+            f"Received: {count} images, {given} labels"
         )
     probabilities = np.concatenate(rows)
+    if labels is None:
+        return Evaluation(probabilities, None)
+    labels = np.asarray(labels)
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise InputError(
             f"The model has the classes 0 to {probabilities.shape[1] - 1}. "

@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -135,6 +137,13 @@ def remove_unfinished(folder):
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def checksum(path, algorithm="sha256"):
+    """The checksum of a file's bytes, in hexadecimal digits."""
+    new = functools.partial(hashlib.new, algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, new).hexdigest()
 
 
 def write_text(path, text):

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import typing
 
 from keras_effnet import files
-from keras_effnet import saving
+from keras_effnet import rule
 from keras_effnet.paired import Comparison
-from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.rule import Preprocessing
 
 # 1 had no number of its own, and left out what was not known.
 SCHEMA_VERSION = 2
@@ -173,11 +174,11 @@ class Sheet:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def over_limit(self):
+    def over_limit(self) -> bool:
         """Whether the file lost more accuracy than it might."""
         return self.verdict == OVER_LIMIT
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """The sheet as the plain values that its .json file holds."""
         evaluation = self.evaluation and self.evaluation.as_json()
         plain = dataclasses.asdict(self) | {"evaluation": evaluation}
@@ -185,7 +186,7 @@ class Sheet:
         return json.loads(json.dumps(plain, default=str))
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict) -> "Sheet":
         """The reverse of `to_dict`, for sheets of any version.
 
         What is missing, or no such value, is `None`; what this version doesn't know
@@ -206,7 +207,7 @@ class Sheet:
         return dataclasses.replace(sheet, **parts)
 
 
-def _part(kind, values):
+def _part(kind: type, values: object) -> typing.Any:
     if not isinstance(values, dict):
         return None
     known = {field.name: values.get(field.name) for field in dataclasses.fields(kind)}
@@ -218,14 +219,14 @@ def _part(kind, values):
     )
 
 
-def _rule(values):
+def _rule(values: object) -> Preprocessing | None:
     try:
-        return saving.from_json(values)
+        return rule.from_json(values)
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def read(path):
+def read(path: str | os.PathLike) -> Sheet | None:
     """Reads the sheet beside a .tflite file.
 
     Args:
@@ -242,7 +243,7 @@ def read(path):
     return Sheet.from_dict(values) if isinstance(values, dict) else None
 
 
-def write(sheet, path):
+def write(sheet: Sheet, path: str | os.PathLike) -> None:
     """Writes a sheet beside its .tflite file.
 
     Args:

@@ -1,67 +1,74 @@
 """A .tflite file as a classifier: pixels in, probabilities out."""
 
+import dataclasses
 import functools
-import json
-import pathlib
 
 import numpy as np
 
 from keras_effnet import preprocessing
-from keras_effnet import saving
+from keras_effnet import sheet as sheets
+from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.tflite_metadata import check_file
+from keras_effnet.tflite_metadata import read_metadata
 
 
-def check_file(path):
-    """Tells a .tflite file from anything else before LiteRT sees it.
+class Classifier:
+    """What a Keras model, a SavedModel and a .tflite file have in common.
 
-    Args:
-        path: Path of a file.
-
-    Returns:
-        A `pathlib.Path`.
-
-    Raises:
-        InputError: There is no such file, or it is no .tflite file.
+    Attributes:
+        name: The model's.
+        rule: The `Preprocessing` that it says it was made with, or `None`.
+        input_shape: `(height, width, channels)`; height and width may be `None`.
+        classes: How many it tells apart.
+        class_names: Their names, a tuple, or `None` where it has none.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no such .tflite file. Received: {str(path)!r}")
-    try:
-        with open(path, "rb") as file:
-            header = file.read(8)
-    except OSError as error:
-        raise InputError(
-            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
-    if header[4:] != b"TFL3":
-        raise InputError(
-            "This is no .tflite file: its identifier is not 'TFL3'. "
-            f"Received: {str(path)!r}"
+
+    @property
+    def preprocessing(self):
+        """Its rule, else what its name tells."""
+        return self.rule or preprocessing.for_name(self.name, self.input_shape[0])
+
+    @property
+    def note_of_guess(self):
+        """A line where nothing but its name tells the preprocessing, or `None`."""
+        if self.rule:
+            return None
+        rule = self.preprocessing
+        cut = "whole" if rule.crop_padding is None else "cropped to the middle"
+        return (
+            f"note: {self.name} doesn't tell how photographs go in; guessed from its "
+            f"name: 0-255 pixels, {cut}, {rule.interpolation} interpolation"
         )
-    return path
 
 
-class TFLiteModel:
+class TFLiteModel(Classifier):
     """Runs a .tflite image classifier with LiteRT.
+
+    How images go into it tells its sheet; without one its own metadata; without that
+    the network's name, or what is common.
 
     Args:
         path: Path of the file: one image input, one output of probabilities.
         threads: CPU threads.
+        sheet: Its `keras_effnet.sheet.Sheet`; the one beside the file when `None`.
 
     Attributes:
         interpreter: The `ai_edge_litert.interpreter.Interpreter`.
         input: LiteRT's details of the input tensor.
         output: LiteRT's details of the output tensor.
+        sheet: A `keras_effnet.sheet.Sheet`; it knows nothing where there is none.
 
     Raises:
         InputError: There is no such file, or LiteRT can't run it.
     """
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, sheet=None):
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = check_file(path)
+        self.sheet = sheet or sheets.read(self.path) or sheets.Sheet()
         try:
             with native_stderr_held_back():
                 self.interpreter = Interpreter(str(self.path), num_threads=threads)
@@ -89,18 +96,21 @@ class TFLiteModel:
         return self.path.stem.rpartition("_")[0] or self.path.stem
 
     @property
-    def preprocessing(self):
-        """What the .json file beside it says, else what its name tells."""
-        try:
-            return saving.from_json(self._sheet["preprocessing"])
-        except (ValueError, TypeError, KeyError):
-            return preprocessing.for_name(self.name, self.input_shape[0])
+    def rule(self):
+        """The `Preprocessing` of its sheet, else by its metadata, or `None`."""
+        return self.sheet.preprocessing or self._described
 
     @property
     def class_names(self):
-        """The names of its classes from the .json file beside it, or `None`."""
-        names = self._sheet.get("class_names")
-        return tuple(names) if isinstance(names, list) else None
+        """The names of its classes from the sheet or the metadata, or `None`.
+
+        Also `None` for ImageNet's, which have more than one name each.
+        """
+        if self.sheet.class_names is not None:
+            return self.sheet.class_names
+        names = self._metadata.get("class_names") or []
+        known = len(names) == self.classes and names != names_of(len(names))
+        return tuple(names) if known else None
 
     @property
     def classes(self):
@@ -108,13 +118,43 @@ class TFLiteModel:
         return int(self.output["shape"][-1])
 
     @functools.cached_property
-    def _sheet(self):
+    def _metadata(self):
         try:
-            text = self.path.with_suffix(".json").read_text(encoding="utf-8")
-            sheet = json.loads(text)
-        except (OSError, ValueError):
+            return read_metadata(self.path) or {}
+        except InputError:  # damaged, as none; the network itself runs
             return {}
-        return sheet if isinstance(sheet, dict) else {}
+
+    @functools.cached_property
+    def _described(self):
+        """The rule that the metadata tells, or `None`.
+
+        Crop and interpolation have no place there.
+        """
+        mean, std = (self._metadata.get(key) for key in ("mean", "std"))
+        if not mean or not std:
+            return None
+        name = self._metadata["name"] or self.name
+        guess = preprocessing.for_name(name, self.input_shape[0])
+        if self._stores_pixels or (set(mean), set(std)) == ({0.0}, {1.0}):
+            return dataclasses.replace(guess, included=True)
+        try:
+            return dataclasses.replace(
+                guess, mean=tuple(mean), std=tuple(std), included=False
+            )
+        except InputError:
+            return None
+
+    @property
+    def _stores_pixels(self):
+        """Whether the metadata's normalisation, quantised, is the pixel itself."""
+        dtype, (scale, zero_point) = self.input["dtype"], self.input["quantization"]
+        if not np.issubdtype(dtype, np.integer):
+            return False
+        zero_pixel = float(zero_point - np.iinfo(dtype).min)
+        factors = [*self._metadata["std"], scale]
+        return np.allclose(factors, 1, rtol=1e-4) and set(self._metadata["mean"]) == {
+            zero_pixel
+        }
 
     @property
     def input_shape(self):
@@ -127,10 +167,10 @@ class TFLiteModel:
 
         The scale and zero point may say more: that the pixel's mean is in them.
         """
-        said = self._sheet.get("input", {})
-        if isinstance(said, dict) and "pixels" in said:
-            return bool(said["pixels"])
-        return self.preprocessing.included
+        said = self.sheet.input and self.sheet.input.pixels
+        if said is not None:
+            return bool(said)
+        return self._stores_pixels if self._described else self.preprocessing.included
 
     def stored(self, images):
         """Images as the input tensor stores them.

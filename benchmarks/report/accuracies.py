@@ -2,6 +2,7 @@
 
 from keras_effnet.benchmarks.results_file import read_json
 from keras_effnet.errors import InputError
+from keras_effnet.sheet import Sheet
 
 _MEASURES = ("top1", "agreement")
 
@@ -73,8 +74,9 @@ def attach(results, accuracies):
 def _sheet(content, path):
     """The row in the JSON file beside an exported file."""
     if isinstance(content, dict) and content.get("sha256"):
-        if isinstance(content.get("evaluation"), dict):
-            return {"sha256": content["sha256"], **content["evaluation"]}
+        sheet = Sheet.from_dict(content)
+        if sheet.evaluation:
+            return {"sha256": sheet.sha256, **sheet.evaluation.as_json()}
         raise InputError(
             "The exported file was not evaluated; export it with --evaluate PHOTOS. "
             f"Received: {str(path)!r}"

@@ -80,7 +80,7 @@ def rows_of(name, folder):
             "form": file.precision,
             **accuracy(found),
             **loss(reference, found),
-            "bytes": file.numbers["bytes"],
+            "bytes": file.sheet.bytes,
             "median_ms": latency.latency_metrics.median_ms,
             "p90_ms": latency.latency_metrics.p90_ms,
             "peak_footprint_kb": latency.memory_metrics.peak_footprint_kb,

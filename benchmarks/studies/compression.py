@@ -35,8 +35,9 @@ from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import load_classifier
 from keras_effnet.export import CompressionRecipe
 from keras_effnet.export import cluster
-from keras_effnet.export import density
 from keras_effnet.export import export
+from keras_effnet.export import flatbuffer
+from keras_effnet.export import inspection
 from keras_effnet.export import prune
 from keras_effnet.export import qat
 from keras_effnet.export.calibration import evenly
@@ -209,11 +210,11 @@ def rows_of(network, methods=tuple(METHODS)):
     names = [name for name in paths[0] if all(name in p for p in paths)]
     reference = quantisation.pooled([half[FLOAT] for half in judged])
     latencies = _latencies({name: paths[0][name] for name in names})
-    dense = sum(density.compressed(p[FLOAT])["gzip"] for p in paths)
+    dense = sum(inspection.compressed(p[FLOAT])["gzip"] for p in paths)
     for name in names:
         pooled = quantisation.pooled([half[name] for half in judged])
         compared = compare(reference, pooled).as_json()
-        sizes = [density.compressed(p[name]) for p in paths]
+        sizes = [inspection.compressed(p[name]) for p in paths]
         about = [f.get(name, {}) for f in figures]
         seconds = [a["seconds"] for a in about if a.get("seconds")]
         training = about[0].get("training")
@@ -229,12 +230,16 @@ def rows_of(network, methods=tuple(METHODS)):
             "gzip_bytes": [size["gzip"] for size in sizes],
             "zstd_bytes": [size["zstd"] for size in sizes],
             "gzip_over_dense": sum(size["gzip"] for size in sizes) / dense,
-            "sparsity": density.sparsity(paths[0][PRUNED if name == ENCODED else name]),
+            "sparsity": _sparsity(paths[0][PRUNED if name == ENCODED else name]),
             "latency_over_plain": latencies[name],
             "minutes": [s / 60 for s in seconds],
             "training_images": len(cases[0].paths) if training else None,
             "recipe": training and training["recipe"],
         }
+
+
+def _sparsity(path):
+    return inspection.sparsity(flatbuffer.unpack(path.read_bytes()))
 
 
 def _divergence(expected, found):

@@ -1,11 +1,11 @@
 """A browser, on a phone or here: files run in a page by LiteRT.js."""
 
-import hashlib
 import math
 import pathlib
 
 import numpy as np
 
+from keras_effnet import files
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import _litertjs
@@ -188,8 +188,7 @@ class Browser(Target):
         """Has the page do a job; the `Job` with its outputs and result."""
         (source,), (target,) = described["inputs"], described["outputs"]
         row, output = _bytes_of(source), _bytes_of(target)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = files.checksum(path)
         message |= {
             "file": pathlib.Path(path).stem,
             "sha256": digest,

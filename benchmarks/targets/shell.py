@@ -2,12 +2,12 @@
 
 import abc
 import dataclasses
-import hashlib
 import pathlib
 import shlex
 import subprocess
 import tempfile
 
+from keras_effnet import files
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets.remote_folder import CONNECT_SECONDS
 from keras_effnet.benchmarks.targets.remote_folder import Holder
@@ -175,8 +175,7 @@ class Shell(abc.ABC):
             InputError: It can't be written there.
         """
         local = pathlib.Path(local)
-        with open(local, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = files.checksum(local)
         name = name or digest[:16] + local.suffix
         if self._pushed.get(name) == digest:
             return name

@@ -5,6 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
+from keras_effnet.export.watching import Watched
 
 # Positions of a layer's output whose inputs are looked at, in all images together.
 _POSITIONS = {"DEPTHWISE_CONV_2D": 2048}
@@ -36,17 +37,10 @@ def watch(data, net, indices, images):
             f"image at least. Received: {images.shape}"
         )
     inside = sorted(set(indices) - {net.source})
-    interpreter = flatbuffer.watching(flatbuffer.unpack(data), inside, 2)
-    (source,) = interpreter.get_input_details()
+    file = Watched(flatbuffer.unpack(data), inside, 2)
     for image in images:
-        filled = np.repeat(image[None], source["shape"][0], axis=0)
-        interpreter.set_tensor(source["index"], filled)
-        interpreter.invoke()
-        yield (
-            lambda index, filled=filled: (
-                filled if index == net.source else interpreter.get_tensor(index)
-            )
-        )
+        file.run(image[None])
+        yield file.interpreter.get_tensor
 
 
 def second_moments(data, net, nodes, images, seed=0):

@@ -59,18 +59,18 @@ class Judge:
         self._reference = Evaluation(probabilities, labels)
         self.notes = _notes(self._reference, self._positive(probabilities))
 
-    def figures(self, path):
+    def figures(self, file):
         """What a file's answers are worth, beside the float file's.
 
         Args:
-            path: Of the .tflite file.
+            file: A `TFLiteModel`.
 
         Returns:
             A dict: `evaluation`, a `Comparison.as_json()`; `expected_agreement`, see
             `expected_agreement`; `divergence`, Kullback-Leibler's from the float
             answers, a mean in nats.
         """
-        found = TFLiteModel(path, threads=2).predict(self._images)
+        found = file.predict(self._images)
         comparison = compare(self._reference, Evaluation(found, self._reference.labels))
         true = self._positive(self._reference.probabilities)
         other = self._positive(found)

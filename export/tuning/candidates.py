@@ -1,13 +1,14 @@
 """Files that are tried: made, judged and measured, each kept with its figures."""
 
-import json
 import time
 
 from keras_effnet import benchmarks
-from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.levers import islands
+from keras_effnet.sheet import Sheet
+from keras_effnet.sheet import Tensor
+from keras_effnet.tflite import TFLiteModel
 
 PLAIN = "min-max"
 # Precisions without ranges: where 8-bit weights alone stand, and the float file.
@@ -119,13 +120,9 @@ class Candidates:
             started = time.perf_counter()
             path.write_bytes(data())
             # By which an integer input is read.
-            pixels = {"input": {"pixels": converting.takes_pixels(self.trace)}}
-            sheet = path.with_suffix(".json")
-            try:
-                files.write_text(sheet, json.dumps(pixels))
-                figures = about | pixels | self._judge.figures(path)
-            finally:
-                sheet.unlink(missing_ok=True)
+            pixels = Tensor(pixels=converting.takes_pixels(self.trace))
+            file = TFLiteModel(path, threads=2, sheet=Sheet(input=pixels))
+            figures = about | self._judge.figures(file)
             return figures | {"seconds": time.perf_counter() - started}
 
         figures = self.store.candidate(name, make)

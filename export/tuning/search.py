@@ -16,7 +16,7 @@ from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
-from keras_effnet.export import exporting
+from keras_effnet.export import publishing
 from keras_effnet.export import tracing
 from keras_effnet.export.judge import Images
 from keras_effnet.export.precisions import check_input_type
@@ -30,6 +30,7 @@ from keras_effnet.export.tuning.limits import Limits
 from keras_effnet.export.tuning.limits import choose
 from keras_effnet.export.tuning.plan import Plan
 from keras_effnet.export.tuning.store import Store
+from keras_effnet.sheet import Sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def search(
     check_input_type(input_type)
     input_type = input_type or "float32"
     tracing.check(model)
-    name = exporting.checked_name(name or model.name)
+    name = publishing.checked_name(name or model.name)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
     tell = progress or (lambda line: None)
@@ -210,26 +211,23 @@ def _publish(model, trace, work, folder, name, chosen, calibration, settings):
     """The chosen file with its metadata and sheet, as an export's."""
     precision = chosen["precision"]
     path = work / f"{name}_{precision}.tflite"
-    numbers = {
+    values = {
         "model": model.name,
         "precision": precision,
         "engine": engine_of(precision),
         "batch_size": 1,
-        "preprocessing": trace.rule and saving.as_json(trace.rule),
         "class_names": saving.class_names(model),
         "calibration": calibration,
         "levers": chosen["levers"],
         "evaluation": chosen["evaluation"],
         "settings": settings,
     }
-    about = dict.fromkeys(("description", "licence", "author"))
     data = (folder / chosen["file"]).read_bytes()
-    numbers |= exporting.write_described(path, data, trace, numbers, about)
-    published = exporting.publish(path, folder, numbers, not chosen["within"]).path
+    sheet = publishing.write(path, data, trace, Sheet.from_dict(values)).sheet
+    published = publishing.publish(path, folder, sheet, not chosen["within"]).path
     for other in _TRIED:
-        for ending in ("", exporting.OVER_LIMIT):
+        for ending in ("", publishing.OVER_LIMIT):
             stale = folder / f"{name}_{other}{ending}.tflite"
             if stale != published:
-                for suffix in (".tflite", ".json", ".html"):
-                    stale.with_suffix(suffix).unlink(missing_ok=True)
+                publishing.remove(stale)
     return published

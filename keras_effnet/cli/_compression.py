@@ -124,10 +124,10 @@ def run(args, technique, precisions, **options):
     from keras_effnet.export.calibration import evenly
     from keras_effnet.export.compression.compressing import check_model
     from keras_effnet.export.compression.recipe import CompressionRecipe
-    from keras_effnet.export.exporting import checked_name
     from keras_effnet.export.judge import Judge
     from keras_effnet.export.precisions import check_input_type
     from keras_effnet.export.precisions import check_precision
+    from keras_effnet.export.publishing import checked_name
 
     for precision in precisions:
         check_precision(precision)
@@ -181,7 +181,7 @@ def run(args, technique, precisions, **options):
         progress=_export.tell,
     )
     shutil.rmtree(work)
-    _export.measure(exported)
+    exported = _export.measure(exported)
     print(_export.report(exported))
     print(folder / f"{name}.keras")
     _export.refuse_over_limit(exported, args.max_drop)

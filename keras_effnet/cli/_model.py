@@ -1,6 +1,7 @@
 """The arguments by which several commands name a model, and its loading."""
 
 import pathlib
+import sys
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -82,7 +83,10 @@ def classifier(args):
         refuse_weights(args)
         if not args.model.endswith(".tflite"):
             import_keras()
-        return load_classifier(args.model)
+        found = load_classifier(args.model)
+        if found.note_of_guess:
+            print(f"keras-effnet: {found.note_of_guess}", file=sys.stderr)
+        return found
     spec = find_spec(args.model)
     if not args.weights:
         raise InputError(

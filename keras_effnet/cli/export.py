@@ -170,7 +170,7 @@ def _export(args, model, precisions, batch_size):
         progress=tell,
     )
     if not args.no_latency:
-        measure(exported)
+        exported = measure(exported)
     if args.samples:
         for file in exported:
             write_samples(file.path, file.path.with_name(f"{file.path.stem}_samples"))
@@ -179,9 +179,9 @@ def _export(args, model, precisions, batch_size):
 
 
 def measure(exported):
-    """Adds the latency on this host to the sheets."""
+    """The files, with the latency on this host in their sheets."""
     from keras_effnet import benchmarks
-    from keras_effnet.export import sheet
+    from keras_effnet.sheet import Latency
 
     results = benchmarks.benchmark_many(
         [file.path for file in exported],
@@ -193,16 +193,19 @@ def measure(exported):
         file.precision: result.latency_metrics.median_ms
         for file, result in zip(exported, results, strict=True)
     }
-    for file, result in zip(exported, results, strict=True):
-        file.numbers["latency"] = {
-            "threads": result.options["threads"],
-            "runs": result.misc_metrics.num_runs,
-            "median_ms": result.latency_metrics.median_ms,
-            "p90_ms": result.latency_metrics.p90_ms,
-            "float_median_ms": times.get("float32"),
-            "host": result.device["cpu"] or result.device["machine"],
-        }
-        sheet.update(file.path, file.numbers)
+    return [
+        file.with_sheet(
+            latency=Latency(
+                median_ms=result.latency_metrics.median_ms,
+                p90_ms=result.latency_metrics.p90_ms,
+                threads=result.options["threads"],
+                runs=result.misc_metrics.num_runs,
+                float_median_ms=times.get("float32"),
+                host=result.device["cpu"] or result.device["machine"],
+            )
+        )
+        for file, result in zip(exported, results, strict=True)
+    ]
 
 
 def report(exported):

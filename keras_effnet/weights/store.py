@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import os
 import pathlib
 import re
@@ -82,7 +81,7 @@ def is_published(path, weight_set):
     if not weight_set.hash or path.name != weight_set.file or not path.is_file():
         return False
     algorithm, _, digits = weight_set.hash.partition(":")
-    return _digest(path, algorithm).startswith(digits)
+    return files.checksum(path, algorithm).startswith(digits)
 
 
 def verify(weight_set):
@@ -183,7 +182,7 @@ def _ensure_hash(weight_set, file):
     try:
         expected = weight_set.hash or _recorded(path)
         algorithm, _, digits = (expected or "sha256:").partition(":")
-        digest = _digest(file, algorithm)
+        digest = files.checksum(file, algorithm)
     except OSError as error:
         raise InputError(
             f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
@@ -203,9 +202,3 @@ def _ensure_hash(weight_set, file):
         with contextlib.suppress(InputError):
             files.write_text(_record(path), f"{digest}  {path.name}\n")
     return found
-
-
-def _digest(path, algorithm):
-    new = functools.partial(hashlib.new, algorithm, usedforsecurity=False)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, new).hexdigest()

@@ -1,5 +1,7 @@
 """Input types and batch sizes: the same answers, by as few operations as can be."""
 
+import shutil
+
 import keras
 import numpy as np
 import peer
@@ -17,6 +19,8 @@ from keras_effnet.export.calibration import calibrate
 from keras_effnet.export.metadata import read_metadata
 from keras_effnet.preprocessing import NORMALIZATIONS
 from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.sheet import Sheet
+from keras_effnet.tflite import TFLiteModel
 
 PIXELS = peer.images(32, 32, batch=6).round()
 CASTS = {"QUANTIZE", "DEQUANTIZE"}
@@ -154,6 +158,42 @@ def test_metadata_of_an_8_bit_input_without_preprocessing(network, mean, std, tm
     if len(mean) == 1:  # then a pixel is stored as it is, less 128
         assert file.numbers["input"]["scale"] == pytest.approx(1 / 128)
         assert file.numbers["input"]["zero_point"] == -1
+
+
+@pytest.mark.parametrize("network", ["EfficientNetB0", "EfficientNetLite0"])
+@pytest.mark.parametrize("included", [True, False])
+def test_a_file_moved_alone_tells_how_photographs_go_in(network, included, tmp_path):
+    """Its metadata does, as well as the sheet that it left behind."""
+    model = _tiny(network, include_preprocessing=included)
+    saving.attach(model, saving.attached(model), class_names=list("abcde"))
+    images = PIXELS if included else saving.attached(model).normalized(PIXELS)
+    precisions = ("float32", "dynamic", "int8")
+    for input_type in ("float32", "int8") if network.endswith("Lite0") else (None,):
+        files = export(
+            model, tmp_path, precisions, lambda: (images,), input_type=input_type
+        )
+        for file in files:
+            alone = TFLiteModel(shutil.copy(file.path, tmp_path / "another.tflite"))
+            beside = TFLiteModel(file.path)
+            assert alone.class_names == beside.class_names == tuple("abcde")
+            assert alone.note_of_guess is None
+            assert np.array_equal(_answers(alone), _answers(beside))
+            assert np.ptp(_answers(alone), axis=0).max() > 0
+
+
+def _answers(classifier):
+    """As `photos.batches` prepares photographs for it."""
+    rule = classifier.preprocessing
+    return classifier.predict(PIXELS if rule.included else rule.normalized(PIXELS))
+
+
+def test_without_sheet_and_metadata_it_is_a_guess(traced):
+    file = TFLiteModel(traced.file("int8", "uint8"))
+    assert "guessed from its name: 0-255 pixels" in file.note_of_guess
+    assert file.preprocessing.included
+    rule = Preprocessing((1.0,), (2.0,))
+    told = TFLiteModel(file.path, sheet=Sheet(preprocessing=rule))
+    assert (told.preprocessing, told.note_of_guess) == (rule, None)
 
 
 def test_a_network_whose_pixels_have_no_one_scale(tmp_path):

@@ -19,6 +19,8 @@ from keras_effnet.export import converting
 from keras_effnet.export.calibration import calibrate
 from keras_effnet.export.metadata import read_metadata
 from keras_effnet.export.metadata import with_metadata
+from keras_effnet.sheet import Sheet
+from keras_effnet.sheet import Tensor
 from keras_effnet.tflite import TFLiteModel
 
 NAMES = ("rose", "crème brûlée", "great white shark, white shark", "丸", "5")
@@ -32,6 +34,8 @@ FIELDS = {
     "std": [1.0],
     "class_names": list(NAMES),
 }
+# What the metadata says of the normalisation is left aside.
+PIXELS = Sheet(input=Tensor(pixels=True))
 PRECISIONS = pytest.mark.parametrize("precision", ["float32", "int8"])
 
 
@@ -100,7 +104,8 @@ def test_the_file_computes_what_it_did(bare_files, tmp_path, precision):
     path = tmp_path / "with.tflite"
     path.write_bytes(describe(bare_files[precision]))
     images = peer.images(32, 32, batch=4)
-    before, after = TFLiteModel(bare_files[precision]), TFLiteModel(path)
+    before = TFLiteModel(bare_files[precision], sheet=PIXELS)
+    after = TFLiteModel(path, sheet=PIXELS)
     assert np.array_equal(before.predict(images), after.predict(images))
     old, new = (
         [op["op_name"] for op in m.interpreter._get_ops_details()]
@@ -236,7 +241,7 @@ def test_a_uint8_file_takes_pixels(uint8_file, tmp_path):
     path = tmp_path / "with.tflite"
     path.write_bytes(describe(uint8_file))
     images = peer.images(32, 32, batch=2)
-    found = TFLiteModel(path).predict(images)
+    found = TFLiteModel(path, sheet=PIXELS).predict(images)
     assert np.array_equal(found, TFLiteModel(uint8_file).predict(images))
     data = buffers_by_entry(path.read_bytes())["TFLITE_METADATA"]
     # Of the input's and the output's statistics.

@@ -9,7 +9,7 @@ import pytest
 from keras_effnet import sheet
 from keras_effnet.errors import InputError
 from keras_effnet.paired import Comparison
-from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.rule import Preprocessing
 from keras_effnet.sheet import Calibration
 from keras_effnet.sheet import Latency
 from keras_effnet.sheet import Sheet
