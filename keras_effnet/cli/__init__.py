@@ -1,12 +1,15 @@
 """The keras-effnet command: a thin layer, one file for each subcommand."""
 
 import argparse
+import contextlib
 import importlib
+import logging
 import os
 import sys
 import traceback
 
 from keras_effnet import __version__
+from keras_effnet import notes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.errors import WorkerLost
@@ -68,6 +71,11 @@ def build_parser():
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(subparser)
+        subparser.add_argument(
+            "--strict",
+            action="store_true",
+            help="end with an error where a note would tell what was assumed",
+        )
         subparser.set_defaults(run=module.run)
     return parser
 
@@ -102,9 +110,27 @@ def main(argv=None):
     return code
 
 
+class _Notes(logging.Handler):
+    """Shows what the library tells in the form of the command's other lines."""
+
+    def emit(self, record):
+        print(f"keras-effnet: note: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _notes_shown():
+    logger, handler = logging.getLogger("keras_effnet"), _Notes(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def _run(args):
     try:
-        return args.run(args) or 0
+        with _notes_shown(), notes.strict(args.strict):
+            return args.run(args) or 0
     except InputError as error:
         message = str(error)
         for argument, option in _OPTIONS.items():

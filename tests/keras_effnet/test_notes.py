@@ -1,0 +1,36 @@
+"""What is assumed is told, in one form, or refused."""
+
+import logging
+
+import pytest
+
+from keras_effnet import cli
+from keras_effnet import notes
+from keras_effnet.errors import InputError
+
+
+def test_a_note_is_logged(caplog):
+    with caplog.at_level(logging.WARNING, "keras_effnet"):
+        notes.note("a thing was assumed")
+    assert caplog.messages == ["a thing was assumed"]
+
+
+def test_strict_refuses_it_and_ends_with_the_block():
+    with pytest.raises(InputError, match=r"Received: a thing was assumed"):
+        with notes.strict():
+            notes.note("a thing was assumed")
+    notes.note("allowed again")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_command_line_shows_or_refuses(monkeypatch, capsys, strict):
+    def run(args):
+        notes.note("a thing was assumed")
+
+    monkeypatch.setattr("keras_effnet.cli.models.run", run)
+    code = cli.main(["models", *(["--strict"] if strict else [])])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == strict
+    start = "keras-effnet: error: Nothing" if strict else "keras-effnet: note: a thing"
+    assert line.startswith(start)
+    assert logging.getLogger("keras_effnet").handlers == []
