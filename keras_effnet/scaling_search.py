@@ -315,16 +315,16 @@ class _State:
             self._write()
 
     def _read(self):
+        content = files.read_json(self._path)
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
             settings = dict(content["settings"])
             self.scores = {
-                Coefficients(row["alpha"], row["beta"], row["gamma"]): float(
+                Coefficients(*(row[name] for name in Coefficients._fields)): float(
                     row["score"]
                 )
                 for row in content["evaluations"]
             }
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 "This is no state file of a search, or it can't be read. "
                 f"Received: {str(self._path)!r}"

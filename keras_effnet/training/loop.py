@@ -404,7 +404,7 @@ class Training:
             model = networks.final_model(
                 self.recipe, self.source, self.model, self.preprocessing
             )
-        self.folder.write_model(model)
+        model.save(self.folder.path / "model.keras")
         return model
 
     def save(self):

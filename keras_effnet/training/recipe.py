@@ -2,6 +2,13 @@
 
 import dataclasses
 
+from keras_effnet.data import AUGMENTATIONS
+
+
+def _field(valid, default=dataclasses.MISSING):
+    """A field that is one of a tuple, or lies in an interval; of a pair, both do."""
+    return dataclasses.field(default=default, metadata={"valid": valid})
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -109,55 +116,57 @@ class Recipe:
 
     name: str
     model: str
-    epochs: int
+    epochs: int = _field("[1, inf)")
     weights: str | None = None
-    channels: int = 3
-    width: float | None = None
-    depth: float | None = None
-    stages: int = 1
-    progression: str = "linear"
-    image_size: tuple[int, int] | None = None
-    eval_image_size: int | None = None
+    channels: int = _field((1, 3), 3)
+    width: float | None = _field("(0, inf)", None)
+    depth: float | None = _field("(0, inf)", None)
+    stages: int = _field("[1, inf)", 1)
+    progression: str = _field(("linear", "automl"), "linear")
+    image_size: tuple[int, int] | None = _field("[8, inf)", None)
+    eval_image_size: int | None = _field("[8, inf)", None)
     whole_image: bool = False
-    batch_size: int = 32
+    batch_size: int = _field("[1, inf)", 32)
     grow_batch: bool = False
-    optimizer: str = "rmsprop"
-    learning_rate: float = 0.016
-    learning_rate_batch: int | None = None
-    schedule: str = "exponential"
-    warmup_epochs: float = 0.0
-    decay_rate: float = 0.97
-    decay_epochs: float = 2.4
-    momentum: float = 0.9
-    rho: float = 0.9
-    epsilon: float = 0.001
-    weight_decay: float = 0.0
-    ema: float | None = None
-    label_smoothing: float = 0.0
-    loss: str = "softmax"
+    optimizer: str = _field(("rmsprop", "sgd", "adam", "adamw"), "rmsprop")
+    learning_rate: float = _field("(0, inf)", 0.016)
+    learning_rate_batch: int | None = _field("[1, inf)", None)
+    schedule: str = _field(("exponential", "cosine", "constant"), "exponential")
+    warmup_epochs: float = _field("[0, inf)", 0.0)
+    decay_rate: float = _field("(0, 1]", 0.97)
+    decay_epochs: float = _field("(0, inf)", 2.4)
+    momentum: float = _field("[0, 1)", 0.9)
+    rho: float = _field("[0, 1)", 0.9)
+    epsilon: float = _field("(0, inf)", 0.001)
+    weight_decay: float = _field("[0, inf)", 0.0)
+    ema: float | None = _field("[0, 1)", None)
+    label_smoothing: float = _field("[0, 1)", 0.0)
+    loss: str = _field(("softmax", "sigmoid"), "softmax")
     class_weights: bool = False
-    gradient_clip: float | None = None
-    accumulate: int = 1
-    augmentation: str = "crop"
+    gradient_clip: float | None = _field("(0, inf)", None)
+    accumulate: int = _field("[1, inf)", 1)
+    augmentation: str = _field(AUGMENTATIONS, "crop")
     flip: bool = True
-    crop_area: float = 0.08
-    randaugment_layers: int = 2
-    randaugment_magnitude: tuple[float, float] = (0.0, 0.0)
-    mixup_alpha: tuple[float, float] = (0.0, 0.0)
-    cutmix_alpha: tuple[float, float] = (0.0, 0.0)
-    cutout: int = 0
-    colour: float = 0.0
-    dropout_rate: tuple[float, float] | None = None
-    drop_connect_rate: tuple[float, float] | None = None
-    bn_momentum: float | None = None
+    crop_area: float = _field("(0, 1]", 0.08)
+    randaugment_layers: int = _field("[0, inf)", 2)
+    randaugment_magnitude: tuple[float, float] = _field("[0, 30]", (0.0, 0.0))
+    mixup_alpha: tuple[float, float] = _field("[0, inf)", (0.0, 0.0))
+    cutmix_alpha: tuple[float, float] = _field("[0, inf)", (0.0, 0.0))
+    cutout: int = _field("[0, inf)", 0)
+    colour: float = _field("[0, 1]", 0.0)
+    dropout_rate: tuple[float, float] | None = _field("[0, 1)", None)
+    drop_connect_rate: tuple[float, float] | None = _field("[0, 1)", None)
+    bn_momentum: float | None = _field("[0, 1)", None)
     freeze_bn: bool = False
     synchronized_bn: bool = True
-    head_epochs: int = 0
-    head_learning_rate: float = 0.001
-    early_stopping: int | None = None
-    validation: float = 0.2
-    mixed_precision: str | None = None
+    head_epochs: int = _field("[0, inf)", 0)
+    head_learning_rate: float = _field("(0, inf)", 0.001)
+    early_stopping: int | None = _field("[1, inf)", None)
+    validation: float = _field("(0, 1)", 0.2)
+    mixed_precision: str | None = _field(
+        ("float32", "mixed_float16", "mixed_bfloat16"), None
+    )
     jit_compile: bool = False
-    seed: int = 0
-    checkpoint_minutes: float = 10.0
-    checkpoint_steps: int | None = None
+    seed: int = _field("[0, 4294967296)", 0)
+    checkpoint_minutes: float = _field("(0, inf)", 10.0)
+    checkpoint_steps: int | None = _field("[1, inf)", None)

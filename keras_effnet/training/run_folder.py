@@ -67,12 +67,9 @@ class RunFolder:
         path = self.path / name
         if not path.exists():
             return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"The run's {name} can't be read. Received: {str(path)!r}"
-            ) from error
+        found = files.read_json(path)
+        if found is None:
+            raise InputError(f"The run's {name} can't be read. Received: {str(path)!r}")
         other = sorted(
             key
             for key in wanted.keys() | found.keys()
@@ -108,10 +105,6 @@ class RunFolder:
         """The weights of the best epoch, or `None`."""
         path = self.path / _BEST
         return list(files.read_arrays(path).values()) if path.exists() else None
-
-    def write_model(self, model):
-        """Writes the trained model."""
-        model.save(self.path / "model.keras")
 
 
 def _described(source, validation):

@@ -7,8 +7,8 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.specs import get_spec
 from keras_effnet.training.recipe import Recipe
-from keras_effnet.training.recipes import _fields
 from keras_effnet.training.recipes._check import check
+from keras_effnet.training.recipes._check import convert
 
 RECIPES = (
     "finetune",
@@ -56,9 +56,7 @@ def get_recipe(name, model=None, images=None, **overrides):
     module = importlib.import_module(f"{__name__}.{name}")
     model = get_spec(model).name if model else module.RECIPE.model
     recipe = module.recipe(model, images)
-    values = {
-        field: _fields.convert(field, value) for field, value in overrides.items()
-    }
+    values = {field: convert(field, value) for field, value in overrides.items()}
     return check(dataclasses.replace(recipe, **values))
 
 
@@ -81,7 +79,7 @@ def parse_override(text):
             f"Received: {text!r}"
         )
     field = field.strip().replace("-", "_")
-    return field, _fields.convert(field, value.strip())
+    return field, convert(field, value.strip())
 
 
 def as_json(recipe):
@@ -109,5 +107,5 @@ def from_json(values):
         )
     values = dict(values)
     name = values.pop("name")
-    typed = {field: _fields.convert(field, value) for field, value in values.items()}
+    typed = {field: convert(field, value) for field, value in values.items()}
     return check(Recipe(name=str(name), **typed))

@@ -1,62 +1,90 @@
-"""What a recipe may say."""
+"""What a recipe may say: values of the fields' types, in range, that go together."""
 
 import dataclasses
+import os
+import types
+import typing
 
-from keras_effnet.data import AUGMENTATIONS
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.specs import get_spec
-from keras_effnet.training.recipes import _fields
+from keras_effnet.training.recipe import Recipe
 
-_CHOICES = {
-    "channels": (1, 3),
-    "progression": ("linear", "automl"),
-    "optimizer": ("rmsprop", "sgd", "adam", "adamw"),
-    "schedule": ("exponential", "cosine", "constant"),
-    "loss": ("softmax", "sigmoid"),
-    "augmentation": AUGMENTATIONS,
-    "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+_VALID = {
+    field.name: field.metadata.get("valid") for field in dataclasses.fields(Recipe)
 }
-# In the notation of intervals; of a pair, both values.
-_INTERVALS = {
-    "width": "(0, inf)",
-    "depth": "(0, inf)",
-    "epochs": "[1, inf)",
-    "stages": "[1, inf)",
-    "image_size": "[8, inf)",
-    "eval_image_size": "[8, inf)",
-    "batch_size": "[1, inf)",
-    "learning_rate": "(0, inf)",
-    "learning_rate_batch": "[1, inf)",
-    "warmup_epochs": "[0, inf)",
-    "decay_rate": "(0, 1]",
-    "decay_epochs": "(0, inf)",
-    "momentum": "[0, 1)",
-    "rho": "[0, 1)",
-    "epsilon": "(0, inf)",
-    "weight_decay": "[0, inf)",
-    "ema": "[0, 1)",
-    "label_smoothing": "[0, 1)",
-    "gradient_clip": "(0, inf)",
-    "accumulate": "[1, inf)",
-    "crop_area": "(0, 1]",
-    "randaugment_layers": "[0, inf)",
-    "randaugment_magnitude": "[0, 30]",
-    "mixup_alpha": "[0, inf)",
-    "cutmix_alpha": "[0, inf)",
-    "cutout": "[0, inf)",
-    "colour": "[0, 1]",
-    "dropout_rate": "[0, 1)",
-    "drop_connect_rate": "[0, 1)",
-    "bn_momentum": "[0, 1)",
-    "head_epochs": "[0, inf)",
-    "head_learning_rate": "(0, inf)",
-    "early_stopping": "[1, inf)",
-    "validation": "(0, 1)",
-    "seed": "[0, 4294967296)",
-    "checkpoint_minutes": "(0, inf)",
-    "checkpoint_steps": "[1, inf)",
+_WORDS = {
+    str: "a name",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple[int, int]: "two integers, first,last",
+    tuple[float, float]: "two numbers, first,last",
 }
+_BOOLEANS = {"true": True, "false": False}
+
+
+def _types():
+    """`{field: (type, whether None is valid)}`, without the recipe's name."""
+    found = {}
+    for field, hint in typing.get_type_hints(Recipe).items():
+        optional = isinstance(hint, types.UnionType)
+        kinds = typing.get_args(hint) if optional else (hint,)
+        (kind,) = (each for each in kinds if each is not types.NoneType)
+        found[field] = kind, optional
+    del found["name"]
+    return found
+
+
+TYPES = _types()
+
+
+def convert(field, value):
+    """A value of the type of a field, from one of that type or from text that says one.
+
+    An `InputError` where there is no such field, or the value isn't of its type.
+    """
+    if field not in TYPES:
+        raise InputError(
+            f"A recipe has no such field to change. {suggest(field, TYPES)}"
+            f"The fields are: {', '.join(TYPES)}. Received: {field!r}"
+        )
+    kind, optional = TYPES[field]
+    # Of a name that can't be absent, "none" is a value: no augmentation.
+    if optional and (value is None or str(value).lower() == "none"):
+        return None
+    try:
+        return _of_type(kind, value)
+    except (ValueError, TypeError, OverflowError):
+        raise _wrong(field, value) from None
+
+
+def _of_type(kind, value):
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str):
+            value = value.split(",")
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        first, last = values * 2 if len(values) == 1 else values
+        item = typing.get_args(kind)[0]
+        return _of_type(item, first), _of_type(item, last)
+    if kind is str and isinstance(value, (str, os.PathLike)) and str(value):
+        return str(value)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is bool and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return _BOOLEANS[value.lower()]
+    # True and False are integers to Python, not to a reader.
+    if kind in (int, float) and not isinstance(value, bool):
+        number = kind(value)
+        if isinstance(value, str) or number == value:
+            return number
+    raise ValueError
+
+
+def _wrong(field, value):
+    kind, optional = TYPES[field]
+    words = _WORDS[kind] + (" or none" if optional else "")
+    return InputError(f"`{field}` must be {words}. Received: {field}={value!r}")
 
 
 def check(recipe):
@@ -64,9 +92,7 @@ def check(recipe):
     is a tuple. An `InputError` where a field is of a wrong type or out of range, or two
     contradict each other.
     """
-    typed = {
-        field: _fields.convert(field, getattr(recipe, field)) for field in _fields.TYPES
-    }
+    typed = {field: convert(field, getattr(recipe, field)) for field in TYPES}
     for field, value in typed.items():
         if value is not None:
             _check_value(field, value)
@@ -77,18 +103,18 @@ def check(recipe):
 
 
 def _check_value(field, value):
-    if field in _CHOICES and value not in _CHOICES[field]:
-        names = [str(choice) for choice in _CHOICES[field]]
+    valid = _VALID[field]
+    if isinstance(valid, tuple) and value not in valid:
+        names = [str(choice) for choice in valid]
         raise InputError(
             f"`{field}` must be one of {', '.join(names)}. {suggest(value, names)}"
             f"Received: {field}={value!r}"
         )
-    if field in _INTERVALS:
+    if isinstance(valid, str):
         values = value if isinstance(value, tuple) else (value,)
-        if not all(_inside(each, _INTERVALS[field]) for each in values):
+        if not all(_inside(each, valid) for each in values):
             raise InputError(
-                f"`{field}` must lie in {_INTERVALS[field]}. "
-                f"Received: {field}={value!r}"
+                f"`{field}` must lie in {valid}. Received: {field}={value!r}"
             )
 
 

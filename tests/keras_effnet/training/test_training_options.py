@@ -427,7 +427,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(digits, disk, name, room):
             folder.write_best(model.get_weights()[: 40 * size - 35])
         elif name == "model.keras":
             final = networks.final_model(recipe, digits[0], model, preprocessing)
-            folder.write_model(final)
+            final.save(folder.path / "model.keras")
         else:
             # A hundred rows are more than a page as events, not as text.
             folder.write_history(_rows(100 * size if "events" in name else 999 * size))
