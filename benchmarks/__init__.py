@@ -2,7 +2,8 @@
 
 from keras_effnet.benchmarks.measuring import benchmark
 from keras_effnet.benchmarks.measuring import benchmark_many
+from keras_effnet.benchmarks.results_text import table
 from keras_effnet.benchmarks.schema import BenchmarkResult
 from keras_effnet.benchmarks.session import measure
 
-__all__ = ["BenchmarkResult", "benchmark", "benchmark_many", "measure"]
+__all__ = ["BenchmarkResult", "benchmark", "benchmark_many", "measure", "table"]

@@ -6,13 +6,9 @@ import pathlib
 import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
-from keras_effnet.data import photos
 from keras_effnet.evaluation import labelled_photos
-from keras_effnet.progress import bar
+from keras_effnet.evaluation import photo_batches
 from keras_effnet.tflite import TFLiteModel
-
-# Images that go to a target at once.
-_BATCH = 32
 
 # Kernels for different processors round a step apart, or two; GPUs may halve floats.
 _MOST_STEPS, _MOST_ERROR = 2, 1e-3
@@ -90,16 +86,10 @@ def evaluate(path, target, source, progress=None):
         progress(model.note_of_guess)
     paths, labels = labelled_photos(source, model, optional=True)
     host, here, there = Host(), [], []
-    batches = photos.batches(
-        paths, model.input_shape, model.preprocessing, batch_size=_BATCH
-    )
-    name = pathlib.Path(path).name
-    with bar(name=name, unit="image", total=len(paths), shown=progress) as done:
-        for batch in batches:
-            stored = model.stored(batch)
-            here.append(host.answers(path, stored))
-            there.append(target.answers(path, stored))
-            done.update(len(batch))
+    for batch in photo_batches(model, paths, pathlib.Path(path).name, progress):
+        stored = model.stored(batch)
+        here.append(host.answers(path, stored))
+        there.append(target.answers(path, stored))
     here, there = np.concatenate(here), np.concatenate(there)
     found, expected = there.argmax(-1), here.argmax(-1)
     return {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_effnet.benchmarks.text import milliseconds
+from keras_effnet.benchmarks.results_text import milliseconds
 
 # A target that got slower by more is said to throttle.
 THROTTLED = 1.1

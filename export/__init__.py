@@ -1,15 +1,18 @@
 """Keras model in, files out."""
 
 from keras_effnet.export.compression.compressing import Compressed
+from keras_effnet.export.compression.making import train_and_export
 from keras_effnet.export.compression.recipe import CompressionRecipe
 from keras_effnet.export.compression.techniques import cluster
 from keras_effnet.export.compression.techniques import prune
 from keras_effnet.export.compression.techniques import qat
+from keras_effnet.export.exported_text import table
 from keras_effnet.export.exporting import export
 from keras_effnet.export.judge import Images
 from keras_effnet.export.onnx import write_onnx
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.publishing import ExportedFile
+from keras_effnet.export.quantizing import quantize
 from keras_effnet.export.samples import write_samples
 from keras_effnet.export.saved_model import write_saved_model
 
@@ -23,6 +26,9 @@ __all__ = [
     "export",
     "prune",
     "qat",
+    "quantize",
+    "table",
+    "train_and_export",
     "write_onnx",
     "write_samples",
     "write_saved_model",

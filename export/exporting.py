@@ -11,16 +11,20 @@ from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
+from keras_effnet.export import latency as measuring
 from keras_effnet.export import lean
+from keras_effnet.export import photographs
 from keras_effnet.export import publishing
 from keras_effnet.export import tracing
 from keras_effnet.export.compression import layer_tensors
 from keras_effnet.export.judge import Judge
 from keras_effnet.export.layer_errors import layer_errors
+from keras_effnet.export.photographs import paths_of
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.precisions import engine_of
+from keras_effnet.export.samples import write_samples
 from keras_effnet.sheet import Sheet
 
 # Errors of layers differ by factors; a few images tell them.
@@ -46,6 +50,9 @@ def export(
     ranges=None,
     reference=None,
     training=None,
+    calibration_images=200,
+    latency=False,
+    samples=False,
     progress=None,
 ):
     """Writes a model as .tflite files, one for each precision.
@@ -61,14 +68,17 @@ def export(
         calibration: For int8 and int16x8: a function without arguments that
             returns an iterable of float arrays, `(batch, height, width,
             channels)`, images as the model takes them. A few hundred that
-            resemble those of later use, and none that the file is evaluated on.
+            resemble those of later use, and none that the file is evaluated on. Or
+            paths of photographs and of folders of them.
         name: Of the files; the model's when `None`.
         input_type: `"float32"`, `"uint8"` or `"int8"`; int8 files answer in the
             same type, others in float32. `None`: int8 for int8, else float32.
         batch_size: Images at a time; `None` leaves it open.
         engine: `"tflite"`, TensorFlow's converter, or `"litert"`,
             litert-quantizer; `None` takes for each precision the better one.
-        evaluation: `Images` on which each file is compared with the model.
+        evaluation: `Images` on which each file is compared with the model. Or the
+            path of a folder of one folder per class, of a CSV file with the columns
+            file and class_index, or of a folder of photographs without classes.
         max_drop: Percentage points of accuracy that a file may lose there; one
             that loses more is named `NAME_PRECISION-over-limit.tflite`.
         description: What the model does, a sentence for the file's metadata.
@@ -81,6 +91,11 @@ def export(
             `None`.
         training: A dict for the sheet, how the model was trained for its file,
             `compression.Compressed.figures`.
+        calibration_images: Of the photographs that `calibration` names, so many are
+            used, evenly spread.
+        latency: Whether the files are measured on this machine.
+        samples: Whether programs in Python, Kotlin, Swift and C++ are written for
+            each file, in `NAME_PRECISION_samples`.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -96,11 +111,14 @@ def export(
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     tracing.check(model)
+    tell = progress or (lambda line: None)
+    calibration, evaluation = photographs.opened(
+        model, calibration, evaluation, calibration_images, progress
+    )
     name = publishing.checked_name(name or model.name)
     judge = Judge(reference or model, evaluation, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
-    tell = progress or (lambda line: None)
     about = {"description": description, "licence": licence, "author": author}
     exported = []
     with tempfile.TemporaryDirectory() as work:
@@ -151,6 +169,10 @@ def export(
                 sheet = dataclasses.replace(sheet, layer_errors=tuple(errors))
             del file  # it holds the weights once more
             exported.append(publishing.publish(path, folder, sheet))
+    if latency:
+        exported = measuring.measure(exported, progress)
+    for file in exported if samples else ():
+        write_samples(file.path, file.path.with_name(f"{file.path.stem}_samples"))
     return exported
 
 
@@ -165,13 +187,14 @@ def _check(precisions, calibration, input_type, batch_size, engine):
         engine_of(precision, engine)
         if PRECISIONS[precision].calibrated and calibration is None:
             raise InputError(
-                f"{precision} needs calibration images, photographs as the model will "
-                "see them. Received: calibration=None"
+                f"{precision} needs photographs to find the ranges of the activations. "
+                f"Received: {precision} without `calibration`"
             )
-    if calibration is not None and not callable(calibration):
+    if not (calibration is None or callable(calibration) or paths_of(calibration)):
         raise InputError(
             "`calibration` must be a function without arguments that returns an "
-            f"iterable of arrays. Received: {type(calibration).__name__}"
+            "iterable of arrays, or paths of photographs. "
+            f"Received: {type(calibration).__name__}"
         )
     tracing.check_batch_size(batch_size)
 

@@ -57,7 +57,8 @@ def write_saved_model(model, folder, class_names=None, version=1):
         folder: Where to write, with other versions or none yet.
         class_names: Names in order; when `None` the model's, ImageNet's for
             1000 classes, else the indices.
-        version: A whole number, the name of the folder inside.
+        version: A whole number, the name of the folder inside; `None` takes the one
+            after the highest that is there.
 
     Returns:
         The `pathlib.Path` of the numbered folder. It appears when it is whole.
@@ -93,6 +94,9 @@ def write_saved_model(model, folder, class_names=None, version=1):
 
 
 def _target(folder, version):
+    if version is None:
+        there = (path.name for path in pathlib.Path(folder).glob("*"))
+        version = 1 + max((int(name) for name in there if name.isdecimal()), default=0)
     if not (isinstance(version, int) and version >= 0):
         raise InputError(
             "`version` must be a whole number from 0, as TensorFlow Serving counts. "

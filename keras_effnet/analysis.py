@@ -156,6 +156,20 @@ def analyze(model, image_size=None, bytes_per_element=4):
     )
 
 
+def analyze_spec(spec, image_size=None):
+    """Analyses a network by its specification, without weights.
+
+    Args:
+        spec: A `keras_effnet.specs.ModelSpec`.
+        image_size: Height and width of the input; the specification's when `None`.
+
+    Returns:
+        An `Analysis`.
+    """
+    size = image_size or spec.image_size
+    return analyze(build_without_weights(spec, input_shape=(size, size, 3)))
+
+
 def build_without_weights(spec, **options):
     """Builds a model that has shapes but no weight values, for `analyze`.
 

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_effnet import saving
+from keras_effnet.class_names import decode_predictions
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -263,6 +264,69 @@ def evaluate(source, batches, labels=None):
             f"Received: labels from {labels.min()} to {labels.max()}"
         )
     return Evaluation(probabilities, labels)
+
+
+def evaluate_photos(source, photographs, progress=None):
+    """Runs a classifier over photographs with classes.
+
+    Args:
+        source: As for `load_classifier`.
+        photographs: Path of a folder of one folder per class, or of a CSV file; see
+            `labelled_photos`.
+        progress: A function of a line of text; with it, photographs are counted.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        InputError: The model or a photograph can't be read, or a class is none of
+            the model's.
+    """
+    classifier = load_classifier(source)
+    paths, labels = labelled_photos(photographs, classifier)
+    return evaluate(
+        classifier, photo_batches(classifier, paths, None, progress), labels
+    )
+
+
+def classify_photo(source, path, top=5):
+    """The most probable classes of one photograph.
+
+    Args:
+        source: As for `load_classifier`.
+        path: Of the photograph.
+        top: How many classes.
+
+    Returns:
+        A list of `keras_effnet.class_names.Prediction`, the most probable first.
+
+    Raises:
+        InputError: The model or the photograph can't be read.
+    """
+    classifier = load_classifier(source)
+    (batch,) = photo_batches(classifier, [path])
+    names = classifier.class_names
+    return decode_predictions(classifier.predict(batch), top, names)[0]
+
+
+def photo_batches(source, paths, name=None, progress=None, batch_size=32):
+    """Photographs as a classifier takes them, in batches.
+
+    Args:
+        source: As for `load_classifier`.
+        paths: Paths of photographs.
+        name: As for `keras_effnet.data.photos.batches`.
+        progress: As for `keras_effnet.data.photos.batches`.
+        batch_size: Photographs in a batch; the last may have fewer.
+
+    Returns:
+        An iterator of arrays, `(batch, height, width, channels)`.
+    """
+    from keras_effnet.data import photos
+
+    classifier = load_classifier(source)
+    shape, rule = classifier.input_shape, classifier.preprocessing
+    return photos.batches(paths, shape, rule, batch_size, name, progress)
 
 
 def has_classes(source):

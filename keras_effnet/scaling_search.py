@@ -20,6 +20,7 @@ from keras_effnet import scaling
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.progress import silent
+from keras_effnet.score_function import load_function
 from keras_effnet.specs import SPECS
 
 _TARGET = 2.0
@@ -112,7 +113,8 @@ def search(
 
     Args:
         score: A function from a `ModelSpec`, the base scaled with φ = 1, to a
-            finite number, the higher the better.
+            finite number, the higher the better; or its name,
+            `"my_score:accuracy"` for `accuracy` in my_score.py of this folder.
         base: The `ModelSpec` to scale.
         step: As for `grid`.
         tolerance: As for `grid`.
@@ -130,6 +132,8 @@ def search(
             written, a score is no finite number, or the grid is impossible.
     """
     candidates = grid(step, tolerance)
+    if isinstance(score, str):
+        score = load_function(score)
     specs = {point: scaling.compound_scale(1, *point, base) for point in candidates}
     memory = _State(state, _settings(score, base, step, tolerance))
     scores = {

@@ -17,17 +17,24 @@ from keras_effnet.errors import WorkerLost
 # EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
 RESTART = 75
 
-# Arguments of the library's functions whose errors are told by the option.
+# Arguments of library functions that a command's errors tell by its option.
 _OPTIONS = {
-    "`calibration`": "--calibrate",
-    "`calibration_images`": "--calibration-images",
-    "`evaluation`": "--evaluate",
-    "`profile`": "--profile",
-    "`settings`": "--settings",
-    "`sustained`": "--sustained",
-    "`targets`": "--target",
-    "`train`": "--train",
-    "`train_images`": "--train-images",
+    "calibration": "calibrate",
+    "calibration_images": "calibration_images",
+    "dispatcher": "dispatcher",
+    "draws": "draws",
+    "evaluation": "evaluate",
+    "output": "output",
+    "port": "port",
+    "profile": "profile",
+    "settings": "settings",
+    "stage": "stage",
+    "sustained": "sustained",
+    "targets": "target",
+    "train": "train",
+    "train_images": "train_images",
+    "work_dir": "work_dir",
+    "worker_address": "worker_address",
 }
 
 # In the order of a user's road. Each module has a docstring, `add_arguments`
@@ -134,7 +141,9 @@ def _run(args):
     except InputError as error:
         message = str(error)
         for argument, option in _OPTIONS.items():
-            message = message.replace(argument, option)
+            if hasattr(args, option):
+                told = f"--{option.replace('_', '-')}"
+                message = message.replace(f"`{argument}`", told)
         print(f"keras-effnet: error: {message}", file=sys.stderr)
     except (Preempted, WorkerLost) as error:
         print(f"keras-effnet: {error}", file=sys.stderr)

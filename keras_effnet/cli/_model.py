@@ -5,6 +5,7 @@ import sys
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.progress import tell
 from keras_effnet.quiet import import_keras
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import get_spec
@@ -54,6 +55,30 @@ def build(spec, args):
     from keras_effnet import build_model
 
     return build_model(spec, weights=args.weights, preprocessing=args.preprocessing)
+
+
+def load(args):
+    """The `keras.Model` that the argument `model` names; notes tell what it lacks."""
+    if not is_file(args.model):
+        spec = find_spec(args.model)
+        if not args.weights:
+            tell("keras-effnet: note: no --weights, the network is random")
+        return build(spec, args)
+    if pathlib.Path(args.model).suffix != ".keras":
+        raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
+    refuse_weights(args)
+    import_keras()
+    from keras_effnet import saving
+
+    model = saving.load_model(args.model)
+    options = ("calibrate", "train", "evaluate")
+    photographs = any(getattr(args, option, None) for option in options)
+    if saving.attached(model) is None and photographs:
+        tell(
+            "keras-effnet: note: the model carries no preprocessing; photographs go in "
+            "as 0-255 pixels, cropped to the middle"
+        )
+    return model
 
 
 def refuse_itself(path, args):

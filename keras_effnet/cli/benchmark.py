@@ -124,15 +124,14 @@ def add_arguments(parser):
 
 
 def run(args):
-    from keras_effnet.benchmarks import session
-    from keras_effnet.benchmarks import text
+    from keras_effnet import benchmarks
 
     of_settings = {
         "min_runs": args.runs,
         "min_seconds": args.seconds,
         "cool_down_seconds": args.cool_down,
     }
-    results = session.measure(
+    results = benchmarks.measure(
         args.files,
         args.target or ["host"],
         threads=_numbers(args.threads, "--threads"),
@@ -155,7 +154,7 @@ def run(args):
     if args.json:
         print(json.dumps([result.to_dict() for result in results]))
     else:
-        print(text.table(results))
+        print(benchmarks.table(results))
 
 
 def _numbers(text, option):

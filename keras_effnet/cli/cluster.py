@@ -34,7 +34,6 @@ def run(args):
     _compression.run(
         args,
         "cluster",
-        _compression.precisions(args),
         clusters=args.clusters,
         keep=args.keep,
     )

@@ -13,10 +13,8 @@ the ports reads what the workers can read: a network of your own, please.
 
 import os
 import signal
-import socket
 import threading
 
-from keras_effnet.errors import InputError
 from keras_effnet.quiet import native_stderr_held_back
 
 
@@ -47,97 +45,16 @@ def add_arguments(parser):
 
 
 def run(args):
-    if args.port is not None and not 0 < args.port < 65536:
-        raise InputError(f"A port is 1 to 65535. Received: --port {args.port}")
     # Images need no GPU, and the training beside may need all of it.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    server, line = (_worker if args.dispatcher else _dispatcher)(args)
+    with native_stderr_held_back():
+        from keras_effnet.data.serving import serve
+
+    server, line = serve(args.port, args.dispatcher, args.worker_address, args.work_dir)
     print(line, flush=True)
     while not stopped.wait(1):
         pass
     server._stop()
-
-
-def _dispatcher(args):
-    if args.port is None or args.worker_address:
-        raise InputError(
-            "A dispatcher has a --port and no --worker-address, a worker has a "
-            f"--dispatcher. Received: --port {args.port} --worker-address "
-            f"{args.worker_address}"
-        )
-    with native_stderr_held_back():
-        import tensorflow as tf
-
-        service = tf.data.experimental.service
-        config = service.DispatcherConfig(
-            port=args.port,
-            work_dir=args.work_dir and os.path.abspath(args.work_dir),
-            fault_tolerant_mode=bool(args.work_dir),
-        )
-        server = _started(service.DispatchServer, config)
-    return server, f"dispatcher at {socket.gethostname()}:{args.port}"
-
-
-def _worker(args):
-    if args.work_dir:
-        raise InputError(
-            f"--work-dir is a dispatcher's. Received: --work-dir {args.work_dir}"
-        )
-    with native_stderr_held_back():
-        import tensorflow as tf
-
-        from keras_effnet.data import service as data_service
-
-    if args.worker_address:
-        data_service.parse_address(args.worker_address)
-    own = data_service.check(args.dispatcher)
-    port = args.port or _free_port()
-    host = f"[{own}]" if ":" in own else own
-    address = args.worker_address or f"{host}:{port}"
-    with native_stderr_held_back():
-        service = tf.data.experimental.service
-        config = service.WorkerConfig(
-            dispatcher_address=args.dispatcher,
-            worker_address=address,
-            port=port,
-            # Of 30 s: a dispatcher that was started again has its workers sooner.
-            heartbeat_interval_ms=5000,
-        )
-        server = _started(service.WorkerServer, config)
-    return server, f"worker at {address} for the dispatcher at {args.dispatcher}"
-
-
-def _check_free(port):
-    with socket.socket() as test:
-        test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            test.bind(("", port))
-        except OSError as error:
-            raise InputError(
-                f"The port can't be listened on: {error.strerror}. "
-                f"Received: --port {port}"
-            ) from error
-
-
-def _free_port():
-    with socket.socket() as test:
-        test.bind(("", 0))
-        return test.getsockname()[1]
-
-
-def _started(kind, config):
-    import tensorflow as tf
-
-    # The last thing before: it takes seconds to come here, and gRPC shares a port with
-    # another server.
-    _check_free(config.port)
-    try:
-        return kind(config)
-    except (tf.errors.OpError, RuntimeError) as error:
-        message = str(error).splitlines()[0]
-        raise InputError(
-            f"The server can't start: {message}. Received: port {config.port}"
-        ) from error

@@ -12,7 +12,9 @@ file go through the same photographs, cropped as their weights want them.
 import json
 
 from keras_effnet.cli import _model
-from keras_effnet.report.text import format_table
+from keras_effnet.progress import silent
+from keras_effnet.report.text import or_dash
+from keras_effnet.report.text import tabulate
 
 
 def add_arguments(parser):
@@ -30,46 +32,29 @@ def add_arguments(parser):
 
 
 def run(args):
-    import tqdm
-
-    from keras_effnet.data import photos
-    from keras_effnet.evaluation import evaluate
-    from keras_effnet.evaluation import labelled_photos
+    from keras_effnet.evaluation import evaluate_photos
 
     classifier = _model.classifier(args)
-    paths, labels = labelled_photos(args.photos, classifier)
-    batches = photos.batches(paths, classifier.input_shape, classifier.preprocessing)
-    with tqdm.tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
-        found = evaluate(classifier, _shown(batches, bar), labels)
+    found = evaluate_photos(classifier, args.photos, silent)
     names = classifier.class_names
     if args.json:
         print(json.dumps(found.as_json(names), indent=2))
         return
     low, high = found.interval
     print(
-        f"top-1 {found.top1:.1%} of {len(labels)} images (95 % interval {low:.1%} to "
-        f"{high:.1%}), top-5 {found.top5:.1%}"
+        f"top-1 {found.top1:.1%} of {len(found.labels)} images (95 % interval "
+        f"{low:.1%} to {high:.1%}), top-5 {found.top5:.1%}"
     )
     if args.per_class:
         print(_per_class(found, names))
 
 
-def _shown(batches, bar):
-    for batch in batches:
-        yield batch
-        bar.update(len(batch))
-
-
 def _per_class(found, names):
-    rows = [["class", "images", "recall", "precision"]]
-    for row in found.per_class(names):
-        if row["images"]:
-            rates = (row["recall"], row["precision"])
-            rows.append(
-                [
-                    row["class"],
-                    str(row["images"]),
-                    *("-" if rate is None else f"{rate:.1%}" for rate in rates),
-                ]
-            )
-    return format_table(rows, left=(0,))
+    columns = {
+        "class": lambda row: row["class"],
+        "images": lambda row: str(row["images"]),
+        "recall": lambda row: f"{row['recall']:.1%}",
+        "precision": lambda row: or_dash(row["precision"], "{:.1%}"),
+    }
+    rows = [row for row in found.per_class(names) if row["images"]]
+    return tabulate(rows, columns, left=(0,))

@@ -13,8 +13,8 @@ import json
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.report.text import format_table
 from keras_effnet.report.text import giga
+from keras_effnet.report.text import tabulate
 from keras_effnet.specs import SPECS
 
 _FAMILIES = tuple(dict.fromkeys(spec.family for spec in SPECS.values()))
@@ -46,16 +46,12 @@ def run(args):
 
 
 def _report(models):
-    rows = [["name", "size", "trainable", "total", "10^9 multiply-adds", "family"]]
-    rows += [
-        [
-            model["name"],
-            str(model["image_size"]),
-            f"{model['trainable_parameters']:,}",
-            f"{model['total_parameters']:,}",
-            giga(model["multiply_adds"]),
-            model["family"],
-        ]
-        for model in models
-    ]
-    return format_table(rows, left=(0, 5))
+    columns = {
+        "name": lambda model: model["name"],
+        "size": lambda model: str(model["image_size"]),
+        "trainable": lambda model: f"{model['trainable_parameters']:,}",
+        "total": lambda model: f"{model['total_parameters']:,}",
+        "10^9 multiply-adds": lambda model: giga(model["multiply_adds"]),
+        "family": lambda model: model["family"],
+    }
+    return tabulate(models, columns, left=(0, 5))

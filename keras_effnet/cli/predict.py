@@ -26,6 +26,7 @@ def add_arguments(parser):
 
 def run(args):
     from keras_effnet.data.photos import find_photos
+    from keras_effnet.evaluation import classify_photo
 
     if args.top < 1:
         raise InputError(f"--top must be at least 1. Received: {args.top}")
@@ -34,7 +35,7 @@ def run(args):
     results, failed = [], False
     for photo in photos:
         try:
-            results.append((photo, _predict(classifier, photo, args.top)))
+            results.append((photo, classify_photo(classifier, photo, args.top)))
         except InputError as error:
             print(f"keras-effnet: error: {error}", file=sys.stderr)
             failed = True
@@ -44,15 +45,6 @@ def run(args):
     if args.json:
         print(json.dumps([_as_json(*result) for result in results], indent=2))
     return 1 if failed else 0
-
-
-def _predict(classifier, photo, top):
-    from keras_effnet.class_names import decode_predictions
-    from keras_effnet.data.photos import batches
-
-    (batch,) = batches([photo], classifier.input_shape, classifier.preprocessing)
-    names = classifier.class_names
-    return decode_predictions(classifier.predict(batch), top, names)[0]
 
 
 def _print(photo, predictions):

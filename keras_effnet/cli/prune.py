@@ -39,7 +39,6 @@ def run(args):
     _compression.run(
         args,
         "prune",
-        _compression.precisions(args),
         sparsity=args.sparsity,
         pattern=args.pattern,
     )

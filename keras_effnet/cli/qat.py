@@ -27,4 +27,4 @@ def add_arguments(parser):
 
 
 def run(args):
-    _compression.run(args, "qat", ("int8",), keep=args.keep)
+    _compression.run(args, "qat", keep=args.keep)

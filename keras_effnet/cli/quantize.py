@@ -20,14 +20,12 @@ Where no file keeps the limit the exit code is 1, and the best one is kept and n
 OUTPUT/search.html shows the trade-off, search.json holds it, candidates/ the files.
 """
 
-import json
 import re
-import shlex
-import sys
 
+from keras_effnet.cli import _export
 from keras_effnet.cli import _model
-from keras_effnet.cli import export as _export
 from keras_effnet.errors import InputError
+from keras_effnet.progress import tell
 from keras_effnet.quiet import import_keras
 
 _BUDGET = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
@@ -36,32 +34,8 @@ _BUDGET = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 def add_arguments(parser):
     parser.add_argument("model", help="a .keras file, or a network's name")
     _model.add_weights(parser)
-    parser.add_argument(
-        "--calibrate",
-        nargs="+",
-        metavar="PHOTOS",
-        help="photographs or folders that resemble those of later use",
-    )
-    parser.add_argument(
-        "--calibration-images",
-        type=int,
-        default=250,
-        metavar="N",
-        help="use N of them, evenly spread (default: 250)",
-    )
-    parser.add_argument(
-        "--evaluate",
-        metavar="PHOTOS",
-        help="a folder of one folder per class, a CSV file with the columns file and "
-        "class_index, or a folder of photographs without classes: each file is "
-        "judged there beside the float model",
-    )
-    parser.add_argument(
-        "--max-drop",
-        type=float,
-        metavar="POINTS",
-        help="percentage points of accuracy that the file may lose; needs classes",
-    )
+    _export.add_calibration(parser, 250)
+    _export.add_judging(parser, "judged there beside the float model")
     parser.add_argument(
         "--min-agreement",
         type=float,
@@ -74,15 +48,13 @@ def add_arguments(parser):
         help="end the search after 90s, 20m or 1h30m; a bare number is seconds "
         "(default: no end, and no distillation)",
     )
-    parser.add_argument(
-        "--input-type",
-        metavar="TYPE",
-        help="float32, uint8 or int8 (default: float32); uint8 is what MediaPipe and "
-        "the Task Library take",
-    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--name", help="of the file (default: the model's)")
-    parser.add_argument("--output", required=True, metavar="FOLDER")
+    _export.add_files(
+        parser,
+        "float32, uint8 or int8 (default: float32); uint8 is what MediaPipe and the "
+        "Task Library take",
+        required=True,
+    )
 
 
 def run(args):
@@ -94,37 +66,35 @@ def run(args):
             "give --calibrate PHOTOS. Received: no --calibrate"
         )
     import_keras()
-    model = _export.load(args)
-    from keras_effnet.cli import _export_photos
+    model = _model.load(args)
+    from keras_effnet import export
+    from keras_effnet.evaluation import has_classes
+    from keras_effnet.export.tuning import search_page
 
-    photos, calibration = _export_photos.calibration(args, model, None)
-    evaluation = _export_photos.evaluation(args, model, photos)
-    if args.max_drop is not None and evaluation.labels is None:
+    if args.max_drop is not None and not has_classes(args.evaluate):
         raise InputError(
             "--max-drop needs classes: a folder of one folder per class, or a CSV file "
             "with the columns file and class_index; --min-agreement needs none. "
             f"Received: --evaluate {args.evaluate}"
         )
-    from keras_effnet.export.tuning import search_page
-    from keras_effnet.export.tuning.search import search
-
-    result = search(
+    result = export.quantize(
         model,
         args.output,
-        calibration,
-        evaluation=evaluation,
+        args.calibrate,
+        evaluation=args.evaluate,
         max_drop=args.max_drop,
         min_agreement=args.min_agreement,
         budget=budget,
         name=args.name,
         input_type=args.input_type,
+        calibration_images=args.calibration_images,
         seed=args.seed,
-        settings={"command": shlex.join(["keras-effnet", *args.argv])},
-        progress=_tell,
+        settings=_export.settings(args),
+        # Also where nobody watches: a log of minutes of work tells how far it came.
+        progress=lambda line: tell(f"keras-effnet: {line}"),
     )
-    found = json.loads((result.folder / "search.json").read_text(encoding="utf-8"))
     print(search_page.table(result.candidates, result.chosen["name"]))
-    print(search_page.write(result.folder, found))
+    print(result.folder / "search.html")
     print(result.path)
     if not result.met:
         raise InputError(
@@ -190,8 +160,3 @@ def _check_limits(args):
 def _limits(args):
     limits = (("--max-drop", args.max_drop), ("--min-agreement", args.min_agreement))
     return " ".join(f"{name} {value:g}" for name, value in limits if value is not None)
-
-
-def _tell(line):
-    # Also where nobody watches: a log of minutes of work tells how far it came.
-    print(f"keras-effnet: {line}", file=sys.stderr, flush=True)

@@ -24,13 +24,12 @@ import shlex
 from keras_effnet import files
 from keras_effnet import scaling
 from keras_effnet import scaling_search
-from keras_effnet.cli import show
-from keras_effnet.cli._function import load_function
+from keras_effnet.cli import _analysis
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.progress import tell
-from keras_effnet.report.text import format_table
 from keras_effnet.report.text import giga
+from keras_effnet.report.text import tabulate
 from keras_effnet.specs import get_spec
 
 _PAPER = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
@@ -46,7 +45,7 @@ def add_arguments(parser):
         metavar="NETWORK",
         help="what is scaled (default: EfficientNetB0)",
     )
-    show.add_output_arguments(parser)
+    _analysis.add_output_arguments(parser)
     scaled = parser.add_argument_group("one scaled network")
     scaled.add_argument(
         "--phi", type=float, help="the compound coefficient; 0 is the base"
@@ -82,7 +81,7 @@ def run(args):
         _refuse(args, ("step", "tolerance", "state", "plot"), "go with --search")
         if args.phi is None:
             raise InputError("Give --phi or --search. Received: neither")
-        show.print_analysis(show.analyze_spec(_scaled(args, base)), args)
+        _analysis.show(_analysis.of_spec(_scaled(args, base)), args)
     else:
         _refuse(args, ("phi", *_PAPER), "go without --search, which tries them all")
         if args.layers:
@@ -129,11 +128,10 @@ def _search(args, base):
     }
     if args.plot and not args.plot.lower().endswith(".png"):
         raise InputError(f"The plot is a .png file. Received: --plot {args.plot}")
-    score = load_function(args.search)
     if args.plot:
         _check_writable(args.plot)
     results = scaling_search.search(
-        score, base, state=args.state, progress=tell, **options
+        args.search, base, state=args.state, progress=tell, **options
     )
     if args.plot:
         with files.replacing(args.plot) as temporary:
@@ -162,16 +160,14 @@ def _as_json(result):
 
 
 def _report(results, args):
-    rows = [["alpha", "beta", "gamma", "score", "10^9 multiply-adds"]]
-    rows += [
-        [
-            *(f"{value:g}" for value in result.coefficients),
-            f"{result.score:.6g}",
-            giga(result.multiply_adds),
-        ]
-        for result in results[:_SHOWN]
-    ]
-    lines = [format_table(rows)]
+    columns = {
+        "alpha": lambda result: f"{result.coefficients.alpha:g}",
+        "beta": lambda result: f"{result.coefficients.beta:g}",
+        "gamma": lambda result: f"{result.coefficients.gamma:g}",
+        "score": lambda result: f"{result.score:.6g}",
+        "10^9 multiply-adds": lambda result: giga(result.multiply_adds),
+    }
+    lines = [tabulate(results[:_SHOWN], columns)]
     if len(results) > _SHOWN:
         lines.append(f"The best {_SHOWN} of {len(results)}; --json prints all.")
     alpha, beta, gamma = results[0].coefficients

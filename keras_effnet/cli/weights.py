@@ -19,8 +19,7 @@ import sys
 
 from keras_effnet.cli._model import add_preprocessing
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
-from keras_effnet.report.text import format_table
+from keras_effnet.report.text import tabulate
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import store
 from keras_effnet.weights import table
@@ -79,19 +78,7 @@ def run(args):
 
 
 def _list(args):
-    rows = table.published()
-    if args.model:
-        name = get_spec(args.model).name
-        rows = [row for row in rows if row.model == name]
-    for option, field in (("set", "name"), ("source", "source")):
-        wanted = getattr(args, option)
-        valid = list(dict.fromkeys(getattr(row, field) for row in table.published()))
-        if wanted and wanted not in valid:
-            raise InputError(
-                f"No {option} has this name. {suggest(wanted, valid)}The {option}s "
-                f"are: {', '.join(valid)}. Received: --{option} {wanted}"
-            )
-        rows = [row for row in rows if wanted in (None, getattr(row, field))]
+    rows = table.select(args.model, args.set, args.source)
     if args.json:
         print(json.dumps([_as_json(row) for row in rows], indent=2))
         return
@@ -105,21 +92,20 @@ def _list(args):
 
 
 def _listed(rows):
-    lines = [["network", "set", "top-1 %", "classes", "size", "sources"]]
-    for model, name, top1, classes, members in table.summary(rows):
-        sources = dict.fromkeys(row.source for row in members)
+    def sources(members):
         here = {row.source for row in members if store.is_cached(row)}
-        lines.append(
-            [
-                model,
-                name,
-                top1 or "-",
-                classes,
-                str(members[0].image_size),
-                ", ".join(f"{s}*" if s in here else s for s in sources),
-            ]
-        )
-    return format_table(lines, left=(0, 1, 5))
+        names = dict.fromkeys(row.source for row in members)
+        return ", ".join(f"{name}*" if name in here else name for name in names)
+
+    columns = {
+        "network": lambda line: line[0],
+        "set": lambda line: line[1],
+        "top-1 %": lambda line: line[2] or "-",
+        "classes": lambda line: line[3],
+        "size": lambda line: str(line[4][0].image_size),
+        "sources": lambda line: sources(line[4]),
+    }
+    return tabulate(table.summary(rows), columns, left=(0, 1, 5))
 
 
 def _as_json(row):
@@ -176,12 +162,9 @@ def _download(args):
 
 
 def _verify(args):
-    rows = table.published()
-    if args.model:
-        name = get_spec(args.model).name
-        rows = [row for row in rows if row.model == name]
-        if args.set:
-            rows = table.find(name, args.set)
+    rows = table.select(args.model)
+    if args.set:
+        rows = table.find(args.model, args.set)
     found = [row for row in rows if store.is_cached(row)]
     if not found:
         raise InputError(

@@ -10,6 +10,7 @@ from PIL import Image
 from PIL import ImageOps
 
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _FILTERS = {
@@ -127,7 +128,7 @@ def resize_and_crop(photo, size, preprocessing):
     return np.asarray(image).reshape(*size, photo.shape[-1])
 
 
-def batches(paths, input_shape, preprocessing, batch_size=32):
+def batches(paths, input_shape, preprocessing, batch_size=32, name=None, progress=None):
     """Reads photographs in batches.
 
     Args:
@@ -135,6 +136,8 @@ def batches(paths, input_shape, preprocessing, batch_size=32):
         input_shape: `(height, width, channels)`, 1 or 3 channels.
         preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
         batch_size: Photographs in a batch; the last may have fewer.
+        name: Of the work, in front of a bar that counts the photographs, and
+        progress: a function of a line of text; `None` for no bar.
 
     Yields:
         Arrays, `(batch, height, width, channels)`: uint8, 0-255, or normalised
@@ -145,16 +148,18 @@ def batches(paths, input_shape, preprocessing, batch_size=32):
         raise InputError(
             f"Photographs have 1 or 3 channels. Received: input_shape={input_shape}"
         )
-    for start in range(0, len(paths), batch_size):
-        images = np.stack(
-            [
-                resize_and_crop(
-                    read_photo(path, channels), (height, width), preprocessing
-                )
-                for path in paths[start : start + batch_size]
-            ]
-        )
-        yield images if preprocessing.included else preprocessing.normalized(images)
+    with bar(name=name, unit="image", total=len(paths), shown=progress) as done:
+        for start in range(0, len(paths), batch_size):
+            images = np.stack(
+                [
+                    resize_and_crop(
+                        read_photo(path, channels), (height, width), preprocessing
+                    )
+                    for path in paths[start : start + batch_size]
+                ]
+            )
+            yield images if preprocessing.included else preprocessing.normalized(images)
+            done.update(len(images))
 
 
 def read_labels(path):

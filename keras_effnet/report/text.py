@@ -22,6 +22,26 @@ def format_table(rows, left=()):
     )
 
 
+def tabulate(items, columns, left=()):
+    """A table with a row for each item.
+
+    Args:
+        items: What the table is of.
+        columns: `{heading: function of an item}`, each gives a cell's text.
+        left: As for `format_table`.
+
+    Returns:
+        The lines, as one string.
+    """
+    rows = [[cell(item) for cell in columns.values()] for item in items]
+    return format_table([list(columns), *rows], left)
+
+
+def or_dash(value, pattern):
+    """A value as a pattern has it, `"{:.1%}"`; a dash for one that is not known."""
+    return "-" if value is None else pattern.format(value)
+
+
 def giga(number):
     """Billions with the three decimals that the papers' figures can bear."""
     return f"{number / 1e9:.3f}"

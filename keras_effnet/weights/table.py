@@ -158,6 +158,35 @@ def _weight_set(row):
     )
 
 
+def select(model=None, name=None, source=None):
+    """The published files of a network, a set and a source.
+
+    Args:
+        model: As `keras_effnet.specs.get_spec` takes it; `None` for all.
+        name: Of the sets, `"noisy-student"`; `None` for all.
+        source: A key of `SOURCES`; `None` for all.
+
+    Returns:
+        A list of `WeightSet`, empty where no file is all of this.
+
+    Raises:
+        InputError: No network, set or source has this name.
+    """
+    rows = published()
+    if model:
+        found = get_spec(model).name
+        rows = [row for row in rows if row.model == found]
+    for what, field, wanted in (("set", "name", name), ("source", "source", source)):
+        valid = list(dict.fromkeys(getattr(row, field) for row in published()))
+        if wanted and wanted not in valid:
+            raise InputError(
+                f"No {what} has this name. {suggest(wanted, valid)}The {what}s are: "
+                f"{', '.join(valid)}. Received: {wanted!r}"
+            )
+        rows = [row for row in rows if wanted in (None, getattr(row, field))]
+    return rows
+
+
 def summary(rows):
     """What the files of each set have in common.
 

@@ -10,8 +10,8 @@ import tflite_file
 from conftest import one_line
 
 from keras_effnet import cli
-from keras_effnet import export
 from keras_effnet.export import Compressed
+from keras_effnet.export.compression import techniques
 
 for _module in ("tf_keras", "tensorflow_model_optimization"):
     if importlib.util.find_spec(_module) is None:
@@ -101,7 +101,7 @@ def asked(monkeypatch):
             figures |= {"technique": technique, "images": len(images), "wrappers": {}}
             return Compressed(model, technique, {}, None, figures)
 
-        monkeypatch.setattr(export, technique, compress)
+        monkeypatch.setattr(techniques, technique, compress)
 
     for technique in ("qat", "prune", "cluster"):
         replace(technique)

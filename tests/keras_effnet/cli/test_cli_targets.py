@@ -182,7 +182,7 @@ def test_the_settings(monkeypatch, tiny_files, capsys):
         return []
 
     monkeypatch.setattr("keras_effnet.benchmarks.session.benchmark_many", measure)
-    monkeypatch.setattr("keras_effnet.benchmarks.text.table", lambda results: "")
+    monkeypatch.setattr("keras_effnet.benchmarks.table", lambda _: "")
     for extra in ((), ("--settings", "quick"), ("--settings", "full", "--runs", "9")):
         assert cli.main(["benchmark", str(tiny_files["int8"]), *extra]) == 0
     keys = ("min_runs", "min_seconds", "max_seconds", "cool_down_seconds")

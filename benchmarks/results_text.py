@@ -2,7 +2,7 @@
 
 import math
 
-from keras_effnet.report.text import format_table
+from keras_effnet.report.text import tabulate
 
 _TIMES = {
     "median": "median_ms",
@@ -27,9 +27,7 @@ def table(results):
         Lines of text, as one string.
     """
     columns = _columns(results)
-    rows = [["file", *columns]]
-    rows += [[r.name, *(cell(r) for cell in columns.values())] for r in results]
-    lines = [format_table(rows, left=(0,)), ""]
+    lines = [tabulate(results, columns, left=(0,)), ""]
     for result in {result.target: result for result in results}.values():
         device, runtime = result.device, result.runtime
         place = "this host" if result.target == "host" else result.target
@@ -57,7 +55,7 @@ def table(results):
 
 def _columns(results):
     """`{heading: function of a result}`: what any of the results has."""
-    found = {}
+    found = {"file": lambda result: result.name}
     if {result.target for result in results} != {"host"}:
         found["target"] = lambda result: result.target
     for heading, key in _TIMES.items():

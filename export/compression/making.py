@@ -1,0 +1,120 @@
+"""A model trained through TF-MOT, and its files, in one call."""
+
+import pathlib
+import shutil
+
+from keras_effnet import files
+from keras_effnet.export import exporting
+from keras_effnet.export import photographs
+from keras_effnet.export.calibration import evenly
+from keras_effnet.export.compression import techniques
+from keras_effnet.export.compression.compressing import check_model
+from keras_effnet.export.compression.recipe import CompressionRecipe
+from keras_effnet.export.judge import Judge
+from keras_effnet.export.precisions import check_input_type
+from keras_effnet.export.precisions import check_precision
+from keras_effnet.export.publishing import checked_name
+from keras_effnet.progress import bar
+
+# Images from which the ranges of the files are taken.
+_CALIBRATION = 250
+
+
+def train_and_export(
+    model,
+    technique,
+    train,
+    folder,
+    precisions,
+    *,
+    train_images=2000,
+    recipe=None,
+    evaluation=None,
+    max_drop=None,
+    input_type=None,
+    name=None,
+    latency=False,
+    settings=None,
+    progress=None,
+    **options,
+):
+    """Trains a model on photographs while it is compressed, and exports it.
+
+    Args:
+        model: A `keras.Model` as `keras_effnet.export.qat` takes it.
+        technique: `"qat"`, `"prune"` or `"cluster"`, functions of
+            `keras_effnet.export`.
+        train: Paths of photographs and of folders of them; for a recipe whose
+            distillation is below 1 the path of a folder of one folder per class, or
+            of a CSV file with the columns file and class_index.
+        folder: Where the files go: `NAME.keras`, the trained model, and what
+            `keras_effnet.export.export` writes. The same call again goes on from the
+            last checkpoint.
+        precisions: Of the .tflite files.
+        train_images: So many of the photographs are used, evenly spread.
+        recipe: A `CompressionRecipe`; its defaults when `None`.
+        evaluation: Path of photographs, none of them trained on, by which each file
+            is compared with the model that came in; as for `export`.
+        max_drop: As for `keras_effnet.export.export`.
+        input_type: As for `keras_effnet.export.export`.
+        name: Of the files; the model's when `None`.
+        latency: Whether the files are measured on this machine.
+        settings: A dict for the sheets, how to make the files again.
+        progress: Called with a line of text before each step.
+        **options: Of the technique.
+
+    Returns:
+        A list of `ExportedFile`.
+
+    Raises:
+        InputError: The model, a photograph or an argument can't be taken.
+    """
+    for precision in precisions:
+        check_precision(precision)
+    check_input_type(input_type)
+    check_model(model)
+    recipe = recipe or CompressionRecipe()
+    folder, name = pathlib.Path(folder), checked_name(name or model.name)
+    labelled = recipe.distillation < 1
+    paths, labels = photographs.training(model, train, train_images, labelled)
+    if evaluation is not None:
+        evaluation = photographs.judging(model, evaluation, paths, "train", progress)
+    Judge(model, evaluation, max_drop)  # refuses what can't be judged
+    files.check_folder(folder)
+    images = photographs.in_one_array(model, paths, progress)
+    work = folder / f"{name}-training"
+    with bar(name="training", total=recipe.steps, shown=progress) as done:
+
+        def tell(step, loss):
+            done.update(step - done.n)
+            done.set_postfix(loss=f"{loss:.3f}")
+
+        result = getattr(techniques, technique)(
+            model,
+            images,
+            labels=labels,
+            recipe=recipe,
+            folder=work,
+            tell=tell,
+            **options,
+        )
+    with files.replacing(folder / f"{name}.keras") as temporary:
+        result.model.save(temporary)
+    exported = exporting.export(
+        result.model,
+        folder,
+        precisions,
+        lambda: (images[i : i + 1] for i in evenly(len(images), _CALIBRATION)),
+        name,
+        input_type=input_type,
+        evaluation=evaluation,
+        max_drop=max_drop,
+        settings=settings,
+        ranges=result.ranges,
+        reference=model,
+        training=result.figures,
+        latency=latency,
+        progress=progress,
+    )
+    shutil.rmtree(work)
+    return exported

@@ -1,0 +1,57 @@
+"""How fast files are on this machine."""
+
+from keras_effnet import benchmarks
+from keras_effnet.sheet import Latency
+
+
+def host_latency(paths, rounds=2, max_seconds=4, **options):
+    """Measures files in turn on this machine.
+
+    Args:
+        paths: Of .tflite files.
+        rounds: How many, each in a process of its own.
+        max_seconds: Of each file in all rounds together.
+        **options: Further ones of `keras_effnet.benchmarks.benchmark_many`.
+
+    Returns:
+        A dict for each file: `median_ms`, `p90_ms`, `threads`, `runs` and `host`, a
+        name.
+
+    Raises:
+        InputError: A file can't be run.
+    """
+    results = benchmarks.benchmark_many(
+        paths, rounds=rounds, max_seconds=max_seconds, **options
+    )
+    return [
+        {
+            "threads": result.options["threads"],
+            "runs": result.misc_metrics.num_runs,
+            "median_ms": result.latency_metrics.median_ms,
+            "p90_ms": result.latency_metrics.p90_ms,
+            "host": result.device["cpu"] or result.device["machine"],
+        }
+        for result in results
+    ]
+
+
+def measure(exported, progress=None):
+    """Adds latencies on this machine to the sheets of files, measured in turn.
+
+    Args:
+        exported: A list of `ExportedFile`.
+        progress: Called with a line of text before each step.
+
+    Returns:
+        The list, with the latencies in it.
+    """
+    paths = {file.precision: file.path for file in exported}
+    found = host_latency(list(paths.values()), max_seconds=5, progress=progress)
+    latencies = dict(zip(paths, found, strict=True))
+    of_float = latencies.get("float32", {}).get("median_ms")
+    return [
+        file.with_sheet(
+            latency=Latency(**latencies[file.precision], float_median_ms=of_float)
+        )
+        for file in exported
+    ]

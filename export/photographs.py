@@ -1,0 +1,138 @@
+"""Photographs as the images that a model is calibrated, judged and trained on."""
+
+import os
+
+import numpy as np
+
+from keras_effnet.data import photos
+from keras_effnet.errors import InputError
+from keras_effnet.evaluation import labelled_photos
+from keras_effnet.evaluation import load_classifier
+from keras_effnet.evaluation import photo_batches
+from keras_effnet.export.calibration import FEW_IMAGES
+from keras_effnet.export.calibration import evenly
+from keras_effnet.export.judge import Images
+
+_BATCH = 32
+
+
+def opened(model, calibration, evaluation, most, progress=None):
+    """Opens what a user gave as paths; anything else stays as it is.
+
+    Args:
+        model: The `keras.Model`.
+        calibration: Paths of photographs and of folders of them, or one path.
+        evaluation: Path of a folder of one folder per class, of a CSV file with the
+            columns file and class_index, or of a folder of photographs alone.
+        most: Of the photographs to calibrate with so many are used, evenly spread.
+        progress: Called with a line of text, a note on few photographs; with it,
+            photographs are counted as they are read.
+
+    Returns:
+        `(calibration, evaluation)` as `keras_effnet.export.export` takes them.
+
+    Raises:
+        InputError: There are no photographs, one for calibration can't be read, or
+            one is in both.
+    """
+    known = []
+    if paths := paths_of(calibration):
+        known = _calibration_photos(paths, most, progress)
+        calibration = _batches(model, known, 1, "calibrating", progress)
+    if paths_of(evaluation):
+        evaluation = judging(model, evaluation, known, "calibration", progress)
+    return calibration, evaluation
+
+
+def judging(model, source, known, argument, progress=None):
+    """Photographs to judge a file by.
+
+    Args:
+        model: The `keras.Model`.
+        source: As `opened` takes `evaluation`.
+        known: Paths of photographs that the file was made with, none of which may be
+            among them.
+        argument: By which those were given.
+        progress: As for `opened`.
+
+    Returns:
+        `Images`.
+
+    Raises:
+        InputError: There are no photographs, or one is known.
+    """
+    paths, labels = labelled_photos(source, load_classifier(model), optional=True)
+    known = {path.resolve() for path in known}
+    both = [path for path in paths if path.resolve() in known]
+    if both:
+        raise InputError(
+            "A file is never judged on photographs that it was made with: "
+            f"{len(both)} are in `{argument}` and in `evaluation`. "
+            f"Received: {str(both[0])!r}"
+        )
+    return Images(_batches(model, paths, _BATCH, "evaluating", progress), labels)
+
+
+def training(model, source, most, labelled):
+    """Photographs to train on.
+
+    Args:
+        model: The `keras.Model`.
+        source: As `opened` takes `calibration`; one path with classes as it takes
+            `evaluation`, where they are needed.
+        most: So many are used, at least 2, evenly spread.
+        labelled: Whether classes are needed.
+
+    Returns:
+        `(paths, labels)`: a list, and an int array where classes are needed.
+
+    Raises:
+        InputError: There are no photographs, or none with classes.
+    """
+    if most < 2:
+        raise InputError(f"`train_images` must be at least 2. Received: {most}")
+    source = paths_of(source)
+    if not labelled:
+        found, labels = photos.find_photos(source), None
+    elif len(source) > 1:
+        raise InputError(
+            "`distillation` below 1 needs labels: one folder of one folder per class, "
+            f"or one CSV file. Received: `train` {' '.join(map(str, source))}"
+        )
+    else:
+        found, labels = labelled_photos(source[0], load_classifier(model))
+    chosen = evenly(len(found), most)
+    paths = [found[i] for i in chosen]
+    return paths, None if labels is None else labels[chosen]
+
+
+def in_one_array(model, paths, progress=None):
+    """All photographs as the model takes them, `(images, height, width, channels)`."""
+    return np.concatenate(list(_batches(model, paths, _BATCH, "reading", progress)()))
+
+
+def paths_of(source):
+    """A list of the paths that a user gave, or `None` where it is none."""
+    several = isinstance(source, list | tuple) and len(source) > 0
+    found = list(source) if several else [source]
+    return found if all(isinstance(part, str | os.PathLike) for part in found) else None
+
+
+def _calibration_photos(paths, most, progress):
+    if most < 1:
+        raise InputError(f"`calibration_images` must be at least 1. Received: {most}")
+    found = photos.find_photos(paths)
+    chosen = [found[i] for i in evenly(len(found), most)]
+    for photo in chosen:
+        # A damaged one is better found now than in the middle of a conversion.
+        photos.read_photo(photo)
+    if len(chosen) < FEW_IMAGES and progress:
+        progress(
+            f"note: few photographs ({len(chosen)}) leave the ranges of the "
+            "activations to chance; a hundred and more are usual"
+        )
+    return chosen
+
+
+def _batches(model, paths, batch_size, what, progress):
+    return lambda: photo_batches(model, paths, what, progress, batch_size)

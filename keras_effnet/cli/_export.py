@@ -1,0 +1,72 @@
+"""What the commands that write .tflite files have in common."""
+
+import shlex
+import sys
+
+from keras_effnet import progress
+from keras_effnet.errors import InputError
+
+
+def add_calibration(parser, images, purpose=""):
+    """Adds the arguments that name photographs to calibrate with."""
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="PHOTOS",
+        help=f"{purpose}photographs or folders that resemble those of later use",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=int,
+        default=images,
+        metavar="N",
+        help=f"use N of them, evenly spread (default: {images})",
+    )
+
+
+def add_judging(parser, compared="compared there with the Keras model"):
+    """Adds the arguments that name photographs to judge by, and the limit."""
+    parser.add_argument(
+        "--evaluate",
+        metavar="PHOTOS",
+        help="a folder of one folder per class, a CSV file with the columns file and "
+        f"class_index, or a folder of photographs without classes: each file is "
+        f"{compared}",
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="POINTS",
+        help="percentage points of accuracy that a file may lose; needs classes",
+    )
+
+
+def add_files(parser, input_type, **output):
+    """Adds the arguments that say what the files are and where they go."""
+    parser.add_argument("--input-type", metavar="TYPE", help=input_type)
+    parser.add_argument("--name", help="of the files (default: the model's)")
+    parser.add_argument("--output", metavar="FOLDER", **output)
+
+
+def settings(args):
+    """How to make the files again, for their sheets."""
+    return {"command": shlex.join(["keras-effnet", *args.argv])}
+
+
+def tell(line):
+    """Prints a line on standard error; where nobody watches, notes alone."""
+    if line.startswith("note: ") or sys.stderr.isatty():
+        progress.tell(f"keras-effnet: {line}")
+
+
+def refuse_over_limit(exported, max_drop):
+    """Raises an `InputError` for files that lost more than they might."""
+    over = [file for file in exported if file.over_limit]
+    if over:
+        lost = ", ".join(
+            f"{file.path} ({file.sheet.evaluation.drop:.2f})" for file in over
+        )
+        raise InputError(
+            f"More than --max-drop {max_drop:g} percentage points were lost; kept "
+            f"under another name. Received: {lost}"
+        )
