@@ -12,7 +12,6 @@ published accuracies.
 
 import importlib
 import os
-import pathlib
 import sys
 import tempfile
 
@@ -26,10 +25,10 @@ from keras_effnet.data import photos
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
 from keras_effnet.paired import compare
+from keras_effnet.progress import tell
 from keras_effnet.specs import get_spec
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
+ROOT, DATA = comparison.ROOT, comparison.SHARED
 CALIBRATION_IMAGES = 200
 # int16x8 would take an hour: its kernels are slow.
 PRECISIONS = ("float32", "float16", "dynamic", "weight-only", "int8")
@@ -51,13 +50,23 @@ WEIGHTS = {
 }
 
 
-def rows_of(name, folder):
+def sample():
+    """`(paths, labels)` of the photographs of ImageNet."""
+    return photos.read_labels(DATA / "data/imagenet_sample/labels.csv")
+
+
+def calibrating():
+    """Photographs that files are calibrated on, evenly of all flowers."""
+    flowers = photos.find_photos([DATA / "data/flowers"])
+    return flowers[:: len(flowers) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
+
+
+def rows_of(name, folder, args):
     spec = get_spec(name)
     shape = (spec.image_size, spec.image_size, 3)
     rule = preprocessing.for_weights(name, "imagenet")
-    paths, labels = photos.read_labels(DATA / "data/imagenet_sample/labels.csv")
-    flowers = photos.find_photos([DATA / "data/flowers"])
-    flowers = flowers[:: len(flowers) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
+    paths, labels = (part[: args.images] for part in sample())
+    flowers = calibrating()
 
     def evaluated(source):
         return evaluate(source, photos.batches(paths, shape, rule), labels)
@@ -68,11 +77,13 @@ def rows_of(name, folder):
     exported = export(
         model,
         folder,
-        PRECISIONS,
+        args.precision or PRECISIONS,
         calibration=lambda: photos.batches(flowers, shape, rule, batch_size=1),
     )
-    comparison.wait_until_idle(timeout_seconds=30)
-    latencies = benchmarks.benchmark_many([file.path for file in exported])
+    comparison.wait_until_idle(timeout_seconds=args.idle_seconds)
+    latencies = benchmarks.benchmark_many(
+        [file.path for file in exported], rounds=args.rounds
+    )
     for file, latency in zip(exported, latencies, strict=True):
         found = evaluated(file.path)
         yield {
@@ -104,19 +115,30 @@ def loss(reference, evaluation):
     return {key: found[key] for key in keys}
 
 
-def main():
+def measure(args):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in WEIGHTS:
-            for row in rows_of(name, folder):
-                print(
-                    f"{row['network']} {row['form']}: top-1 {row['top1']:.3f}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        for name in args.network:
+            for row in rows_of(name, folder, args):
+                tell(f"{row['network']} {row['form']}: top-1 {row['top1']:.3f}")
                 rows.append(row)
-    comparison.write_report("accuracy", {"rows": rows})
+    yield {"rows": rows}
+
+
+def main(argv=None):
+    counts = {
+        "--images": (None, 1, "photographs, of each network; all by default"),
+        "--rounds": (3, 1, "processes of each file"),
+        "--idle-seconds": (30, 0, "to wait at most for an idle machine"),
+    }
+    more = {"--precision": {"action": "append", "choices": PRECISIONS}}
+    return comparison.run(
+        *(__file__, __doc__, measure, argv),
+        counts=counts,
+        networks=tuple(WEIGHTS),
+        more=more,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,12 +1,15 @@
-"""Two sides measured in one run, and the JSON file that keeps what was seen."""
+"""What every script here does around its measuring: options, turns, the JSON file."""
 
+import argparse
 import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import re
 import shlex
 import statistics
 import subprocess
@@ -14,9 +17,110 @@ import sys
 import time
 
 from keras_effnet import files
+from keras_effnet.errors import InputError
 
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
+ROOT = RESULTS.parents[1]
+SHARED = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
+# An option of `run` of those that make files.
+KEEP = {
+    "--keep": {
+        "type": pathlib.Path,
+        "metavar": "FOLDER",
+        "help": "keep the files there",
+    }
+}
 _PACKAGES = ("keras-effnet", "keras", "tensorflow", "ai-edge-litert", "numpy")
+# A list that json.dumps has put on many lines.
+_NUMBERS = re.compile(r"\[\n((?:[-+.\deE,\s]|null)*)\]")
+_SERIES, _DIGITS = 3, 7
+
+
+def run(
+    script, doc, measure, argv=None, *, counts=(), networks=(), idle=False, more=()
+):
+    """Reads a script's options, measures, and writes what is found as a JSON file.
+
+    Args:
+        script: Path of the script, `__file__`; its name is that of the result.
+        doc: Its docstring, which `--help` shows.
+        measure: A generator function of the options. What it yields, a dict, is
+            written at once, so that it stays should the script be killed; the next
+            dict replaces it. What it returns is the exit code.
+        argv: The command line, without the script.
+        counts: `{option: (default, lowest, text)}` of options that take a number.
+        networks: Names of which `--network` takes one or more, all by default.
+        idle: Whether to wait until the machine is.
+        more: `{option: dict}` of arguments of `ArgumentParser.add_argument`.
+
+    Returns:
+        The exit code: 1 after an `InputError`, of which one line is printed.
+    """
+    name = pathlib.Path(script).stem
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if networks:
+        help_text = "all, unless named"
+        parser.add_argument(
+            "--network", action="append", choices=networks, help=help_text
+        )
+    counts = dict(counts)
+    if idle:
+        counts["--idle-seconds"] = 120, 0, "to wait at most for an idle machine"
+    for option, (default, _, text) in counts.items():
+        help_text = text if default is None else f"{text} (default: {default})"
+        parser.add_argument(
+            option, type=int, default=default, metavar="N", help=help_text
+        )
+    for option, arguments in dict(more).items():
+        parser.add_argument(option, **arguments)
+    parser.add_argument(
+        "--output", type=pathlib.Path, help=f"default: results/{name}.json"
+    )
+    args = parser.parse_args(argv)
+    if networks:
+        args.network = [n for n in networks if not args.network or n in args.network]
+    try:
+        for option, (_, lowest, _) in counts.items():
+            value = getattr(args, option.strip("-").replace("-", "_"))
+            if value is not None and value < lowest:
+                raise InputError(
+                    f"{option} must be an integer from {lowest} up. Received: {value}"
+                )
+        load = wait_until_idle(timeout_seconds=args.idle_seconds if idle else 0)
+        found = measure(args)
+        while True:
+            content = {"load_average_before": load, **next(found)}
+            write_report(name, content, args.output)
+    except StopIteration as end:
+        return end.value or 0
+    except InputError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 1
+
+
+def in_turn(sides, rounds):
+    """Calls every side once a round; each is the first one in turn.
+
+    Args:
+        sides: A dict of names and functions.
+        rounds: How many.
+
+    Returns:
+        A dict of the names and lists of what the functions returned.
+    """
+    found, names = {name: [] for name in sides}, list(sides)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].append(sides[name]())
+    return found
+
+
+def medians(values_by_name):
+    """A dict of names and the medians of their values."""
+    return {name: statistics.median(values) for name, values in values_by_name.items()}
 
 
 def interleaved(sides, pairs):
@@ -32,18 +136,15 @@ def interleaved(sides, pairs):
         A dict: raw seconds of each side, their medians, the ratio of the
         medians, and the median of the pairs' own ratios.
     """
-    seconds = {name: [] for name in sides}
-    for pair in range(pairs):
-        order = list(sides) if pair % 2 == 0 else list(sides)[::-1]
-        for name in order:
-            seconds[name].append(sides[name]() / 1e9)
+    found = in_turn(sides, pairs)
+    seconds = {name: [ns / 1e9 for ns in values] for name, values in found.items()}
+    middle = medians(seconds)
     ours, theirs = sides
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     of_pairs = [a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True)]
     return {
         "seconds": seconds,
-        "median_seconds": medians,
-        "ratio": medians[ours] / medians[theirs],
+        "median_seconds": middle,
+        "ratio": middle[ours] / middle[theirs],
         "median_of_pair_ratios": statistics.median(of_pairs),
     }
 
@@ -56,30 +157,29 @@ def wait_until_idle(load=0.3, timeout_seconds=120):
     return os.getloadavg()
 
 
-def write_result(name, target, load_before, comparisons):
-    """Writes `results/NAME.json` and prints a line for each comparison.
+def verdict(ratio, target):
+    """Whether a ratio is as hoped for, in words."""
+    return f"{'within' if ratio <= target else 'MISSES'} {target}"
+
+
+def pairs_of(target, comparisons):
+    """The result of several `interleaved`; prints a line for each.
 
     Args:
-        name: Of the file, without the suffix.
         target: The largest ratio that was hoped for.
-        load_before: The load averages when the run began.
         comparisons: A dict of names and what `interleaved` returned.
+
+    Returns:
+        A dict for the JSON file.
     """
     for label, result in comparisons.items():
-        medians = ", ".join(
+        seconds = ", ".join(
             f"{side} {median:.3f} s"
             for side, median in result["median_seconds"].items()
         )
-        verdict = "within" if result["ratio"] <= target else "MISSES"
-        print(f"{label}: {medians}, ratio {result['ratio']:.4f}, {verdict} {target}")
-    write_report(
-        name,
-        {
-            "load_average_before": load_before,
-            "target_ratio": target,
-            "comparisons": comparisons,
-        },
-    )
+        ratio = result["ratio"]
+        print(f"{label}: {seconds}, ratio {ratio:.4f}, {verdict(ratio, target)}")
+    return {"target_ratio": target, "comparisons": comparisons}
 
 
 def write_report(name, content, path=None):
@@ -104,8 +204,25 @@ def write_report(name, content, path=None):
         **content,
     }
     path = path or RESULTS / f"{name}.json"
-    files.write_text(path, json.dumps(report, indent=1) + "\n")
+    files.write_text(path, compact(report))
     print(f"written: {os.path.relpath(path)}")
+
+
+def compact(report):
+    """JSON with a line for each list of numbers, and no digits that a clock lacks."""
+    text = json.dumps(_rounded(report), indent=1) + "\n"
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+
+
+def _rounded(value):
+    """Numbers of a raw series are kept to seven digits, all others as they are."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) < _SERIES or not all(isinstance(each, float) for each in value):
+        return [_rounded(each) for each in value]
+    return [float(f"{each:.{_DIGITS}g}") for each in value]
 
 
 def with_others(name, networks, rows_of):
@@ -136,6 +253,12 @@ def installed_versions(*packages):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def file_facts(path):
+    """Size and checksum of a file, a dict."""
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _git(*arguments):

@@ -10,7 +10,7 @@ photographs of ImageNet's training set; the int8 files are calibrated on 200 of 
 The other networks have random weights. Files and what was measured so far are kept in
 build/devices; with --target only those targets are measured, and the results of the
 others stay. Writes results/devices/NAME.json for each target, which `keras-effnet
-report` reads, and draws results/devices.html with the table beside it.
+report` reads; `make docs` draws the page and the table of them in build/.
 """
 
 import argparse
@@ -24,7 +24,6 @@ import keras_effnet
 from keras_effnet import benchmarks
 from keras_effnet import files
 from keras_effnet import preprocessing
-from keras_effnet.benchmarks import report
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
@@ -51,7 +50,7 @@ NETWORKS = (
 )
 TARGETS = ("host", "arm:cortex-a53", "arm:cortex-a72", "arm:cortex-a76")
 PRECISIONS = ("float32", "int8")
-WORK = accuracy.ROOT / "build/devices"
+WORK = comparison.ROOT / "build/devices"
 RESULTS = comparison.RESULTS / "devices"
 
 
@@ -72,8 +71,7 @@ def _made(network):
     weights = accuracy.WEIGHTS[network]() if real else None
     model = keras_effnet.build_model(spec, weights=weights)
     rule = preprocessing.for_weights(network, "imagenet" if real else None)
-    flowers = photos.find_photos([accuracy.DATA / "data/flowers"])
-    flowers = flowers[:: len(flowers) // accuracy.CALIBRATION_IMAGES]
+    flowers = accuracy.calibrating()
     exported = export(
         model,
         WORK,
@@ -83,9 +81,7 @@ def _made(network):
     )
     found = {file.path.name: None for file in exported}
     if real:
-        paths, labels = photos.read_labels(
-            accuracy.DATA / "data/imagenet_sample/labels.csv"
-        )
+        paths, labels = accuracy.sample()
         evaluated = [
             evaluate(source, photos.batches(paths, shape, rule), labels)
             for source in (model, *(file.path for file in exported))
@@ -135,7 +131,6 @@ def main():
     for name in args.target or TARGETS:
         found = list(measure(name, accuracies))
         files.write_text(RESULTS / f"{_file(name)}.json", json.dumps(found) + "\n")
-    report.write([RESULTS], comparison.RESULTS / "devices.html")
 
 
 if __name__ == "__main__":

@@ -10,14 +10,18 @@ dynamic range, each in a process of its own; the peak is that of the process. L2
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-CASES = (("EfficientNetV2XL", 512), ("EfficientNetL2", 64))
+from keras_effnet import children
+from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.workers import latency
+from keras_effnet.progress import tell
+
+CASES = {"EfficientNetV2XL": 512, "EfficientNetL2": 64}
 PRECISIONS = ("float32", "dynamic")
 
 
@@ -41,7 +45,8 @@ def measure(name, size):
         started = time.perf_counter()
         exported = export(model, folder, PRECISIONS)
         seconds = time.perf_counter() - started
-        peak = _peak_bytes()
+        # Linux carries the parent's maximum over in `ru_maxrss`, but not in this.
+        peak = latency.memory_kb("VmHWM") * 1024
         files = {
             file.precision: {key: file.numbers[key] for key in ("bytes", "sha256")}
             for file in exported
@@ -56,27 +61,24 @@ def measure(name, size):
     }
 
 
-def _peak_bytes():
-    """Linux carries the parent's maximum over in `ru_maxrss`, but not in this."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    (line,) = (x for x in status.splitlines() if x.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
-def main():
-    from keras_effnet.benchmarks.studies import comparison
-
+def measure_all(args):
     rows = []
-    for name, size in CASES:
-        command = [sys.executable, __file__, name, str(size)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows.append(json.loads(answer.stdout.splitlines()[-1]))
-        print(f"{name}: {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    comparison.write_report("export_largest", {"rows": rows})
+    for name in args.network:
+        size = args.image_size or CASES[name]
+        rows.append(children.ask(pathlib.Path(__file__).resolve(), name, size))
+        tell(f"{name}: {rows[-1]['seconds']:.0f} s")
+        yield {"rows": rows}
+
+
+def main(argv=None):
+    counts = {"--image-size": (None, 32, "pixels, of all; the largest by default")}
+    return comparison.run(
+        *(__file__, __doc__, measure_all, argv), counts=counts, networks=tuple(CASES)
+    )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:] and sys.argv[1] in CASES:  # the process that is asked
         print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
     else:
-        main()
+        sys.exit(main())

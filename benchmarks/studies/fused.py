@@ -8,9 +8,9 @@ its order), on whatever this machine has: batches of random pixels through
 results/fused.json. On a GPU, `--batch 64 --size 380` is the paper's case.
 """
 
-import argparse
+import functools
 import os
-import statistics
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +23,7 @@ import keras_effnet
 from keras_effnet.benchmarks.studies import comparison
 
 FUSED_STAGES = {"none": 0, "1-3": 3, "1-5": 5, "1-7": 7}  # the last one
-STEPS, ROUNDS = 2, 5
+STEPS = 2
 CLASSES = 1000
 
 
@@ -36,12 +36,7 @@ def compiled(last, size):
     return model
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=192, help="pixels")
-    args = parser.parse_args()
-    load = comparison.wait_until_idle()
+def measure(args):
     draw = np.random.default_rng(0)
     images = draw.uniform(0, 255, (args.batch, args.size, args.size, 3))
     batch = (
@@ -49,37 +44,42 @@ def main():
         np.eye(CLASSES, dtype="float32")[draw.integers(0, CLASSES, args.batch)],
     )
     models = {name: compiled(last, args.size) for name, last in FUSED_STAGES.items()}
-    for model in models.values():
-        model.train_on_batch(*batch)
-    rates = {name: [] for name in models}
-    names = list(models)
-    for number in range(ROUNDS):
-        for name in names[number % 4 :] + names[: number % 4]:
-            started = time.perf_counter()
-            for _ in range(STEPS):
-                models[name].train_on_batch(*batch)
-            rates[name].append(STEPS * args.batch / (time.perf_counter() - started))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+
+    def rate(model):
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            model.train_on_batch(*batch)
+        return STEPS * args.batch / (time.perf_counter() - started)
+
+    sides = {name: functools.partial(rate, model) for name, model in models.items()}
+    comparison.in_turn(sides, 1)  # the first steps are traced
+    rates = comparison.in_turn(sides, args.rounds)
+    medians = comparison.medians(rates)
     parameters = {name: model.count_params() for name, model in models.items()}
-    for name, rate in medians.items():
+    for name, median in medians.items():
         print(
             f"fused stages {name}: {parameters[name] / 1e6:.1f} M "
-            f"parameters, {rate:.2f} images/s, {rate / medians['none']:.2f}"
+            f"parameters, {median:.2f} images/s, {median / medians['none']:.2f}"
         )
-    comparison.write_report(
-        "fused",
-        {
-            "load_average_before": load,
-            "devices": [device.name for device in tf.config.list_logical_devices()],
-            "batch": args.batch,
-            "image_size": args.size,
-            "parameters": parameters,
-            "images_per_second": rates,
-            "median_images_per_second": medians,
-            "times_none": {name: r / medians["none"] for name, r in medians.items()},
-        },
-    )
+    yield {
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "batch": args.batch,
+        "image_size": args.size,
+        "parameters": parameters,
+        "images_per_second": rates,
+        "median_images_per_second": medians,
+        "times_none": {name: each / medians["none"] for name, each in medians.items()},
+    }
+
+
+def main(argv=None):
+    counts = {
+        "--batch": (8, 1, "images"),
+        "--size": (192, 32, "pixels"),
+        "--rounds": (5, 1, "of each network"),
+    }
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

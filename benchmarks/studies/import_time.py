@@ -42,19 +42,22 @@ def time_in_a_process(statements):
     return int(child.stdout.splitlines()[-1])
 
 
-def main():
-    load = comparison.wait_until_idle()
+def measure(args):
     results = {}
     for label, statements in COMPARISONS.items():
         sides = {
             side: lambda code=code: time_in_a_process(code)
             for side, code in statements.items()
         }
-        for measure in sides.values():
-            measure()  # the first import reads the disk
-        results[label] = comparison.interleaved(sides, PAIRS)
-    comparison.write_result("import_time", TARGET, load, results)
+        comparison.in_turn(sides, 1)  # the first import reads the disk
+        results[label] = comparison.interleaved(sides, args.pairs)
+    yield comparison.pairs_of(TARGET, results)
+
+
+def main(argv=None):
+    counts = {"--pairs": (PAIRS, 1, "of processes")}
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,8 +14,10 @@ KERAS_EFFNET_SHARED names the folder of photographs.
 import os
 import pathlib
 import resource
+import sys
 import tempfile
 import time
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -35,11 +37,8 @@ PASSES = 3  # of the fast sides: one would be half start-up
 BATCH = 32
 OF_KERAS = 64
 SIZES = (128, 224, 300)
-ROUNDS = 5
 LEAST_OF_DECODING = 0.8
 MAGNITUDE, LAYERS, MIXUP_ALPHA = 15, 2, 0.2
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHARED = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", _ROOT.parent / "shared"))
 
 
 def decoding(paths, labels):
@@ -129,16 +128,12 @@ def _cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def compare(pipelines, counts):
+def compare(pipelines, counts, rounds):
     """Passes in turn, each pipeline first in turn."""
-    for dataset in pipelines.values():
-        one_pass(dataset)
-    seconds = {name: [] for name in pipelines}
+    sides = {name: partial(one_pass, dataset) for name, dataset in pipelines.items()}
+    comparison.in_turn(sides, 1)
+    seconds = comparison.in_turn(sides, rounds)
     names = list(pipelines)
-    for number in range(ROUNDS):
-        start = number % len(names)
-        for name in names[start:] + names[:start]:
-            seconds[name].append(one_pass(pipelines[name]))
     medians = {
         name: np.median(passes, axis=0) / counts[name]
         for name, passes in seconds.items()
@@ -158,7 +153,7 @@ def compare(pipelines, counts):
 
 def flowers():
     """Every n-th photograph, of five classes."""
-    found = sorted((SHARED / "data" / "flowers").glob("*/*.jp*g"))
+    found = sorted((comparison.SHARED / "data" / "flowers").glob("*/*.jp*g"))
     paths = found[:: -(-len(found) // PHOTOS)]
     classes = sorted({path.parent.name for path in paths})
     return paths, [classes.index(path.parent.name) for path in paths]
@@ -166,16 +161,17 @@ def flowers():
 
 def imagenet_sample():
     """The first photographs; they are one of each class, so two make-believe ones."""
-    paths = sorted((SHARED / "data" / "imagenet_sample").glob("*.JPEG"))[:PHOTOS]
+    paths = sorted((comparison.SHARED / "data" / "imagenet_sample").glob("*.JPEG"))[
+        :PHOTOS
+    ]
     return paths, [number % 2 for number in range(len(paths))]
 
 
-def main():
-    load = comparison.wait_until_idle()
+def measure(args):
     results = {}
     for photographs in (flowers, imagenet_sample):
         paths, labels = photographs()
-        for size in SIZES:
+        for size in args.size or SIZES:
             with tempfile.TemporaryDirectory() as folder:
                 for number, (path, label) in enumerate(zip(paths, labels, strict=True)):
                     link = pathlib.Path(folder, str(label), f"{number}.jpg")
@@ -193,6 +189,7 @@ def main():
                         "keras_effnet": len(often[0]) // BATCH * BATCH,
                         "keras": OF_KERAS,
                     },
+                    args.rounds,
                 )
             name = f"{photographs.__name__} at {size} px"
             results[name] = result
@@ -206,15 +203,16 @@ def main():
                 f"{result['times_keras']:.1f} times Keras",
                 flush=True,
             )
-    comparison.write_report(
-        "input_pipeline",
-        {
-            "load_average_before": load,
-            "least_of_decoding": LEAST_OF_DECODING,
-            "comparisons": results,
-        },
+    yield {"least_of_decoding": LEAST_OF_DECODING, "comparisons": results}
+
+
+def main(argv=None):
+    counts = {"--rounds": (5, 1, "passes of each side")}
+    more = {"--size": {"action": "append", "type": int, "choices": SIZES}}
+    return comparison.run(
+        *(__file__, __doc__, measure, argv), counts=counts, more=more, idle=True
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

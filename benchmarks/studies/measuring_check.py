@@ -15,29 +15,129 @@ Run it on an idle machine; it takes about 20 minutes there. Writes
 results/measuring_check.json, and ends with 1 where anything misses.
 """
 
-import argparse
 import os
 import pathlib
 import shutil
+import statistics
 import sys
 import tempfile
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tqdm
+import numpy as np
 
 from keras_effnet import benchmarks
 from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.benchmarks.studies import known_times
 from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar
 
 OVERHEAD_US = 20
 COMPARISONS, NEEDED = 20, 0.95
 ROUNDS, RUNS = 24, 1200
 LAYERS, MORE_LAYERS = 20, 22
+# A system's own sleep comes 0.1 to 0.2 ms late.
+SLEEPS_MS = (20, 50, 100)
+TOLERANCE = 0.02
+
+
+class Sleeper(Target):
+    """A target whose runs take a known time: the loop of the real one around a sleep.
+
+    Args:
+        seconds: Of each run.
+    """
+
+    name = "sleeper"
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def close(self):
+        """There is nothing to end."""
+
+    def answers(self, path, inputs):
+        raise NotImplementedError
+
+    def measure(self, path, request):
+        runs = [request[key] for key in ("min_runs", "min_seconds", "max_seconds")]
+        times = latency.timed_runs(lambda: time.sleep(self._seconds), *runs)
+        memory = ("init_footprint_kb", "overall_footprint_kb", "peak_footprint_kb")
+        return {
+            "init_ns": times[0],
+            "first_ns": times[0],
+            "warmup_ns": [],
+            "latency_ns": times.tolist(),
+            "memory": dict.fromkeys((*memory, "peak_mem_mb")),
+            "operators": {"partitions": None, "undelegated": None},
+            "inputs": [],
+            "outputs": [],
+            "output_sha256": "",
+            "runtime": {"name": "sleep", "version": ""},
+            "device": latency.device_facts(),
+        }
+
+
+def sleeps(path, runs=30):
+    """Known times against what comes out.
+
+    Args:
+        path: Of any .tflite file, which is not run.
+        runs: Of each time.
+
+    Returns:
+        A list of dicts, one for each time.
+    """
+    rows = []
+    for known in SLEEPS_MS:
+        (result,) = benchmarks.benchmark_many(
+            [path], target=Sleeper(known / 1e3), rounds=3, min_runs=runs, min_seconds=0
+        )
+        median = result.latency_metrics.median_ms
+        rows.append(
+            {
+                "known_ms": known,
+                "median_ms": median,
+                "error": median / known - 1,
+                "within": abs(median / known - 1) <= TOLERANCE,
+                "statistics_differ_by": _worst_statistic(result),
+            }
+        )
+    return rows
+
+
+def _worst_statistic(result):
+    """The largest relative difference from NumPy and the standard library."""
+    found = result.latency_metrics
+    times = [ns / 1e6 for part in result.rounds for ns in part.latency_ns]
+    cuts = statistics.quantiles(times, n=100, method="inclusive")
+    pairs = [
+        (found.avg_ms, np.mean(times)),
+        (found.avg_ms, statistics.fmean(times)),
+        (found.median_ms, np.median(times)),
+        (found.median_ms, statistics.median(times)),
+        (found.stddev_ms, np.std(times)),
+        (found.stddev_ms, statistics.pstdev(times)),
+        (found.min_ms, min(times)),
+        (found.max_ms, max(times)),
+        *((getattr(found, f"p{n}_ms"), cuts[n - 1]) for n in (5, 90, 95, 99)),
+        *(
+            (getattr(found, f"p{n}_ms"), np.percentile(times, n))
+            for n in (5, 90, 95, 99)
+        ),
+    ]
+    return max(abs(a / b - 1) for a, b in map(tuple, pairs))
+
+
+def overhead(runs=100_000):
+    """What a run costs beside its own time, µs: of a run that does nothing, all."""
+    started = time.perf_counter_ns()
+    latency.timed_runs(lambda: None, runs, 0, 600)
+    return (time.perf_counter_ns() - started) / runs / 1e3
 
 
 def write_files(folder):
@@ -127,12 +227,11 @@ def compare_once(paths, rounds, runs):
     return row
 
 
-def report(args, load, folder):
+def report(args, folder):
     """All checks.
 
     Args:
         args: Of the command line.
-        load: The load averages when the run began.
         folder: Where files may be written.
 
     Returns:
@@ -140,10 +239,10 @@ def report(args, load, folder):
     """
     paths, counts = write_files(folder)
     counted = instructions(paths)
-    slept = known_times.sleeps(paths["file"])
-    cost = known_times.overhead()
-    bar = tqdm.trange(args.comparisons, leave=False, disable=None)
-    rows = [compare_once(paths, args.rounds, args.runs) for _ in bar]
+    slept = sleeps(paths["file"])
+    cost = overhead()
+    turns = bar(range(args.comparisons), unit="comparison")
+    rows = [compare_once(paths, args.rounds, args.runs) for _ in turns]
     same = sum(row["copy"]["verdict"] == significance.SAME for row in rows)
     found = sum(row["slower"]["verdict"] == significance.SLOWER for row in rows)
     passed = {
@@ -156,7 +255,6 @@ def report(args, load, folder):
         "slower": found >= NEEDED * len(rows),
     }
     return {
-        "load_average_before": load,
         "device": latency.device_facts(),
         "sleeps": slept,
         "overhead_us": cost,
@@ -201,47 +299,24 @@ def show(content):
     print(f"MISSES: {', '.join(missed)}" if missed else "all within")
 
 
-def arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for option, default, text in (
-        ("--comparisons", COMPARISONS, "of each kind"),
-        ("--rounds", ROUNDS, "processes of each file in each comparison"),
-        ("--runs", RUNS, "of each file in each comparison"),
-    ):
-        parser.add_argument(
-            option,
-            type=int,
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default})",
-        )
-    parser.add_argument(
-        "--output", type=pathlib.Path, help="default: results/measuring_check.json"
-    )
-    return parser.parse_args(argv)
+def measure(args):
+    with tempfile.TemporaryDirectory() as folder:
+        content = report(args, folder)
+    show(content)
+    yield content
+    return 0 if all(content["passed"].values()) else 1
 
 
 def main(argv=None):
-    args = arguments(argv)
-    needed = significance.rounds_needed()
-    try:
-        for name, lowest in (("comparisons", 1), ("rounds", needed), ("runs", 1)):
-            if getattr(args, name) < lowest:
-                raise InputError(
-                    f"--{name} must be an integer from {lowest} up. "
-                    f"Received: {getattr(args, name)}"
-                )
-        load = comparison.wait_until_idle()
-        with tempfile.TemporaryDirectory() as folder:
-            content = report(args, load, folder)
-        show(content)
-        comparison.write_report("measuring_check", content, path=args.output)
-    except InputError as error:
-        print(f"measuring_check: error: {error}", file=sys.stderr)
-        return 1
-    return 0 if all(content["passed"].values()) else 1
+    counts = {
+        "--comparisons": (COMPARISONS, 1, "of each kind"),
+        "--rounds": (
+            *(ROUNDS, significance.rounds_needed()),
+            "processes of each file in each comparison",
+        ),
+        "--runs": (RUNS, 1, "of each file in each comparison"),
+    }
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ the recipe, from nothing. Writes results/mnist.json.
 
 import os
 import pathlib
+import sys
 import tempfile
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -19,11 +19,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies import flowers
 from keras_effnet.data.split import train_and_validation
-from keras_effnet.progress import tell
-from keras_effnet.training.recipes import as_json
 from keras_effnet.training.recipes import get_recipe
-from keras_effnet.training.running import train
 
 SIZE = 28
 HELD_OUT = 360
@@ -51,34 +49,21 @@ def write_digits(folder):
         write_idx(folder / FILES["labels"].format(split), digits.target[part])
 
 
-def main():
+def measure(args):
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_digits(folder)
+        write_digits(pathlib.Path(folder))
         source, validation = train_and_validation(folder)
-        recipe = get_recipe("mnist", images=source.count)
-        started = time.perf_counter()
-        found = train(
-            recipe,
-            source,
-            validation,
-            folder / "run",
-            progress=tell,
-            bars=False,
-        )
+        epochs = {} if args.epochs is None else {"epochs": args.epochs}
+        recipe = get_recipe("mnist", images=source.count, **epochs)
+        found, content = flowers.trained(recipe, source, validation)
     print(f"{found.top1:.1%} of {validation.count}")
-    comparison.write_report(
-        "mnist",
-        {
-            "recipe": as_json(recipe),
-            "training_images": source.count,
-            "held_out_images": validation.count,
-            "top1": found.top1,
-            "interval": found.interval,
-            "seconds": round(time.perf_counter() - started, 1),
-        },
-    )
+    yield content
+
+
+def main(argv=None):
+    counts = {"--epochs": (None, 1, "the recipe's by default")}
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

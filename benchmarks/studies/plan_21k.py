@@ -11,7 +11,6 @@ arguments it writes results/plan_21k.json, of which docs/plan-21k.md is made; wi
 arguments it prints one plan.
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -251,41 +250,36 @@ def report():
     }
 
 
-def _arguments(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        metavar="IMAGES_PER_SECOND",
-        help="that one accelerator trains, measured (default: "
-        f"{SHARES[0]:.0%} of {PEAK / 1e12:.0f} TFLOP/s)",
-    )
-    parser.add_argument(
-        "--accelerators", type=int, metavar="N", help=f"default: {ACCELERATORS}"
-    )
-    parser.add_argument(
-        "--model", metavar="NAME", help=f"an EfficientNetV2 (default: {MODELS[0]})"
-    )
-    return parser.parse_args(argv)
+def measure(args):
+    if args.rate is None and args.accelerators is None and args.model is None:
+        yield report()
+        return
+    model = get_spec(MODELS[0] if args.model is None else args.model).name
+    rate = SHARES[0] * PEAK / operations(model) if args.rate is None else args.rate
+    count = ACCELERATORS if args.accelerators is None else args.accelerators
+    found = plan(model, rate, count)
+    print(json.dumps({**found, "checkpoint": checkpoints(model)}, indent=1))
 
 
 def main(argv=None):
-    args = _arguments(argv)
-    if args.rate is None and args.accelerators is None and args.model is None:
-        comparison.write_report("plan_21k", report())
-        return 0
-    try:
-        model = get_spec(MODELS[0] if args.model is None else args.model).name
-        rate = SHARES[0] * PEAK / operations(model) if args.rate is None else args.rate
-        count = ACCELERATORS if args.accelerators is None else args.accelerators
-        found = plan(model, rate, count)
-    except InputError as error:
-        print(f"plan_21k: error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps({**found, "checkpoint": checkpoints(model)}, indent=1))
-    return 0
+    rate = f"(default: {SHARES[0]:.0%} of {PEAK / 1e12:.0f} TFLOP/s)".replace("%", "%%")
+    more = {
+        "--rate": {
+            "type": float,
+            "metavar": "IMAGES_PER_SECOND",
+            "help": f"that one accelerator trains, measured {rate}",
+        },
+        "--accelerators": {
+            "type": int,
+            "metavar": "N",
+            "help": f"default: {ACCELERATORS}",
+        },
+        "--model": {
+            "metavar": "NAME",
+            "help": f"an EfficientNetV2 (default: {MODELS[0]})",
+        },
+    }
+    return comparison.run(__file__, __doc__, measure, argv, more=more)
 
 
 if __name__ == "__main__":

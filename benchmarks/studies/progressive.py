@@ -10,9 +10,10 @@ training's dozens of epochs of a stage is nothing. The time of the steps, withou
 validation. Writes results/progressive.json.
 """
 
+import functools
 import os
-import pathlib
 import statistics
+import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,9 +28,7 @@ from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.stages import stages
 
 RECIPE = "v2_automl", "EfficientNetV2B0"
-IMAGES, BATCH, ROUNDS, EPOCHS_OF_A_STAGE = 32, 8, 1, 2
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DATA = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
+BATCH, EPOCHS_OF_A_STAGE = 8, 2
 
 
 def recipes():
@@ -63,33 +62,38 @@ def seconds_of_an_image(recipe, source):
         }
 
 
-def main():
-    load = comparison.wait_until_idle()
-    source = open_source(str(DATA / "data/flowers"))
+def measure(args):
+    source = open_source(str(comparison.SHARED / "data/flowers"))
     place = np.arange(source.count)
-    source = source.subset("some", place % (source.count // IMAGES) == 0)
-    found = {name: [] for name in recipes()}
-    for number in range(ROUNDS):
-        for name in list(found)[:: 1 if number % 2 == 0 else -1]:
-            found[name].append(seconds_of_an_image(recipes()[name], source))
-            print(name, found[name][-1], flush=True)
-    seconds = {
-        name: statistics.median(statistics.fmean(run.values()) for run in runs)
-        for name, runs in found.items()
+    source = source.subset("some", place % (source.count // args.images) == 0)
+    sides = {
+        name: functools.partial(seconds_of_an_image, recipe, source)
+        for name, recipe in recipes().items()
     }
+    found = comparison.in_turn(sides, args.rounds)
+    seconds = comparison.medians(
+        {
+            name: [statistics.fmean(run.values()) for run in runs]
+            for name, runs in found.items()
+        }
+    )
     share = seconds["progressive"] / seconds["fixed size"]
     print(f"Progressive learning takes {share:.2f} of the time of a fixed size.")
-    comparison.write_report(
-        "progressive",
-        {
-            "load_average_before": load,
-            "devices": [device.name for device in tf.config.list_logical_devices()],
-            "seconds_of_an_image_by_size": found,
-            "mean_seconds_of_an_image": seconds,
-            "time_of_the_fixed_size": share,
-        },
-    )
+    yield {
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "seconds_of_an_image_by_size": found,
+        "mean_seconds_of_an_image": seconds,
+        "time_of_the_fixed_size": share,
+    }
+
+
+def main(argv=None):
+    counts = {
+        "--images": (32, BATCH, "photographs"),
+        "--rounds": (1, 1, "trainings of each side"),
+    }
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

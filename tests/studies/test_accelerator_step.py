@@ -6,26 +6,24 @@ import importlib
 import json
 import os
 import signal
-import sys
 import types
 
 import keras
 import pytest
 from conftest import ROOT
 
+PEERS = "keras_effnet.benchmarks.studies.peers"
+
 
 @pytest.fixture(scope="module")
 def script():
     """The script as a module that a child process can import, too."""
-    folder = str(ROOT / "benchmarks" / "peers")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("accelerator_step")
-    sys.path.remove(folder)
+    return importlib.import_module(f"{PEERS}.accelerator_step")
 
 
 @pytest.fixture
 def sides(script):
-    return importlib.import_module("_accelerator_sides")
+    return importlib.import_module(f"{PEERS}._accelerator_sides")
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ def test_a_comparison_is_kept_with_its_circumstances(monkeypatch, tmp_path, caps
         label: comparison.interleaved({"a": lambda t=t: t, "b": lambda: 1e9}, pairs=1)
         for label, t in {"fast": 0.9e9, "slow": 1.2e9}.items()
     }
-    comparison.write_result("name", 1.05, (0.1, 0.2, 0.3), found)
+    load = {"load_average_before": (0.1, 0.2, 0.3)}
+    comparison.write_report("name", load | comparison.pairs_of(1.05, found))
     kept = json.loads((tmp_path / "name.json").read_text())
     assert kept["comparisons"] == found
     assert kept["target_ratio"] == 1.05
@@ -67,6 +68,19 @@ def test_a_report_needs_neither_git_nor_every_package(monkeypatch, tmp_path):
         assert kept["versions"] == {"keras": importlib.metadata.version("keras")}
         assert kept["seen"] == 1
     assert not comparison.RESULTS.exists()
+
+
+def test_raw_times_are_compact(tmp_path):
+    path = tmp_path / "name.json"
+    times = {"ns": [1, 22, 333], "seconds": [1.23456789012, 2.0, None], "pair": [1 / 3]}
+    series = [1 / 3, 2 / 3, 1e-9]
+    comparison.write_report("name", {"text": "[\n1,\n2]", **times, "s": series}, path)
+    text = path.read_text()
+    assert ' "ns": [1, 22, 333],\n' in text
+    assert ' "s": [0.3333333, 0.6666667, 1e-09]\n' in text
+    kept = json.loads(text)
+    assert {key: kept[key] for key in times} == times
+    assert kept["text"] == "[\n1,\n2]"
 
 
 def test_waiting_ends_at_the_first_idle_minute(monkeypatch):

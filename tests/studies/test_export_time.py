@@ -16,15 +16,13 @@ from keras_effnet.export import export
 from keras_effnet.tflite import TFLiteModel
 
 ROOT = test_docs.ROOT
-PEERS = ROOT / "benchmarks" / "peers"
+PEERS = "keras_effnet.benchmarks.studies.peers"
 
 
 @pytest.fixture(scope="module")
 def module():
     """Imports a script or a part of one by its name."""
-    sys.path.insert(0, str(PEERS))
-    yield importlib.import_module
-    sys.path.remove(str(PEERS))
+    return lambda name: importlib.import_module(f"{PEERS}.{name}")
 
 
 @pytest.fixture
@@ -233,7 +231,13 @@ def test_the_script_converts_on_both_sides(tmp_path):
     path = tmp_path / "export_time.json"
     child = subprocess.run(
         [
-            *(sys.executable, PEERS / "export_time.py", "--network", "EfficientNetB0"),
+            *(
+                sys.executable,
+                "-m",
+                f"{PEERS}.export_time",
+                "--network",
+                "EfficientNetB0",
+            ),
             *("--image-size", "32", "--calibration-images", "2", "--output", path),
         ],
         capture_output=True,

@@ -11,20 +11,17 @@ import keras
 import numpy as np
 import peer
 import pytest
-import test_docs
 
 import keras_effnet
 from keras_effnet.errors import InputError
 
-PEERS = test_docs.ROOT / "benchmarks" / "peers"
+PEERS = "keras_effnet.benchmarks.studies.peers"
 
 
 @pytest.fixture(scope="module")
 def module():
     """Imports a script or a part of one by its name."""
-    sys.path.insert(0, str(PEERS))
-    yield importlib.import_module
-    sys.path.remove(str(PEERS))
+    return lambda name: importlib.import_module(f"{PEERS}.{name}")
 
 
 @pytest.fixture
@@ -273,7 +270,13 @@ def test_the_script_measures_a_network(tmp_path):
     path = tmp_path / "file_latency.json"
     child = subprocess.run(
         [
-            *(sys.executable, PEERS / "file_latency.py", "--network", "EfficientNetB0"),
+            *(
+                sys.executable,
+                "-m",
+                f"{PEERS}.file_latency",
+                "--network",
+                "EfficientNetB0",
+            ),
             *("--image-size", "32", "--calibration-images", "4", "--rounds", "2"),
             *("--runs", "3", "--output", path),
         ],

@@ -1,7 +1,7 @@
 """The plan for ImageNet-21k: its formulas, and its result against the code."""
 
 import dataclasses
-import importlib.util
+import importlib
 import json
 import pathlib
 
@@ -23,11 +23,7 @@ CLASSES = 7
 
 @pytest.fixture(scope="module")
 def script():
-    path = ROOT / "benchmarks" / "plan_21k.py"
-    spec = importlib.util.spec_from_file_location("plan_21k", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("keras_effnet.benchmarks.studies.plan_21k")
 
 
 def test_the_result_is_that_of_the_code(script):

@@ -1,16 +1,12 @@
 """The images that both sides of a comparison are calibrated on."""
 
-import os
-import pathlib
-
 import numpy as np
 
 from keras_effnet import preprocessing
+from keras_effnet.benchmarks.studies.comparison import SHARED
 from keras_effnet.data import photos
 from keras_effnet.specs import get_spec
 
-_ROOT = pathlib.Path(__file__).resolve().parents[3]
-SHARED = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", _ROOT.parent / "shared"))
 FLOWERS = SHARED / "data" / "flowers"
 
 

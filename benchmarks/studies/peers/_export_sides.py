@@ -6,7 +6,6 @@ Prints one line of JSON: what it took and what came out.
 """
 
 import gc
-import hashlib
 import json
 import os
 import pathlib
@@ -18,6 +17,9 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+
+from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.workers.latency import memory_kb
 
 
 def ours(network, image_size):
@@ -54,7 +56,8 @@ def stock(network, image_size):
 def convert_stock(model, folder, precisions, images):
     """One run of `TFLiteConverter.from_keras_model` after the other."""
     import tensorflow as tf
-    from _stock import convert
+
+    from keras_effnet.benchmarks.studies.peers._stock import convert
 
     paths, seconds = {}, {}
     for precision in precisions:
@@ -85,19 +88,10 @@ def main(options):
             "memory_before_kb": memory_before,
             "peak_memory_kb": peak,
             "files": {
-                precision: {
-                    "bytes": path.stat().st_size,
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                }
+                precision: comparison.file_facts(path)
                 for precision, path in paths.items()
             },
         }
-
-
-def memory_kb(field):
-    from keras_effnet.benchmarks.workers.latency import memory_kb
-
-    return memory_kb(field)
 
 
 def peak_memory_kb():

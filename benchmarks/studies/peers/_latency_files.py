@@ -2,19 +2,15 @@
 
 import importlib.util
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
-from _calibration import SHARED
-from _stock import at_batch_1
-from _stock import convert
-from _stock import counterpart
 
 import keras_effnet
+from keras_effnet.benchmarks.studies.comparison import SHARED
+from keras_effnet.benchmarks.studies.peers import _stock
 from keras_effnet.errors import InputError
 from keras_effnet.export import export
-from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import TFLiteModel
 
 OURS, STOCK, ONNX = "keras_effnet", "keras.applications", "onnxruntime"
@@ -97,12 +93,11 @@ def write_files(model, network, images, folder, say, note):
     )
     for file in exported:
         paths[file.precision][OURS] = file.path
-    other = counterpart(model, network)
+    other = _stock.counterpart(model, network)
     for precision in PRECISIONS:
         say(f"{STOCK}, {precision}")
         path = folder / f"{network}_stock_{precision}.tflite"
-        with tempfile.TemporaryDirectory() as saved, native_stderr_held_back():
-            path.write_bytes(convert(at_batch_1(other, saved), precision, images))
+        _stock.write(path, other, precision, images)
         paths[precision][STOCK] = path
     if onnx_missing():
         return paths

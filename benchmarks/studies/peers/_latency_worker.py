@@ -6,6 +6,7 @@ Each turn runs every file once, and each file is first in its turn. What slows t
 machine for a moment falls on all of them so.
 """
 
+import functools
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import time
 
 import numpy as np
 
+from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.benchmarks.workers.latency import random_input
 
 
@@ -49,21 +51,20 @@ def main(options):
     load = os.getloadavg()[0]
     gc.collect()
     gc.disable()
-    sides, clock = list(invoke), time.perf_counter_ns
-    times = {side: [] for side in sides}
-    for turn in range(options["warm_up"] + options["runs"]):
-        first = turn % len(sides)
-        for side in sides[first:] + sides[:first]:
-            run = invoke[side]
-            started = clock()
-            run()
-            times[side].append(clock() - started)
+    sides = {side: functools.partial(_timed, run) for side, run in invoke.items()}
+    times = comparison.in_turn(sides, options["warm_up"] + options["runs"])
     return {
         "load_average": load,
         "nanoseconds": {
             side: values[options["warm_up"] :] for side, values in times.items()
         },
     }
+
+
+def _timed(run):
+    started = time.perf_counter_ns()
+    run()
+    return time.perf_counter_ns() - started
 
 
 if __name__ == "__main__":

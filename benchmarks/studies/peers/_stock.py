@@ -1,10 +1,13 @@
 """The other side: keras.applications, converted the way TensorFlow's guide has it."""
 
+import tempfile
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_effnet.preprocessing import NORMALIZATIONS
+from keras_effnet.quiet import native_stderr_held_back
 
 _INT16X8 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
 
@@ -47,6 +50,12 @@ def at_batch_1(model, folder):
     spec = keras.InputSpec("float32", (1, *model.inputs[0].shape[1:]))
     model.export(folder, format="tf_saved_model", verbose=False, input_signature=[spec])
     return tf.lite.TFLiteConverter.from_saved_model(str(folder))
+
+
+def write(path, model, precision, images):
+    """Converts a network, traced at batch 1, to a file of a precision."""
+    with tempfile.TemporaryDirectory() as saved, native_stderr_held_back():
+        path.write_bytes(convert(at_batch_1(model, saved), precision, images))
 
 
 def counterpart(model, network):

@@ -19,23 +19,18 @@ Where no GPU is found, or with `--size tiny`, small images in float32 exercise t
 script; their rates say nothing. Writes results/accelerator_step.json.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import multiprocessing
-import os
-import pathlib
 import shutil
-import statistics
 import subprocess
 import sys
 
-from _accelerator_sides import CLASSES
-from _accelerator_sides import SIDES
-from _accelerator_sides import VARIANTS
-from _accelerator_sides import serve
-
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies.peers._accelerator_sides import CLASSES
+from keras_effnet.benchmarks.studies.peers._accelerator_sides import SIDES
+from keras_effnet.benchmarks.studies.peers._accelerator_sides import VARIANTS
+from keras_effnet.benchmarks.studies.peers._accelerator_sides import serve
 from keras_effnet.costs import spec_costs
 from keras_effnet.specs import get_spec
 
@@ -183,7 +178,7 @@ def compare(case, start=Child, say=print):
 
 
 def _of_rates(case, rates, matrix_tflops):
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+    medians = comparison.medians(rates)
     return {
         "images_per_second": rates,
         "median_images_per_second": medians,
@@ -215,12 +210,11 @@ def gpu():
     return found.returncode == 0 and "GPU" in found.stdout
 
 
-def report(results, load_before):
-    """What `comparison.write_report` writes of networks' names and results."""
+def report(results):
+    """What is written of networks' names and results, a dict."""
     sides = [side for result in results.values() for side in result["sides"].values()]
     devices = sorted({side["device"] for side in sides if "device" in side})
     return {
-        "load_average_before": load_before,
         "device": " / ".join(devices),
         "tiny": any(result["tiny"] for result in results.values()),
         "networks": results,
@@ -246,29 +240,28 @@ def show(result):
         print(f"{network}, {variant}: {ratio:.3f} of timm")
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("jax", "tensorflow"), default="jax")
-    parser.add_argument("--size", choices=("full", "tiny"), help="full on a GPU")
-    parser.add_argument(
-        "--network", action="append", choices=NETWORKS, help="all, unless named"
-    )
-    parser.add_argument("--batch", type=int, help="images, where memory is short")
-    parser.add_argument(
-        "--output", type=pathlib.Path, help="results/accelerator_step.json"
-    )
-    args = parser.parse_args(arguments)
+def measure(args):
     tiny = args.size == "tiny" if args.size else not gpu()
-    load = os.getloadavg()
     results = {}
-    for name in args.network or NETWORKS:
+    for name in args.network:
         results[name] = compare(case_of(name, tiny, args.backend, args.batch))
         show(results[name])
-        # What is done stays, should the next one be killed.
-        comparison.write_report(
-            "accelerator_step", report(results, load), path=args.output
-        )
+        yield report(results)
     return int(any(result["rate_of_timm"] is None for result in results.values()))
+
+
+def main(argv=None):
+    more = {
+        "--backend": {"choices": ("jax", "tensorflow"), "default": "jax"},
+        "--size": {"choices": ("full", "tiny"), "help": "full on a GPU"},
+    }
+    counts = {"--batch": (None, 1, "images, where memory is short")}
+    return comparison.run(
+        *(__file__, __doc__, measure, argv),
+        counts=counts,
+        networks=tuple(NETWORKS),
+        more=more,
+    )
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ of V2-B0's weights, `../shared` by default; without it the images are made up an
 weights random.
 """
 
-import argparse
-import hashlib
 import os
 import pathlib
 import sys
@@ -25,14 +23,13 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from _calibration import calibration_images
 
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies.peers._calibration import calibration_images
 from keras_effnet.benchmarks.targets.emulated import Emulated
 from keras_effnet.errors import InputError
 from keras_effnet.preprocessing import NORMALIZATIONS
 from keras_effnet.quiet import import_keras
-from keras_effnet.quiet import native_stderr_held_back
 
 NETWORKS = ("EfficientNetB0", "EfficientNetV2B0")
 # The largest ratio that was hoped for, by what both networks hold.
@@ -102,16 +99,13 @@ def check(ours, stock, images):
 
 def write_files(ours, stock, images, folder):
     """Converts both to int8, calibrated on images; a dict of sides and paths."""
-    from _stock import at_batch_1
-    from _stock import convert
-
+    from keras_effnet.benchmarks.studies.peers import _stock
     from keras_effnet.export import export
 
     folder.mkdir(parents=True, exist_ok=True)
     (file,) = export(ours, folder, ("int8",), lambda: (image[None] for image in images))
     path = folder / "stock_int8.tflite"
-    with tempfile.TemporaryDirectory() as saved, native_stderr_held_back():
-        path.write_bytes(convert(at_batch_1(stock, saved), "int8", images))
+    _stock.write(path, stock, "int8", images)
     return {OURS: file.path, STOCK: path}
 
 
@@ -147,15 +141,9 @@ def count(core, files, target):
 def _facts(path):
     from keras_effnet.tflite import TFLiteModel
 
-    data = path.read_bytes()
-    return {
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "partitions": sum(
-            operator["op_name"] == "DELEGATE"
-            for operator in TFLiteModel(path).interpreter._get_ops_details()
-        ),
-    }
+    operators = TFLiteModel(path).interpreter._get_ops_details()
+    partitions = sum(operator["op_name"] == "DELEGATE" for operator in operators)
+    return {**comparison.file_facts(path), "partitions": partitions}
 
 
 def compare(core, network, folder):
@@ -169,12 +157,12 @@ def compare(core, network, folder):
     Yields:
         A dict for the JSON file.
     """
-    import _latency_files
-    from _stock import counterpart
+    from keras_effnet.benchmarks.studies.peers import _latency_files
+    from keras_effnet.benchmarks.studies.peers import _stock
 
     images, source = calibration_images(network, CALIBRATION_IMAGES, IMAGE_SIZE)
     model, weights = _latency_files.build(network, images)
-    other = counterpart(model, network)
+    other = _stock.counterpart(model, network)
     mean, std = NORMALIZATIONS["imagenet"]
     normalised = ((images - mean) / std).astype("float32")
     for normalisation, sides, data in (
@@ -198,44 +186,31 @@ def compare(core, network, folder):
 def show(row):
     """A line of counts and whether the targets are met."""
     ours, theirs = (min(values) / 1e6 for values in row["instructions"].values())
-    verdict = "within" if row["ratio"] <= row["target_ratio"] else "MISSES"
+    verdict = comparison.verdict(row["ratio"], row["target_ratio"])
     spread = row["largest_spread_of_processes"]
     repeats = "repeats" if spread <= row["target_spread"] else "DOES NOT REPEAT"
     print(
         f"{row['network']}, normalisation {row['normalisation']}: {ours:.3f} M, "
-        f"{STOCK} {theirs:.3f} M, ratio {row['ratio']:.4f}, {verdict} "
-        f"{row['target_ratio']}; {repeats} within {spread:.1e}"
+        f"{STOCK} {theirs:.3f} M, ratio {row['ratio']:.4f}, {verdict}; "
+        f"{repeats} within {spread:.1e}"
     )
+
+
+def measure(args):
+    rows = []
+    with Emulated(CPU) as core, tempfile.TemporaryDirectory() as temporary:
+        import_keras()
+        for network in args.network:
+            for row in compare(core, network, args.keep or pathlib.Path(temporary)):
+                show(row)
+                rows.append(row)
+        yield {"target": core.name, "emulator": core.emulator, "rows": rows}
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return comparison.run(
+        *(__file__, __doc__, measure, argv), networks=NETWORKS, more=comparison.KEEP
     )
-    parser.add_argument(
-        "--network", action="append", choices=NETWORKS, help="all, unless named"
-    )
-    parser.add_argument(
-        "--keep", type=pathlib.Path, metavar="FOLDER", help="keep the files there"
-    )
-    parser.add_argument(
-        "--output", type=pathlib.Path, help="default: results/arm_instructions.json"
-    )
-    args = parser.parse_args(argv)
-    rows = []
-    try:
-        with Emulated(CPU) as core, tempfile.TemporaryDirectory() as temporary:
-            import_keras()
-            for network in args.network or NETWORKS:
-                for row in compare(core, network, args.keep or pathlib.Path(temporary)):
-                    show(row)
-                    rows.append(row)
-            report = {"target": core.name, "emulator": core.emulator, "rows": rows}
-    except InputError as error:
-        print(f"arm_instructions: error: {error}", file=sys.stderr)
-        return 1
-    comparison.write_report("arm_instructions", report, path=args.output)
-    return 0
 
 
 if __name__ == "__main__":

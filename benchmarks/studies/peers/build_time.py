@@ -8,6 +8,7 @@ of each. Writes results/build_time.json.
 
 import gc
 import os
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,21 +31,29 @@ def build(constructor):
     return time.perf_counter_ns() - start
 
 
-def main():
-    load = comparison.wait_until_idle()
+def measure(args):
     results = {}
-    for network in NETWORKS:
+    for network in args.network:
         sides = {
             package.__name__: lambda package=package, network=network: build(
                 getattr(package, network)
             )
             for package in (keras_effnet, keras.applications)
         }
-        for measure in sides.values():
-            measure()  # the first build traces what later ones find done
-        results[network] = comparison.interleaved(sides, PAIRS)
-    comparison.write_result("build_time", TARGET, load, results)
+        comparison.in_turn(sides, 1)  # the first build traces what later ones find done
+        results[network] = comparison.interleaved(sides, args.pairs)
+    yield comparison.pairs_of(TARGET, results)
+
+
+def main(argv=None):
+    counts = {"--pairs": (PAIRS, 1, "of builds")}
+    return comparison.run(
+        *(__file__, __doc__, measure, argv),
+        counts=counts,
+        networks=NETWORKS,
+        idle=True,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

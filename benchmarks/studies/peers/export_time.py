@@ -13,29 +13,26 @@ KERAS_EFFNET_SHARED names the folder of photographs, `../shared` by default; wit
 it the images are made up.
 """
 
-import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 import tempfile
 
-import _child
 import numpy as np
-import tqdm
-from _calibration import calibration_images
-from _options import check_integers
 
+from keras_effnet import children
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies.peers._calibration import calibration_images
 from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar as progress_bar
 from keras_effnet.specs import get_spec
 
 TARGET = 0.45
 CALIBRATION_IMAGES = 100
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SIDES = ("keras_effnet", "TFLiteConverter")
-_WORKER = pathlib.Path(__file__).with_name("_export_sides.py")
+_WORKER = "keras_effnet.benchmarks.studies.peers._export_sides"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +80,11 @@ def run_side(side, case, images):
     """
     options = {**dataclasses.asdict(case), "side": side, "images": str(images)}
     try:
-        return _child.run(_WORKER, options)
-    except _child.ChildError as error:
-        raise InputError(f"The conversion failed: {error}. Received: {side}") from error
+        return children.ask(_WORKER, options)
+    except children.ChildError as error:
+        raise InputError(
+            f"The conversion failed: {error.last_line}. Received: {side}"
+        ) from error
 
 
 def compare(case, images, source, bar, run=run_side):
@@ -132,77 +131,39 @@ def show(label, result):
     """A line of times and one of memory."""
     seconds = result["median_seconds"]
     times = ", ".join(f"{side} {seconds[side]:.1f} s" for side in SIDES)
-    verdict = "within" if result["ratio"] <= TARGET else "MISSES"
-    print(f"{label}: {times}, ratio {result['ratio']:.3f}, {verdict} {TARGET}")
+    verdict = comparison.verdict(result["ratio"], TARGET)
+    print(f"{label}: {times}, ratio {result['ratio']:.3f}, {verdict}")
     peaks = ", ".join(
         f"{side} {result['peak_memory_kb'][side] / 2**20:.2f} GiB" for side in SIDES
     )
     print(f"  peak memory: {peaks}, ratio {result['peak_memory_ratio']:.3f}")
 
 
-def arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = [case.network for case in cases()]
-    parser.add_argument(
-        "--network", action="append", choices=names, help="all, unless named"
-    )
-    parser.add_argument(
-        "--rounds", type=int, metavar="N", help="default: 1 for B0, 2 for V2-S"
-    )
-    parser.add_argument(
-        "--calibration-images",
-        type=int,
-        default=CALIBRATION_IMAGES,
-        metavar="N",
-        help=f"default: {CALIBRATION_IMAGES}",
-    )
-    parser.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="default: the network's own"
-    )
-    parser.add_argument(
-        "--output", type=pathlib.Path, help="default: results/export_time.json"
-    )
-    return parser.parse_args(argv)
+def measure(args):
+    chosen = cases(args.network, args.rounds, args.image_size)
+    results = {}
+    total = sum(len(SIDES) * case.rounds for case in chosen)
+    with progress_bar(total=total, unit="process") as bar:
+        for case in chosen:
+            images, source = calibration_images(
+                case.network, args.calibration_images, case.image_size
+            )
+            results[case.label] = compare(case, images, source, bar)
+            bar.clear()
+            show(case.label, results[case.label])
+            yield {"device": latency.device_facts(), "comparisons": results}
 
 
 def main(argv=None):
-    args = arguments(argv)
-    try:
-        check_integers(
-            1, rounds=args.rounds, calibration_images=args.calibration_images
-        )
-        check_integers(32, image_size=args.image_size)
-        chosen = cases(args.network, args.rounds, args.image_size)
-        load = os.getloadavg()
-        results = {}
-        total = sum(len(SIDES) * case.rounds for case in chosen)
-        with tqdm.tqdm(total=total, unit="process", leave=False, disable=None) as bar:
-            for case in chosen:
-                images, source = calibration_images(
-                    case.network, args.calibration_images, case.image_size
-                )
-                results[case.label] = compare(case, images, source, bar)
-                bar.clear()
-                show(case.label, results[case.label])
-                # What is done stays, should the next one be killed.
-                comparison.write_report(
-                    "export_time", report(results, load), path=args.output
-                )
-    except InputError as error:
-        print(f"export_time: error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def report(results, load):
-    """What `comparison.write_report` writes of labels and results."""
-    return {
-        "load_average_before": load,
-        "device": latency.device_facts(),
-        "comparisons": results,
+    counts = {
+        "--rounds": (None, 1, "default: 1 for B0, 2 for V2-S"),
+        "--calibration-images": (CALIBRATION_IMAGES, 1, "photographs"),
+        "--image-size": (None, 32, "pixels; the network's own by default"),
     }
+    networks = [case.network for case in cases()]
+    return comparison.run(
+        *(__file__, __doc__, measure, argv), counts=counts, networks=networks
+    )
 
 
 if __name__ == "__main__":

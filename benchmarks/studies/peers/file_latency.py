@@ -18,24 +18,20 @@ photographs and of V2-B0's weights, `../shared` by default; without it the image
 made up and the weights random.
 """
 
-import argparse
-import hashlib
 import os
-import pathlib
 import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import _child
 import numpy as np
-import tqdm
-from _calibration import calibration_images
-from _options import check_integers
 
+from keras_effnet import children
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.benchmarks.studies.peers._calibration import calibration_images
 from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
+from keras_effnet.progress import bar as progress_bar
 from keras_effnet.quiet import import_keras
 from keras_effnet.specs import get_spec
 
@@ -46,7 +42,7 @@ TARGETS = {
 CALIBRATION_IMAGES = 100
 ROUNDS, RUNS, WARM_UP = 20, 40, 5
 _RESAMPLES = 2000
-_WORKER = pathlib.Path(__file__).with_name("_latency_worker.py")
+_WORKER = "keras_effnet.benchmarks.studies.peers._latency_worker"
 
 
 def run_worker(files, runs):
@@ -68,9 +64,11 @@ def run_worker(files, runs):
         "warm_up": WARM_UP,
     }
     try:
-        return _child.run(_WORKER, options)
-    except _child.ChildError as error:
-        raise InputError(f"The files can't be run. Received: {error}") from error
+        return children.ask(_WORKER, options)
+    except children.ChildError as error:
+        raise InputError(
+            f"The files can't be run. Received: {error.last_line}"
+        ) from error
 
 
 def measure(files, rounds, runs, bar, run=run_worker):
@@ -148,7 +146,7 @@ def compare(network, args, folder, bar):
     Yields:
         For each precision `(label, result)`, a dict for the JSON file.
     """
-    import _latency_files
+    from keras_effnet.benchmarks.studies.peers import _latency_files
 
     size = args.image_size or get_spec(network).image_size
     images, source = calibration_images(network, args.calibration_images, size)
@@ -176,19 +174,13 @@ def compare(network, args, folder, bar):
                 "calibration": source,
                 "target_ratio": TARGETS[network][precision],
                 **checked,
-                "files": {side: _facts(path) for side, path in files.items()},
+                "files": {
+                    side: {"name": path.name, **comparison.file_facts(path)}
+                    for side, path in files.items()
+                },
                 **measure(files, args.rounds, args.runs, bar),
             },
         )
-
-
-def _facts(path):
-    data = path.read_bytes()
-    return {
-        "name": path.name,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
 
 
 def show(label, result):
@@ -200,91 +192,48 @@ def show(label, result):
         line = f"  {found['of_medians']:.3f} ({low:.3f} to {high:.3f}) of {side}"
         if side == "keras.applications":
             target = result["target_ratio"]
-            line += ", " + ("within" if found["of_medians"] <= target else "MISSES")
-            line += f" {target}"
+            line += f", {comparison.verdict(found['of_medians'], target)}"
         print(line)
 
 
-def arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--network", action="append", choices=TARGETS, help="all, unless named"
-    )
-    for option, default, text in (
-        ("--rounds", ROUNDS, "processes"),
-        ("--runs", RUNS, "of each file in each process"),
-        ("--calibration-images", CALIBRATION_IMAGES, "photographs"),
-    ):
-        parser.add_argument(
-            option,
-            type=int,
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default})",
-        )
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: 224")
-    parser.add_argument(
-        "--keep", type=pathlib.Path, metavar="FOLDER", help="keep the files there"
-    )
-    parser.add_argument(
-        "--output", type=pathlib.Path, help="default: results/file_latency.json"
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    args = arguments(argv)
-    try:
-        check_integers(
-            1,
-            rounds=args.rounds,
-            runs=args.runs,
-            calibration_images=args.calibration_images,
-        )
-        check_integers(32, image_size=args.image_size)
-        measure_all(args)
-    except InputError as error:
-        print(f"file_latency: error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def measure_all(args):
-    """Every network of the command line; what is done stays, should it be killed."""
+def study(args):
     import_keras()  # bad options need not wait for it
-    import _latency_files
+    from keras_effnet.benchmarks.studies.peers import _latency_files
 
-    networks = [name for name in TARGETS if not args.network or name in args.network]
     if missing := _latency_files.onnx_missing():
         print(f"{_latency_files.ONNX} is left out: {missing} is not installed")
-    load = os.getloadavg()
-    total = len(networks) * len(_latency_files.PRECISIONS) * args.rounds
+    total = len(args.network) * len(_latency_files.PRECISIONS) * args.rounds
+    versions = comparison.installed_versions("tf2onnx", "onnx", "onnxruntime")
     results = {}
     with (
         tempfile.TemporaryDirectory() as temporary,
-        tqdm.tqdm(total=total, unit="process", leave=False, disable=None) as bar,
+        progress_bar(total=total, unit="process") as bar,
     ):
-        for network in networks:
+        for network in args.network:
             for label, result in compare(network, args, args.keep or temporary, bar):
                 results[label] = result
                 bar.clear()
                 show(label, result)
-                comparison.write_report(
-                    "file_latency", report(results, load), path=args.output
-                )
+                yield {
+                    "device": latency.device_facts(),
+                    "versions_of_others": versions,
+                    "comparisons": results,
+                }
 
 
-def report(results, load):
-    """What `comparison.write_report` writes of labels and results."""
-    versions = ("tf2onnx", "onnx", "onnxruntime")
-    return {
-        "load_average_before": load,
-        "device": latency.device_facts(),
-        "versions_of_others": comparison.installed_versions(*versions),
-        "comparisons": results,
+def main(argv=None):
+    counts = {
+        "--rounds": (ROUNDS, 1, "processes"),
+        "--runs": (RUNS, 1, "of each file in each process"),
+        "--calibration-images": (CALIBRATION_IMAGES, 1, "photographs"),
+        "--image-size": (None, 32, "pixels; 224 by default"),
     }
+    return comparison.run(
+        *(__file__, __doc__, study, argv),
+        counts=counts,
+        networks=tuple(TARGETS),
+        more=comparison.KEEP,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ first epoch of both traces the step and is left out. Writes results/training_ste
 """
 
 import os
-import statistics
+import sys
 import tempfile
 import time
 
@@ -25,7 +25,7 @@ from keras_effnet.training.loop import Training
 from keras_effnet.training.recipe import Recipe
 
 BATCH, SIZE, CLASSES = 32, 224, 1000
-STEPS, EPOCHS = 1, 8
+STEPS = 1
 LEAST = 0.97
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 
@@ -57,12 +57,12 @@ def bare_model():
     return model
 
 
-def compare(ema):
+def compare(ema, epochs):
     """Images per second of both sides, epoch by epoch."""
     recipe = Recipe(
         "benchmark",
         "EfficientNetB0",
-        EPOCHS,
+        epochs,
         batch_size=BATCH,
         image_size=(SIZE, SIZE),
         optimizer="sgd",
@@ -103,7 +103,7 @@ def compare(ema):
         training.run()
         ours = [row["images_per_second"] for row in training.state.history]
     rates = {"keras_effnet": ours[1:], "keras.applications": theirs[1:]}
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+    medians = comparison.medians(rates)
     return {
         "images_per_second": rates,
         "median_images_per_second": medians,
@@ -112,21 +112,22 @@ def compare(ema):
     }
 
 
-def main():
-    load = comparison.wait_until_idle()
+def measure(args):
     results = {}
     for name, ema in (("the loop", None), ("the loop with EMA", 0.9999)):
-        results[name] = compare(ema)
+        results[name] = compare(ema, args.epochs)
         print(
             f"{name}: {results[name]['rate_of_the_bare_model']:.3f} of train_on_batch",
             results[name]["median_images_per_second"],
             flush=True,
         )
-    comparison.write_report(
-        "training_step",
-        {"load_average_before": load, "least_hoped_for": LEAST, "comparisons": results},
-    )
+    yield {"least_hoped_for": LEAST, "comparisons": results}
+
+
+def main(argv=None):
+    counts = {"--epochs": (8, 2, "of each side; the first is left out")}
+    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,6 @@ import numpy as np
 import peer
 import pytest
 import settled_files
-import test_docs
 from device_servers import require
 
 import keras_effnet
@@ -24,6 +23,8 @@ from keras_effnet.benchmarks.targets.emulated import Emulated
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
 from keras_effnet.preprocessing import NORMALIZATIONS
+
+PEERS = "keras_effnet.benchmarks.studies.peers"
 
 REQUEST = {
     "threads": 1,
@@ -163,10 +164,9 @@ def test_answers_are_those_of_this_machine(cores, settled, precision):
 
 
 @pytest.fixture
-def script(monkeypatch):
+def script():
     """benchmarks/studies/peers/arm_instructions.py"""
-    monkeypatch.syspath_prepend(test_docs.ROOT / "benchmarks" / "peers")
-    return importlib.import_module("arm_instructions")
+    return importlib.import_module(f"{PEERS}.arm_instructions")
 
 
 def test_the_script_counts_both_sides(cores, measured, settled, script, capsys):
@@ -188,7 +188,7 @@ def test_the_script_counts_both_sides(cores, measured, settled, script, capsys):
 @pytest.mark.parametrize("network", ["EfficientNetB0", "EfficientNetV2B0"])
 def test_the_script_compares_one_function(script, network):
     """With a normalisation and without one."""
-    stock = importlib.import_module("_stock")
+    stock = importlib.import_module(f"{PEERS}._stock")
     model = keras_effnet.build_model(network, input_shape=(32, 32, 3))
     images = peer.images(32, 32)
     peer.randomize(model, images)

@@ -1,0 +1,1 @@
+"""Side by side with others: the stock converter, onnxruntime, PyTorch, bare Keras."""
