@@ -1,5 +1,5 @@
 """Writes the tables of README.md and docs/ from the networks and the results,
-and draws README.md's picture.
+draws README.md's picture, and the page of the measured devices in build/.
 
     python docs/tables.py
 
@@ -14,9 +14,11 @@ import device_tables
 import export_tables
 import plan_tables
 import quantisation_tables
+from table_data import RESULTS
 from table_data import ROOT
 from table_data import measured
 
+from keras_effnet.benchmarks import report
 from keras_effnet.costs import spec_costs
 from keras_effnet.report.charts import accuracy_against_latency
 from keras_effnet.specs import SPECS
@@ -213,6 +215,7 @@ def picture():
 
 
 def main():
+    report.write([RESULTS / "devices"], ROOT / "build" / "devices.html")
     picture().savefig(ROOT / "docs" / "accuracy.png", dpi=110)
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
