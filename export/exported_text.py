@@ -1,7 +1,9 @@
 """What was exported, as text."""
 
-from keras_effnet.report.text import or_dash
-from keras_effnet.report.text import tabulate
+from keras_effnet.report.text import cell
+from keras_effnet.report.text import cells
+from keras_effnet.report.text import format_table
+from keras_effnet.report.text import known
 
 
 def table(exported):
@@ -15,9 +17,9 @@ def table(exported):
         lean.
     """
 
-    def of(part, name, pattern):
-        return lambda file: or_dash(
-            getattr(getattr(file.sheet, part), name, None), pattern
+    def of(part, name, spec):
+        return lambda file: cell(
+            getattr(getattr(file.sheet, part), name, None), spec, "-"
         )
 
     columns = {
@@ -25,19 +27,14 @@ def table(exported):
         "MB": lambda file: f"{file.sheet.bytes / 1e6:.1f}",
         "operators": lambda file: str(sum(file.sheet.operators.values())),
         "in float": lambda file: str(sum(file.sheet.float_operators.values())),
-        "top-1": of("evaluation", "top1", "{:.1%}"),
-        "drop": of("evaluation", "drop", "{:.1f}"),
-        "agrees": of("evaluation", "agreement", "{:.1%}"),
-        "ms": of("latency", "median_ms", "{:.1f}"),
-    }
-    known = {
-        heading: cell
-        for heading, cell in columns.items()
-        if any(cell(file) != "-" for file in exported)
+        "top-1": of("evaluation", "top1", ".1%"),
+        "drop": of("evaluation", "drop", ".1f"),
+        "agrees": of("evaluation", "agreement", ".1%"),
+        "ms": of("latency", "median_ms", ".1f"),
     }
     waste = [
         f"{file.path.name}: {', '.join(file.sheet.waste)}"
         for file in exported
         if file.sheet.waste
     ]
-    return "\n".join([tabulate(exported, known, left=(0,)), *waste])
+    return "\n".join([format_table(known(cells(exported, columns)), left=(0,)), *waste])

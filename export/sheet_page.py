@@ -1,32 +1,21 @@
 """The page beside an exported file: one HTML file that holds its own pictures."""
 
-import html
-import math
+import collections
+
+import numpy as np
 
 from keras_effnet import files
-from keras_effnet.export import sheet_charts
+from keras_effnet.report import canvas
+from keras_effnet.report import charts
 from keras_effnet.report import page
+from keras_effnet.report.text import cell
+from keras_effnet.report.text import plain
+from keras_effnet.report.text import signed
 
 _WORST = 10
 _VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the limit"}
-# Two columns that wrap: a checksum or a command fits a phone.
-STYLE = """<style>
-  .facts { width: 100%; }
-  .facts th, .facts td { text-align: left; vertical-align: top; white-space: normal;
-    border-bottom: 1px solid #d8dee4; overflow-wrap: anywhere; }
-  .facts th { font-weight: 600; width: 11rem; padding-left: 0; overflow-wrap: normal; }
-  .verdict { border-left: .4rem solid #57606a; padding: .5rem 1rem;
-    background: #f6f8fa; }
-  .verdict.within { border-color: #1a7f37; } .verdict.over { border-color: #cf222e; }
-  img { width: 32rem; }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f8fa;
-    padding: .8rem 1rem; }
-  @media (max-width: 30rem) {
-    body { margin: 1rem auto; } th, td { padding: .35rem .3rem; }
-    .facts { font-size: .9rem; } .facts th { width: 7.5rem; }
-    .scroll table { font-size: .8rem; } .scroll th { white-space: normal; }
-  }
-</style>"""
+# More kinds of operators than there are colours share the last one.
+_KINDS = len(canvas.SERIES)
 
 
 def write_page(sheet, path):
@@ -42,7 +31,6 @@ def write_page(sheet, path):
     """
     sheet = {key: value for key, value in sheet.items() if value is not None}
     parts = [
-        STYLE,
         *_verdict(sheet),
         *_file(sheet),
         *_training(sheet),
@@ -63,14 +51,14 @@ def _verdict(sheet):
             "Accuracy and agreement with the float model were not measured: export "
             "with --evaluate PHOTOS to measure them."
         )
-        return [boxed(text, "")]
+        return [page.paragraph(text, "verdict")]
     measured = (
         f"It names the same class as the float model for {found['agreement']:.1%} of "
         f"{found['images']:,} images"
     )
     if found.get("drop") is None:
         text = f"{measured}. Whether it names the right one was not measured."
-        return [boxed(text, "")]
+        return [page.paragraph(text, "verdict")]
     limit, verdict = sheet.get("max_drop"), sheet.get("verdict")
     low, high = found["drop_interval"]
     text = (
@@ -83,7 +71,8 @@ def _verdict(sheet):
     text = f"{text}. {measured}."
     if verdict == "within limit" and high > limit:
         text += " The interval reaches over the limit: more images would tell."
-    return [boxed(text, (verdict or "").partition(" ")[0])]
+    kind = (verdict or "").partition(" ")[0]
+    return [page.paragraph(text, f"verdict {kind}")]
 
 
 def _file(sheet):
@@ -101,7 +90,7 @@ def _file(sheet):
         ("converted by", sheet.get("engine")),
         ("calibration", plain(sheet.get("calibration"))),
     ]
-    facts = fact_table(rows)
+    facts = page.facts(rows)
     return _section("The file", facts) if facts else []
 
 
@@ -127,8 +116,8 @@ def _training(sheet):
     text += ", mixed with the labels." if recipe["distillation"] < 1 else "."
     return _section(
         "Training",
-        fact_table(rows),
-        page.image(sheet_charts.losses(found["history"]), "Loss over the steps"),
+        page.facts(rows),
+        page.image(losses(found["history"]), "Loss over the steps"),
         page.paragraph(text),
     )
 
@@ -150,19 +139,19 @@ def _accuracy(sheet):
         (name, f"{share:.2%}", f"{low:.2%} to {high:.2%}")
         for name, share, (low, high) in rows
     ]
-    pictures = [
-        page.image(
-            sheet_charts.shares(rows),
-            "Accuracy and agreement with their 95 % intervals",
-        )
-    ]
+    figure = charts.intervals(
+        [(*row, canvas.BLUE) for row in rows],
+        "of the images, with 95 % interval",
+        format=canvas.percent,
+    )
+    pictures = [page.image(figure, "Accuracy and agreement with their 95 % intervals")]
     text = f"Measured on {found['images']:,} images."
     note = "Intervals: Wilson 1927 for shares"
     if found.get("drop") is not None:
         low, high = found["drop_interval"]
         interval = f"{signed(low)} to {signed(high)}"
         table.append(("drop, points", signed(found["drop"]), interval))
-        figure = sheet_charts.drop(found["drop"], (low, high), sheet.get("max_drop"))
+        figure = drop(found["drop"], (low, high), sheet.get("max_drop"))
         note += ", Tango 1998 for the paired difference"
         pictures.append(page.image(figure, "The drop, its 95 % interval and the limit"))
         text += (
@@ -222,8 +211,8 @@ def _layers(sheet):
         (
             f"{n}: {short(rows[n]['name'])}",
             f"{rows[n]['error']:.3g}",
-            _or_dash(rows[n]["sqnr"], ".1f"),
-            _or_dash(rows[n]["rmse_over_scale"], ".2f"),
+            cell(rows[n]["sqnr"], ".1f"),
+            cell(rows[n]["rmse_over_scale"], ".2f"),
             rows[n]["operator"],
         )
         for n in worst
@@ -235,7 +224,7 @@ def _layers(sheet):
         f"{len(worst)} worst are ringed and listed."
     )
     header = ("layer", "error", "SQNR, dB", "error / scale", "operator")
-    picture = sheet_charts.layers(rows, worst)
+    picture = layers(rows, worst)
     return _section(
         "Error of each layer",
         page.paragraph(text),
@@ -258,24 +247,24 @@ def _speed(sheet):
             ("runs", latency.get("runs")),
             ("host", plain(latency.get("host"))),
         ]
-        parts += _section("Latency on this host", fact_table(rows))
+        parts += _section("Latency on this host", page.facts(rows))
     seconds = [
         (name, f"{value:.1f} s")
         for name, value in sheet.get("seconds", {}).items()
         if value is not None
     ]
     if seconds:
-        parts += _section("Time to make it", fact_table(seconds))
+        parts += _section("Time to make it", page.facts(seconds))
     return parts
 
 
 def reproduce(sheet):
     settings = dict(sheet.get("settings", {}))
     command = settings.pop("command", None)
-    parts = [f"<pre><code>{html.escape(command)}</code></pre>"] if command else []
+    parts = [page.code(command)] if command else []
     if settings:
         rows = [(key, plain(value)) for key, value in settings.items()]
-        parts.append(fact_table(rows))
+        parts.append(page.facts(rows))
     return _section("To make it again", *parts) if parts else []
 
 
@@ -287,18 +276,42 @@ def _section(title, *parts):
     return [page.heading(title), *parts]
 
 
-def boxed(text, kind):
-    return f'<p class="verdict {kind}">{html.escape(text)}</p>'
+def losses(history):
+    """The loss of each step, and its mean over a twentieth of them."""
+    window = max(1, len(history) // 20)
+    series = {"each step": history}
+    if window > 1:
+        smooth = np.convolve(history, np.ones(window) / window, "valid")
+        unknown = np.full(window - 1, np.nan)
+        series[f"mean of {window} steps"] = np.concatenate([unknown, smooth])
+    return charts.curves([("loss", None, series)], "step", faint="each step")
 
 
-def fact_table(rows):
-    """A table of names and values, without those that have none."""
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
-        for name, value in rows
-        if value not in (None, False, "")
+def drop(points, interval, limit=None):
+    """A drop of the accuracy with its 95 % interval, and the limit, in points."""
+    over = limit is not None and points > limit
+    row = "drop", points, interval, canvas.RED if over else canvas.BLUE
+    xlabel = "percentage points of top-1, with 95 % interval"
+    return charts.intervals([row], xlabel, zero=0, limit=limit)
+
+
+def layers(rows, marked=()):
+    """Each layer's relative error, in the order of the graph; the marked are ringed."""
+    drawn = [(n, row) for n, row in enumerate(rows) if row["error"]]
+    common = collections.Counter(row["operator"] for _, row in drawn).most_common()
+    named = [name for name, _ in common[: _KINDS - (len(common) > _KINDS)]]
+    kinds = [
+        row["operator"] if row["operator"] in named else "others" for _, row in drawn
+    ]
+    points = [
+        charts.Point(n, row["error"], kind, ringed=n in marked)
+        for (n, row), kind in zip(drawn, kinds, strict=True)
+    ]
+    panels = [("layer, in the order of the graph", points)]
+    series = [*named, "others"]
+    return charts.scatter(
+        panels, "relative error", series, ringed="worst", ordered=True
     )
-    return body and f'<table class="facts">{body}</table>'
 
 
 def _tensor(tensor):
@@ -320,27 +333,5 @@ def short(name):
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
-def plain(value):
-    """A dict or a list as a line of text; what is `None` is left out."""
-    if isinstance(value, dict):
-        known = {key: plain(v) for key, v in value.items() if v is not None}
-        return "; ".join(f"{key.replace('_', ' ')}: {v}" for key, v in known.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(plain, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "" if value is None else str(value)
-
-
 def _ms(value):
     return None if value is None else f"{value:.2f} ms"
-
-
-def signed(value):
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _or_dash(value, spec):
-    return "–" if value is None or not math.isfinite(value) else format(value, spec)

@@ -225,43 +225,24 @@ def plot(results):
     Returns:
         A `matplotlib.figure.Figure`; its `savefig` writes a PNG.
     """
-    from matplotlib.figure import Figure
+    from keras_effnet.report import charts
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    plane, work = figure.subplots(1, 2, width_ratios=(3, 2))
-    best = results[0]
-    # The best are drawn last: where points touch, they stay visible.
+    # The best is drawn last.
     ascending = results[::-1]
-    scores = [result.score for result in ascending]
-
-    _gamma_lines(plane)
-    places = _places(ascending)
-    dots = {"c": scores, "s": 60 if len(results) < 300 else 15}
-    points = plane.scatter(*zip(*places, strict=True), **dots)
-    plane.scatter(*places[-1], **_RING)
-    alpha, beta, gamma = best.coefficients
-    plane.set(
-        xlabel="α, depth",
-        ylabel="β, width",
-        ylim=(0.93, None),
-        title=f"Best: α = {alpha:g}, β = {beta:g}, γ = {gamma:g}, "
-        f"score {best.score:.4g}",
+    alpha, beta, gamma = results[0].coefficients
+    work = [result.multiply_adds / 1e9 for result in ascending]
+    return charts.scored_plane(
+        ("α, depth", "β, width", _places(ascending)),
+        (
+            "Work after rounding to whole blocks",
+            "multiply-adds of the real network (10⁹)",
+            work,
+        ),
+        [result.score for result in ascending],
+        dict(map(_gamma_line, (1.0, 1.1, 1.2, 1.3, 1.4))),
+        f"Best: α = {alpha:g}, β = {beta:g}, γ = {gamma:g}, "
+        f"score {results[0].score:.4g}",
     )
-
-    giga = [result.multiply_adds / 1e9 for result in ascending]
-    work.scatter(giga, scores, **dots)
-    work.scatter(giga[-1], best.score, **_RING)
-    work.set(
-        xlabel="multiply-adds of the real network (10⁹)",
-        ylabel="score",
-        title="Work after rounding to whole blocks",
-    )
-    work.grid(alpha=0.3)
-    figure.colorbar(points, ax=plane, label="score")
-    return figure
-
-
-_RING = {"s": 260, "facecolors": "none", "edgecolors": "#cf222e", "linewidths": 2.5}
 
 
 def _places(results):
@@ -281,22 +262,11 @@ def _places(results):
     return places
 
 
-def _gamma_lines(axis):
-    for gamma in (1.0, 1.1, 1.2, 1.3, 1.4):
-        # From β = 1 to α = 1.
-        widest = math.sqrt(_TARGET) / gamma
-        betas = [1 + (widest - 1) * part / 50 for part in range(51)]
-        alphas = [_TARGET / (beta * gamma) ** 2 for beta in betas]
-        axis.plot(alphas, betas, color="0.85", linewidth=1, zorder=0)
-        axis.annotate(
-            f"γ = {gamma:g}",
-            (alphas[0], 1),
-            (0, -18),
-            textcoords="offset points",
-            ha="center",
-            color="0.4",
-            fontsize=9,
-        )
+def _gamma_line(gamma):
+    """Its name, and the points of the plane that it leaves: from β = 1 to α = 1."""
+    widest = math.sqrt(_TARGET) / gamma
+    betas = [1 + (widest - 1) * part / 50 for part in range(51)]
+    return f"γ = {gamma:g}", [(_TARGET / (beta * gamma) ** 2, beta) for beta in betas]
 
 
 class _State:

@@ -38,15 +38,10 @@ def read(paths):
 
 
 def attach(results, accuracies):
-    """Gives results the accuracies of their files.
+    """The results, with the accuracies of their files, as `read` returns them.
 
-    Args:
-        results: Dicts, as `results_file.read_all` returns them.
-        accuracies: As `read` returns them.
-
-    Returns:
-        The results, with `accuracy` where there is one; a file's checksum goes
-        ahead of its name, and what is given here ahead of what a result carries.
+    A file's checksum goes ahead of its name, and what is given here ahead of what a
+    result carries.
 
     Raises:
         InputError: They are of none of the results' files.
@@ -61,13 +56,9 @@ def attach(results, accuracies):
     known = []
     for result in results:
         accuracy = accuracies.get(result["model"]["sha256"])
-        accuracy = accuracy or accuracies.get(result["name"])
-        if accuracy:
-            result = {
-                **result,
-                "accuracy": {**(result.get("accuracy") or {}), **accuracy},
-            }
-        known.append(result)
+        accuracy = accuracy or accuracies.get(result["name"], {})
+        accuracy = (result.get("accuracy") or {}) | accuracy
+        known.append(result | ({"accuracy": accuracy} if accuracy else {}))
     return known
 
 

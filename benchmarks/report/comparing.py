@@ -31,29 +31,18 @@ class Compared:
 
 
 def within(group):
-    """Each file against the first of the same threads and delegate.
-
-    Args:
-        group: An `entries.Group`.
-
-    Returns:
-        A list of lists of `Compared`, one for each setting that has several files.
-    """
-    found = []
+    """Each file against the first of the same threads and delegate: a list of
+    `Compared` for each setting that has several files."""
     for setting in group.settings():
         first, *others = (r for r in group.results if entries.setting(r) == setting)
         reference = group.label(first)
         compared = [_compare(group, r, first, reference) for r in others]
-        found.append([c for c in compared if c])
-    return [compared for compared in found if compared]
+        if found := [c for c in compared if c]:
+            yield found
 
 
 def between(group, others):
     """Each result against the one of its name, threads and delegate in another set.
-
-    Args:
-        group: An `entries.Group`.
-        others: `entries.Group`s of the other set.
 
     Returns:
         `(compared, missing)`: a list of `Compared`, and the labels of results that
@@ -102,7 +91,7 @@ def _compare(group, result, other, reference, remark=""):
         )
     if difference is None:
         return None
-    number = group.numbers()[entries.file_key(result)]
+    number = group.number(result)
     return Compared(number, group.label(result), reference, difference, remark)
 
 

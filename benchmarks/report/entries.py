@@ -63,6 +63,10 @@ class Group:
         files = dict.fromkeys(map(file_key, self.results))
         return {key: number for number, key in enumerate(files, 1)}
 
+    def number(self, result):
+        """That of a result's file."""
+        return self.numbers()[file_key(result)]
+
     def cost(self, result):
         """Median milliseconds, or millions of instructions; `None` if not counted."""
         if not self.emulated:
@@ -72,14 +76,8 @@ class Group:
 
 
 def grouped(results):
-    """Parts results that must not stand in one picture.
-
-    Args:
-        results: Dicts, as `results_file.read_all` returns them.
-
-    Returns:
-        A list of `Group`s, in the order in which their first results came.
-    """
+    """`Group`s of results that may stand in one picture, in the order in which their
+    first results came."""
     parts = {}
     for result in results:
         parts.setdefault(_key(result), []).append(result)
@@ -129,19 +127,7 @@ def accuracy(result, measure):
     return (result.get("accuracy") or {}).get(measure)
 
 
-def pareto(points):
-    """Those that no other beats in cost without losing in worth.
-
-    Args:
-        points: `(cost, worth)` pairs.
-
-    Returns:
-        The indices of those that are on the line, the cheapest first.
-    """
-    order = sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1]))
-    line, best = [], None
-    for n in order:
-        if best is None or points[n][1] > best:
-            line.append(n)
-            best = points[n][1]
-    return line
+def peak_mebibytes(result):
+    """What the file added to its process at most, `None` where it is not known."""
+    kilobytes = result["memory_metrics"]["peak_footprint_kb"]
+    return None if kilobytes is None else kilobytes / 1024

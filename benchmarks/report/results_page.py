@@ -1,36 +1,24 @@
 """The report of benchmarks as one HTML page that holds its own pictures."""
 
-import html
-
-from keras_effnet.benchmarks.report import canvas
+from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.report import comparing
-from keras_effnet.benchmarks.report import cost_charts
 from keras_effnet.benchmarks.report import entries
+from keras_effnet.benchmarks.report import result_charts
 from keras_effnet.benchmarks.report import results_table
-from keras_effnet.benchmarks.report import sections
+from keras_effnet.report import canvas
 from keras_effnet.report import page
+from keras_effnet.report.text import cell
 
-# The file's name stays in sight while a wide table is moved sideways.
-_STYLE = """<style>
-  h3 { font-size: 1rem; margin: 1.8rem 0 .3rem; }
-  img { width: 34rem; }
-  .scroll { margin: .8rem 0; }
-  .scroll td, .scroll th { padding: .3rem .5rem; font-size: .88rem; }
-  .scroll th { white-space: normal; vertical-align: bottom; }
-  .scroll th:first-child, .scroll td:first-child { position: sticky; left: 0;
-    background: #fff; border-right: 1px solid #d8dee4; white-space: normal;
-    min-width: 13rem; max-width: 17rem; overflow-wrap: anywhere; }
-  .facts, .key, .note { color: #57606a; font-size: .9rem; overflow-wrap: anywhere; }
-  .key { columns: 2 16rem; list-style: none; padding: 0; margin: .2rem 0; }
-  .operators td:nth-child(2), .operators th:nth-child(2) { text-align: left; }
-  .warnings li { overflow-wrap: anywhere; }
-  @media (max-width: 30rem) {
-    body { margin: 1rem auto; }
-    .scroll td, .scroll th { padding: .3rem .45rem; font-size: .8rem; }
-    .scroll th:first-child, .scroll td:first-child { min-width: 8.5rem;
-      max-width: 9rem; }
-  }
-</style>"""
+_OPERATORS = 6
+_METHOD = (
+    "Compared are the medians of rounds, each a process of its own, with exact tests "
+    f"at α = {100 * significance.ALPHA:g} %: rounds that one command measured in turn "
+    "by Wilcoxon's signed ranks, those of separate commands by Mann and Whitney's rank "
+    "sum; ratio and interval after Hodges and Lehmann. Of a hundred comparisons of "
+    "equal files one is expected to show a difference. At least "
+    f"{significance.rounds_needed()} rounds in turn are needed, or "
+    f"{significance.rounds_needed(paired=False)} on each side of separate commands."
+)
 
 
 def build(results, others=None):
@@ -44,9 +32,26 @@ def build(results, others=None):
         HTML.
     """
     groups = entries.grouped(results)
-    parts = [_STYLE, page.paragraph(_summary(results, groups))]
+    parts = [page.paragraph(_summary(results, groups))]
     for group in groups:
-        parts += _group(group, None if others is None else entries.grouped(others))
+        parts += [
+            page.heading(group.title),
+            page.paragraph(_facts(group), "note"),
+            *_accuracy(group),
+            *_costs(group),
+            *_table(group),
+            *_demands(group),
+            *_operators(group),
+            *_sustained(group),
+        ]
+        for compared in comparing.within(group):
+            reference = compared[0].reference
+            parts += [
+                page.heading(f"Against {reference}", 3),
+                *_ratios(compared, f"Ratios to {reference}", group),
+            ]
+        if others is not None:
+            parts += _against(group, entries.grouped(others))
     parts += _warnings(groups)
     parts += [page.heading("How to read this"), *map(page.paragraph, _reading(groups))]
     dates = sorted(r["date"][:10] for r in results)
@@ -70,55 +75,6 @@ def _count(number, noun):
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _group(group, others):
-    parts = [page.heading(group.title), sections.note(_facts(group), "facts")]
-    header, *rows = results_table.rows(group)
-    measure = entries.measure_of_accuracy(
-        [r for r in group.results if group.cost(r) is not None]
-    )
-    if measure:
-        word = "Instructions" if group.emulated else "Latency"
-        figure = cost_charts.accuracy_against_cost(group, measure)
-        text = f"Accuracy against {word.lower()} on {group.title}"
-        parts += [
-            sections.subheading(f"Accuracy against {word.lower()}"),
-            page.image(figure, text),
-            _key(group),
-            sections.note(
-                "The line joins the files that no other beats: nothing cheaper is as "
-                "right. Pale bars: 95 % intervals of the shares (Wilson 1927)."
-            ),
-        ]
-    if any(group.cost(r) is not None for r in group.results):
-        word = "Instructions of" if group.emulated else "Latency of"
-        parts += [
-            sections.subheading(f"{word} each file"),
-            page.image(cost_charts.costs(group), f"{word} each file on {group.title}"),
-        ]
-        text = "Bars: medians. Black lines: 5th to 95th percentile of the runs."
-        notes = [] if group.emulated else [text]
-        if len(group.names()) > canvas.NAMED:
-            notes.append("Numbers: those of the table below.")
-        parts += [sections.note(" ".join(notes))] if notes else []
-    parts += [sections.subheading("All figures"), page.table(header, rows)]
-    if figure := cost_charts.demands(group):
-        text = "Size, memory, initialisation and first inference"
-        text = "Size and memory" if group.emulated else text
-        named = f"{text} of each file on {group.title}"
-        setting = group.settings()[0]
-        parts += [sections.subheading(text), page.image(figure, named)]
-        note = "Numbers: those of the table above."
-        if len(group.settings()) > 1:
-            note += f" Measured with {setting}."
-        parts.append(sections.note(note))
-    parts += sections.operators(group) + sections.sustained(group)
-    for compared in comparing.within(group):
-        parts += sections.comparison(group, compared)
-    if others is not None:
-        parts += sections.against(group, others)
-    return parts
-
-
 def _facts(group):
     device = group.results[0]["device"]
     governor, cores = device.get("governor"), device.get("cores")
@@ -138,17 +94,143 @@ def _facts(group):
     return text
 
 
+def _accuracy(group):
+    measure = entries.measure_of_accuracy(
+        [r for r in group.results if group.cost(r) is not None]
+    )
+    if not measure:
+        return []
+    text = f"Accuracy against {'instructions' if group.emulated else 'latency'}"
+    figure = result_charts.accuracy_against_cost(group, measure)
+    names = zip(group.numbers().values(), group.names().values(), strict=True)
+    note = (
+        "The line joins the files that no other beats: nothing cheaper is as "
+        "right. Pale bars: 95 % intervals of the shares (Wilson 1927)."
+    )
+    return [
+        *_picture(text, figure, group),
+        page.items([f"{number}: {name}" for number, name in names], "key"),
+        page.paragraph(note, "note"),
+    ]
+
+
+def _costs(group):
+    if all(group.cost(r) is None for r in group.results):
+        return []
+    text = f"{'Instructions' if group.emulated else 'Latency'} of each file"
+    notes = []
+    if not group.emulated:
+        notes.append("Bars: medians. Black lines: 5th to 95th percentile of the runs.")
+    if len(group.names()) > canvas.NAMED:
+        notes.append("Numbers: those of the table below.")
+    parts = _picture(text, result_charts.costs(group), group)
+    return [*parts, page.paragraph(" ".join(notes), "note")] if notes else parts
+
+
+def _table(group):
+    header, *rows = results_table.rows(group)
+    return [page.heading("All figures", 3), page.table(header, rows)]
+
+
+def _demands(group):
+    figure = result_charts.demands(group)
+    if not figure:
+        return []
+    text = "Size, memory, initialisation and first inference"
+    text = "Size and memory" if group.emulated else text
+    note = "Numbers: those of the table above."
+    if len(group.settings()) > 1:
+        note += f" Measured with {group.settings()[0]}."
+    described = f"{text} of each file"
+    return [
+        *_picture(text, figure, group, described),
+        page.paragraph(note, "note"),
+    ]
+
+
+def _operators(group):
+    results = [r for r in group.results if result_charts.shares(r)]
+    if not results:
+        return []
+    rows = []
+    for result in results:
+        for name, share in list(result_charts.shares(result).items())[:_OPERATORS]:
+            alike = [r for r in result["profile"] if result_charts.kind(r) == name]
+            cells = (_total(alike, "ms", 4), _total(alike, "count", 1))
+            rows.append((group.label(result), name, f"{share:.1%}", *cells))
+    figure = result_charts.operators(group, results)
+    described = "Operators' shares of the time"
+    return [
+        *_picture("Where the time goes", figure, group, described),
+        page.table(("file", "operator", "share", "ms", "count"), rows, "words"),
+    ]
+
+
+def _total(rows, key, digits):
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return results_table.significant(sum(values) if values else None, digits)
+
+
+def _sustained(group):
+    results = [r for r in group.results if r.get("sustained")]
+    if not results or group.emulated:
+        return []
+    figure = result_charts.sustained(group, results)
+    return _picture("Under sustained load", figure, group, "Median of each minute")
+
+
+def _against(group, others):
+    compared, missing = comparing.between(group, others)
+    parts = [page.heading("Against the other results", 3)]
+    if compared:
+        parts += _ratios(compared, "Ratios to the other results", group)
+        if not group.emulated:
+            text = (
+                "Separate commands: what the machine did differently between them, "
+                "heat or other work, stands in the ratio and not in its interval."
+            )
+            parts.append(page.paragraph(text, "note"))
+    if missing:
+        text = f"Not among the other results: {'; '.join(missing)}."
+        parts.append(page.paragraph(text, "note"))
+    return parts
+
+
+def _ratios(compared, text, group):
+    rows = []
+    for one in compared:
+        found = one.difference
+        verdict = f"{found.verdict} ({one.remark})" if one.remark else found.verdict
+        ratio = f"{found.ratio:.4f}" if group.emulated else f"{found.ratio:.3f}"
+        rows.append([f"{one.number}: {one.label}", verdict, ratio])
+        if not group.emulated:
+            low, high = found.interval or (None, None)
+            counts = [found.rounds[0]] if found.paired else found.rounds
+            rows[-1] += [
+                f"{low:.3f} to {high:.3f}" if found.interval else "–",
+                cell(found.p_value, ".3g"),
+                " and ".join(map(str, counts)),
+            ]
+    header = ("file", "verdict", "ratio", "99 % interval", "p", "rounds")
+    return [
+        page.image(result_charts.ratios(compared), f"{text} on {group.title}"),
+        page.table(header[: len(rows[0])], rows),
+    ]
+
+
+def _picture(heading, figure, group, described=None):
+    description = f"{described or heading} on {group.title}"
+    return [page.heading(heading, 3), page.image(figure, description)]
+
+
 def _warnings(groups):
     found = [
-        f"{group.title}: {group.label(r)}: {text}"
+        f"{group.title}: {group.label(r)}: {text}."
         for group in groups
         for r in group.results
         for text in r["warnings"]
     ]
-    if not found:
-        return []
-    items = "".join(f"<li>{html.escape(text)}.</li>" for text in found)
-    return [page.heading("Warnings"), f'<ul class="warnings">{items}</ul>']
+    return [page.heading("Warnings"), page.items(found)] if found else []
 
 
 def _reading(groups):
@@ -175,13 +257,4 @@ def _reading(groups):
             "As float: the share of the images to which the file gives the answer of "
             "the float model; as host: that to which the target gives this machine's."
         )
-    yield sections.METHOD
-
-
-def _key(group):
-    names = group.names()
-    items = "".join(
-        f"<li>{number}: {html.escape(names[key])}</li>"
-        for key, number in group.numbers().items()
-    )
-    return f'<ol class="key">{items}</ol>'
+    yield _METHOD

@@ -1,42 +1,36 @@
-"""The pictures of a search, as matplotlib figures: what each file costs and loses,
-and which operators the precision matters to."""
+"""The pictures of a search: what each file costs and loses, and which operators the
+precision matters to. Candidates are dicts, as `Result.candidates`; operators as
+`search.json` has them under `sensitivity`."""
 
 import math
+import pathlib
+import re
 
-import matplotlib
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from keras_effnet.report import charts
 
-from keras_effnet.export.tuning import canvas
-from keras_effnet.export.tuning import labels
-
-_STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
-_BLUE, _ORANGE, _GREY, _RED = "#0072b2", "#d55e00", "#57606a", "#cf222e"
-_BLACK = "#1b1f24"
-# Okabe and Ito's colours, which the colour-blind tell apart, and marks besides.
-_PRECISIONS = {
-    "int8": (_BLUE, "o"),
-    "weight-only": ("#009e73", "^"),
-    "float16": ("#cc79a7", "D"),
-    "float32": (_ORANGE, "s"),
-}
-# A linear scale would leave all but the first few bars without a height.
-_LOG_FROM = 50
+# In the order of the colours.
+_PRECISIONS = ("int8", "float32", "weight-only", "float16")
+_YLABELS = {"accuracy": "top-1 accuracy", "agreement": "agreement with float"}
 _WORST = 10
 _PARTS = ("activation", "kernel")
 
 
+def numbers(candidates):
+    """A short label for each candidate: the number that each file's name begins
+    with, where all have one of their own, else 1 and up."""
+    found = [re.match("[0-9]+", pathlib.Path(c["file"]).name) for c in candidates]
+    if all(found):
+        stated = [str(int(match[0])) for match in found]
+        if len(set(stated)) == len(stated):
+            return stated
+    return [str(number) for number in range(1, len(candidates) + 1)]
+
+
 def measured(candidate, measure):
-    """A candidate's share on the vertical axis.
+    """A candidate's `(share, (low, high))`, fractions, `None` if not measured.
 
-    Args:
-        candidate: A dict of `Result.candidates`.
-        measure: `"accuracy"` or `"agreement"`.
-
-    Returns:
-        `(share, (low, high))`, fractions, or `None` where it was not measured. The
-        interval of an accuracy is the float model's less the paired interval of
-        the drop: it stands to the limit as the drop's does.
+    The interval of an accuracy is the float model's less the paired interval of the
+    drop: it stands to the limit as the drop's does.
     """
     found = candidate.get("evaluation")
     if not found:
@@ -62,126 +56,69 @@ def size_of(candidate):
 
 
 def tradeoff(candidates, chosen, measure, limit=None):
-    """Accuracy or agreement against latency, and against size.
+    """A measure, `"accuracy"` or `"agreement"`, against latency, and against size.
 
-    Args:
-        candidates: As `Result.candidates`, one of them measured at least.
-        chosen: The name of the chosen one.
-        measure: `"accuracy"` or `"agreement"`.
-        limit: The largest drop in percentage points for `"accuracy"`, the least
-            fraction for `"agreement"`; `None` where there is none.
-
-    Returns:
-        A `matplotlib.figure.Figure`; a share that lies far below the limit is
-        drawn on the lower edge, and the key says what it is.
+    The limit is the largest drop in percentage points of the one, the least fraction
+    of the other. A share far below it is drawn on the lower edge, and the key says
+    what it is.
     """
-    numbers = labels.numbers(candidates)
-    points = [
+    drawn = [
         (number, candidate, *measured(candidate, measure))
-        for number, candidate in zip(numbers, candidates, strict=True)
+        for number, candidate in zip(numbers(candidates), candidates, strict=True)
         if measured(candidate, measure)
     ]
-    reference = None
+    levels = {}
     if measure == "accuracy":
-        reference = points[0][1]["evaluation"]["reference_top1"]
+        reference = drawn[0][1]["evaluation"]["reference_top1"]
         limit = None if limit is None else reference - limit / 100
-    floor = _floor(points, limit)
-    keys = [
-        f"{candidate['name']}: {share:.1%}, below the scale"
-        if floor is not None and share < floor
-        else candidate["name"]
-        for _, candidate, share, _ in points
-    ]
-    panels = {
-        "latency, median of one image on this host (ms)": latency_of,
-        "size of the file (MB)": size_of,
-    }
-    panels = {
-        label: of
-        for label, of in panels.items()
-        if any(of(candidate) is not None for _, candidate, *_ in points)
-    }
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = canvas.sheet(
-            _finding(candidates, chosen),
-            _handles(points, reference, limit),
-            len(panels),
-            [(n, key) for (n, *_), key in zip(points, keys, strict=True)],
-        )
-        for axis, (label, of) in zip(axes, panels.items(), strict=True):
-            _panel(axis, of, points, chosen, floor)
-            if reference is not None:
-                axis.axhline(reference, color=_GREY, linestyle=":", zorder=1)
-            if limit is not None:
-                axis.axhline(limit, color=_RED, linestyle="--", zorder=1)
-            axis.set(xlabel=label, ylabel=_AXIS[measure])
-            axis.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
-            axis.grid(alpha=0.3)
-            axis.margins(x=0.12)
-            if floor is not None:
-                axis.set_ylim(bottom=floor)
-            drawn = [point for point in points if of(point[1]) is not None]
-            # Who comes first has its number nearest.
-            drawn.sort(key=lambda point: point[1]["name"] != chosen)
-            places = [(of(c), _raised(share, floor)) for _, c, share, _ in drawn]
-            labels.place(axis, places, [number for number, *_ in drawn])
-    return figure
+        levels["float model"] = reference
+    if limit is not None:
+        levels["limit"] = limit
+    floor = _floor([found for _, _, *found in drawn], limit)
+    keys, panels = [], []
+    for number, candidate, share, _ in drawn:
+        below = floor is not None and share < floor
+        told = f": {share:.1%}, below the scale" if below else ""
+        keys.append((number, candidate["name"] + told))
+    for xlabel, cost in (
+        ("latency, median of one image on this host (ms)", latency_of),
+        ("size of the file (MB)", size_of),
+    ):
+        points = [
+            charts.Point(
+                cost(candidate),
+                share,
+                candidate["precision"],
+                number,
+                interval,
+                filled=candidate["within"],
+                ringed=candidate["name"] == chosen,
+            )
+            for number, candidate, share, interval in drawn
+            if cost(candidate) is not None
+        ]
+        if points:
+            panels.append((xlabel, points))
+    return charts.scatter(
+        panels,
+        _YLABELS[measure],
+        _PRECISIONS,
+        title=_finding(candidates, chosen),
+        keys=keys,
+        ringed="chosen",
+        hollow="not within",
+        levels=levels,
+        floor=floor,
+    )
 
 
-_AXIS = {"accuracy": "top-1 accuracy", "agreement": "agreement with float"}
-
-
-def _panel(axis, of, points, chosen, floor):
-    for _, candidate, share, (low, high) in points:
-        if (x := of(candidate)) is None:
-            continue
-        color, marker = _PRECISIONS[candidate["precision"]]
-        picked = candidate["name"] == chosen
-        y = _raised(share, floor)
-        if y == share:
-            strong = {"color": color, "linewidth": 2, "zorder": 3}
-            weak = {"color": "#b6bec7", "linewidth": 1, "zorder": 2}
-            axis.plot([x, x], [low, high], **(strong if picked else weak))
-        face = color if candidate["within"] else "white"
-        style = {"markeredgecolor": color, "markerfacecolor": face, "zorder": 4}
-        axis.plot(x, y, marker if y == share else "v", clip_on=False, **style)
-        if picked:
-            ring = {"markerfacecolor": "none", "markeredgecolor": _BLACK, "zorder": 5}
-            axis.plot(x, y, "o", markersize=14, clip_on=False, **ring)
-
-
-def _raised(share, floor):
-    return share if floor is None else max(share, floor)
-
-
-def _floor(points, limit):
+def _floor(found, limit):
     """The lower edge where a collapsed file would press the others into a line."""
-    share, (low, _) = max((p[2:] for p in points), key=lambda found: found[0])
+    share, (low, _) = max(found, key=lambda one: one[0])
     target = share if limit is None else limit
     room = 2.5 * max(abs(share - target), share - low, 0.02)
     floor = min(share, target) - room
-    return floor if min(p[2] for p in points) < floor else None
-
-
-def _handles(points, reference, limit):
-    """The legend: `{name: handle}`."""
-    handles = {}
-    for _, candidate, *_ in points:
-        color, marker = _PRECISIONS[candidate["precision"]]
-        handles[candidate["precision"]] = _mark(marker, color, color)
-    if any(not candidate["within"] for _, candidate, *_ in points):
-        handles["not within"] = _mark("o", _BLACK, "white")
-    handles["chosen"] = _mark("o", _BLACK, "none", markersize=12)
-    if reference is not None:
-        handles["float model"] = Line2D([], [], color=_GREY, linestyle=":")
-    if limit is not None:
-        handles["limit"] = Line2D([], [], color=_RED, linestyle="--")
-    return handles
-
-
-def _mark(marker, edge, face, **style):
-    style |= {"markeredgecolor": edge, "markerfacecolor": face, "linestyle": "none"}
-    return Line2D([], [], marker=marker, **style)
+    return floor if min(share for share, _ in found) < floor else None
 
 
 def _finding(candidates, chosen):
@@ -199,73 +136,38 @@ def _finding(candidates, chosen):
 
 
 def worst(rows):
-    """The operators that matter most.
-
-    Args:
-        rows: As `search.json` has them under `sensitivity`.
-
-    Returns:
-        Indices of up to ten rows, the most sensitive first.
-    """
-    order = sorted(range(len(rows)), key=lambda n: -total(rows[n]))
-    return [n for n in order[:_WORST] if total(rows[n]) > 0]
+    """Indices of up to ten operators, the most sensitive first."""
+    order = sorted(range(len(rows)), key=lambda n: -_total(rows[n]))
+    return [n for n in order[:_WORST] if _total(rows[n]) > 0]
 
 
-def total(row):
-    """An operator's activation and kernel together, nats."""
-    return part(row, "activation") + part(row, "kernel")
+def _total(row):
+    return sum(_part(row, key) for key in _PARTS)
 
 
-def part(row, key):
-    """One of the two; 0 where there is none or it is no finite number."""
+def _part(row, key):
+    """Nats; 0 where there are none or they are no finite number."""
     value = row.get(key)
     return value if value is not None and math.isfinite(value) and value > 0 else 0.0
 
 
 def sensitivity(rows):
-    """What rounding each operator alone does to the answers, in graph order.
-
-    Args:
-        rows: As `search.json` has them under `sensitivity`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-    """
-    marked = set(worst(rows))
-    values = [part(row, key) for row in rows for key in _PARTS]
-    positive = sorted(value for value in values if value) or [1.0]
-    middle, high = positive[len(positive) // 2], positive[-1]
-    log = high > _LOG_FROM * middle
-    # Far below the middle a value is noise, and would stretch the scale.
-    low = max(positive[0], middle / 1000) / 2 if log else 0
-    keys = [k for k in _PARTS if any(part(row, k) > low for row in rows)] or _PARTS
-    handles = {
-        f"the {len(marked)} most sensitive": Line2D([], [], color=_ORANGE, linewidth=6),
+    """What rounding each operator alone does to the answers, in graph order."""
+    marked = worst(rows)
+    panels = {
+        f"{key}: divergence (nats)": [_part(row, key) for row in rows] for key in _PARTS
     }
-    if len(marked) < len(rows):
-        handles["others"] = Line2D([], [], color=_BLUE, linewidth=6)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = canvas.sheet(
-            _concentration(rows), handles, len(keys), between=0.15, height=2.4
-        )
-        for axis, key in zip(axes, keys, strict=True):
-            heights = [part(row, key) for row in rows]
-            colors = [_ORANGE if n in marked else _BLUE for n in range(len(rows))]
-            axis.bar(range(len(rows)), heights, width=0.85, color=colors)
-            axis.set(ylabel=f"{key}: divergence (nats)", ylim=(low, high * 1.3))
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if log:
-                axis.set_yscale("log")
-            axis.grid(alpha=0.3, axis="y")
-            axis.set_axisbelow(True)
-        for axis in axes[:-1]:
-            axis.tick_params(labelbottom=False)
-        axes[-1].set_xlabel("operator, in the order of the graph")
-    return figure
+    return charts.columns(
+        panels,
+        "operator, in the order of the graph",
+        marked,
+        (f"the {len(marked)} most sensitive", "others"),
+        title=_concentration(rows),
+    )
 
 
 def _concentration(rows):
-    totals = sorted(map(total, rows), reverse=True)
+    totals = sorted(map(_total, rows), reverse=True)
     whole, gathered, count = sum(totals), 0.0, 0
     if not whole:
         return "No operator is sensitive to 8 bits"

@@ -4,84 +4,50 @@ import pathlib
 
 from keras_effnet import files
 from keras_effnet.export import sheet_page
-from keras_effnet.export.tuning import labels
 from keras_effnet.export.tuning import search_charts
+from keras_effnet.report import canvas
 from keras_effnet.report import page
+from keras_effnet.report.text import cell
+from keras_effnet.report.text import cells
 from keras_effnet.report.text import format_table
-
-_HEADER = (
-    "file",
-    "MB",
-    "ms",
-    "× int8",
-    "in float",
-    "top-1",
-    "drop, points",
-    "agreement",
-    "expected",
-    "divergence",
-    "within",
-)
-# Names wrap, and intervals go below their figures, so that the page holds the table.
-_STYLE = """<style>
-  .scroll th, .scroll td { white-space: normal; padding: .35rem .5rem; }
-  .scroll td:first-child { min-width: 7rem; }
-</style>"""
+from keras_effnet.report.text import known
+from keras_effnet.report.text import plain
+from keras_effnet.report.text import signed
 
 
 def rows(candidates, chosen):
-    """The cells of the table of candidates.
+    """The cells of the table of candidates, the heading first; drop and agreement
+    stand with their 95 % intervals, and `"-"` where nothing is known."""
+    columns = {
+        "file": lambda c: f"{c['name']}{' (chosen)' * (c['name'] == chosen)}",
+        "MB": lambda c: f"{search_charts.size_of(c):.2f}",
+        "ms": lambda c: cell(search_charts.latency_of(c), ".1f", "-"),
+        "× int8": lambda c: cell((c.get("latency") or {}).get("relative"), ".2f", "-"),
+        "in float": lambda c: cell(c.get("float_share"), ".1%", "-"),
+        "top-1": lambda c: _measured(c, "top1", ".1%"),
+        "drop, points": lambda c: _measured(c, "drop", ".2f"),
+        "agreement": lambda c: _measured(c, "agreement", ".1%"),
+        "expected": lambda c: cell(c.get("expected_agreement"), ".1%", "-"),
+        "divergence": lambda c: cell(c.get("divergence"), ".4f", "-"),
+        "within": lambda c: "yes" if c["within"] else "no",
+    }
+    header, *table = known(cells(candidates, columns))
+    numbers = search_charts.numbers(candidates)
+    named = zip(numbers, table, strict=True)
+    return [header, *([f"{number}: {row[0]}", *row[1:]] for number, row in named)]
 
-    Args:
-        candidates: As `Result.candidates`.
-        chosen: The name of the chosen one, which is marked.
 
-    Returns:
-        Lists of strings, the heading first; a column in which no candidate has a
-        value is left out, and a cell without one is `"-"`. Drop and agreement
-        stand with their 95 % intervals.
-    """
-    table = [list(_HEADER)]
-    numbers = labels.numbers(candidates)
-    for number, candidate in zip(numbers, candidates, strict=True):
-        mark = " (chosen)" if candidate["name"] == chosen else ""
-        found = candidate.get("evaluation") or {}
-        relative = (candidate.get("latency") or {}).get("relative")
-        table.append(
-            [
-                f"{number}: {candidate['name']}{mark}",
-                f"{search_charts.size_of(candidate):.2f}",
-                _cell(search_charts.latency_of(candidate), "{:.1f}"),
-                _cell(relative, "{:.2f}"),
-                _cell(candidate.get("float_share"), "{:.1%}"),
-                _cell(found.get("top1"), "{:.1%}"),
-                _cell(found.get("drop"), "{:.2f}", found.get("drop_interval")),
-                _cell(
-                    found.get("agreement"), "{:.1%}", found.get("agreement_interval")
-                ),
-                _cell(candidate.get("expected_agreement"), "{:.1%}"),
-                _cell(candidate.get("divergence"), "{:.4f}"),
-                "yes" if candidate["within"] else "no",
-            ]
-        )
-    columns = [
-        column
-        for column in zip(*table, strict=True)
-        if any(cell != "-" for cell in column[1:])
-    ]
-    return [list(row) for row in zip(*columns, strict=True)]
+def _measured(candidate, key, spec):
+    found = candidate.get("evaluation") or {}
+    text = cell(found.get(key), spec, "-")
+    if text == "-" or f"{key}_interval" not in found or key == "top1":
+        return text
+    low, high = (format(end, spec) for end in found[f"{key}_interval"])
+    return f"{text} ({low} to {high})"
 
 
 def table(candidates, chosen):
-    """The candidates in columns of text.
-
-    Args:
-        candidates: As `Result.candidates`.
-        chosen: The name of the chosen one.
-
-    Returns:
-        The lines, as one string.
-    """
+    """The candidates, as `Result.candidates`, in columns of text."""
     return format_table(rows(candidates, chosen), left=(0,))
 
 
@@ -102,15 +68,13 @@ def write(folder, found):
     candidates, name = found["candidates"], found["chosen"]
     chosen = next(c for c in candidates if c["name"] == name)
     parts = [
-        sheet_page.STYLE,
-        _STYLE,
-        sheet_page.boxed(
+        page.paragraph(
             verdict(chosen, found["met"], found["limits"]),
-            "within" if found["met"] else "over",
+            f"verdict {'within' if found['met'] else 'over'}",
         ),
         *_tradeoff(folder, candidates, name, found["limits"]),
         page.heading("Every file that was tried"),
-        page.table(*_split(rows(candidates, name))),
+        page.table(*_split(rows(candidates, name)), "wraps"),
         page.paragraph(_note(chosen)),
         *_sensitivity(folder, found.get("sensitivity")),
         *_searched(found),
@@ -121,17 +85,8 @@ def write(folder, found):
 
 
 def verdict(chosen, met, limits):
-    """The outcome in a sentence or two.
-
-    Args:
-        chosen: The chosen candidate.
-        met: Whether it is within the limits.
-        limits: A dict with `max_drop` and `min_agreement`, one of them may be
-            `None`.
-
-    Returns:
-        Plain text that begins with whether the limit was met, and by which file.
-    """
+    """The outcome in a sentence or two: whether the limits, a dict with `max_drop`
+    and `min_agreement`, were met, and by which file."""
     stated = []
     if limits["max_drop"] is not None:
         stated.append(f"a drop of at most {limits['max_drop']:g} percentage points")
@@ -153,9 +108,9 @@ def figures_of(candidate):
     told = []
     if found := candidate.get("evaluation"):
         if found.get("drop") is not None:
-            low, high = map(sheet_page.signed, found["drop_interval"])
+            low, high = map(signed, found["drop_interval"])
             told.append(
-                f"a drop of {sheet_page.signed(found['drop'])} percentage points of "
+                f"a drop of {signed(found['drop'])} percentage points of "
                 f"top-1 (95 % interval {low} to {high})"
             )
         low, high = found["agreement_interval"]
@@ -189,7 +144,7 @@ def _tradeoff(folder, candidates, chosen, limits):
         if not any(search_charts.measured(c, measure) for c in candidates):
             continue
         figure = search_charts.tradeoff(candidates, chosen, measure, limit)
-        _save(figure, folder / name)
+        canvas.save(figure, folder / name)
         text = f"{measure} of each file against its latency, and against its size"
         parts.append(page.image(figure, text.capitalize()))
     return parts
@@ -199,14 +154,13 @@ def _sensitivity(folder, rows):
     if not rows:
         return []
     figure = search_charts.sensitivity(rows)
-    _save(figure, folder / "sensitivity.png")
+    canvas.save(figure, folder / "sensitivity.png")
     table = [
         (
             f"{n}: {sheet_page.short(rows[n]['name'])}",
             rows[n]["operator"],
             "\u00a0×\u00a0".join(map(str, rows[n]["shape"])),
-            f"{rows[n]['activation']:.3g}",
-            "–" if rows[n]["kernel"] is None else f"{rows[n]['kernel']:.3g}",
+            *(cell(rows[n][key], ".3g") for key in ("activation", "kernel")),
         )
         for n in search_charts.worst(rows)
     ]
@@ -228,10 +182,10 @@ def _sensitivity(folder, rows):
 
 def _searched(found):
     calibration, budget = found["calibration"], found.get("budget")
-    facts = sheet_page.fact_table(
+    facts = page.facts(
         [
             ("judged on", f"{found['judged_on']:,} images"),
-            ("calibration", sheet_page.plain(calibration)),
+            ("calibration", plain(calibration)),
             ("budget", budget is not None and f"{budget:g} s"),
             ("time taken", f"{found['seconds']:.0f} s"),
             ("seed", str(found["seed"])),
@@ -259,11 +213,6 @@ def _note(chosen):
     )
 
 
-def _save(figure, path):
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
 def _split(rows):
     """The heading and the rest, with the signs that a page has."""
     header, *rest = rows
@@ -275,13 +224,3 @@ def _typeset(cell):
         return "–"
     figure, *interval = cell.replace("-", "−").split(" (")
     return " (".join([figure, *(part.replace(" ", "\u00a0") for part in interval)])
-
-
-def _cell(value, pattern, interval=None):
-    if value is None:
-        return "-"
-    text = pattern.format(value)
-    if interval is None:
-        return text
-    low, high = (pattern.format(end) for end in interval)
-    return f"{text} ({low} to {high})"

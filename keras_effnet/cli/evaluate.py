@@ -13,7 +13,7 @@ import json
 
 from keras_effnet.cli import _model
 from keras_effnet.progress import silent
-from keras_effnet.report.text import or_dash
+from keras_effnet.report.text import cell
 from keras_effnet.report.text import tabulate
 
 
@@ -54,7 +54,7 @@ def _per_class(found, names):
         "class": lambda row: row["class"],
         "images": lambda row: str(row["images"]),
         "recall": lambda row: f"{row['recall']:.1%}",
-        "precision": lambda row: or_dash(row["precision"], "{:.1%}"),
+        "precision": lambda row: cell(row["precision"], ".1%", "-"),
     }
     rows = [row for row in found.per_class(names) if row["images"]]
     return tabulate(rows, columns, left=(0,))

@@ -3,11 +3,11 @@
 import dataclasses
 
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from keras_effnet.data.augment import evaluation_image
 from keras_effnet.data.augment import training_image
 from keras_effnet.data.mix import mix
+from keras_effnet.report import charts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,20 +91,12 @@ def figure(previews):
     Returns:
         A `matplotlib.figure.Figure`; the first column is the evaluation crop.
     """
-    photos, draws = previews[0].training.shape[:2]
-    height = len(previews) * (1.25 * photos + 0.35)
-    result = Figure(figsize=(1.25 * (draws + 1), height), layout="constrained")
-    blocks = result.subfigures(len(previews), 1, squeeze=False)[:, 0]
-    for block, preview in zip(blocks, previews, strict=True):
-        block.suptitle(title(preview.stage), fontsize=9, x=0.01, ha="left")
-        grid = block.subplots(photos, draws + 1, squeeze=False)
-        for row, axes in enumerate(grid):
-            images = [preview.evaluation[row], *preview.training[row]]
-            for axis, pixels in zip(axes, images, strict=True):
-                axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
-                axis.axis("off")
-        grid[0, 0].set_title("evaluation", fontsize=8, pad=2)
-    return result
+    blocks = []
+    for preview in previews:
+        rows = zip(preview.evaluation, preview.training, strict=True)
+        images = [image for crop, drawn in rows for image in (crop, *drawn)]
+        blocks.append((title(preview.stage), images, [("evaluation", "black")]))
+    return charts.image_grid(blocks, columns=1 + previews[0].training.shape[1])
 
 
 def title(stage):

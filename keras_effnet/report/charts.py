@@ -1,10 +1,385 @@
-"""The pictures of the reports, as matplotlib figures without global state."""
+"""The forms of chart that the pages share, from plain values.
 
+Every function returns a `matplotlib.figure.Figure`, without global state; its
+`savefig` writes a file. Names are plain text.
+"""
+
+import dataclasses
+import itertools
+import textwrap
+
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from matplotlib.ticker import PercentFormatter
 
-_BLUE, _ORANGE, _GREEN, _RED = "#0969da", "#bc4c00", "#1a7f37", "#cf222e"
+from keras_effnet.report import canvas
+from keras_effnet.report import point_labels
+
+# A linear scale would leave all but the first few bars without a height.
+_LOG_FROM = 50
+_LEVEL = {"color": canvas.GREY, "linestyle": ":", "zorder": 1}
+_LIMIT = {"color": canvas.RED, "linestyle": "--", "zorder": 1}
+_RING = {"markerfacecolor": "none", "markeredgecolor": canvas.BLACK, "zorder": 5}
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A mark of a scatter.
+
+    Attributes:
+        x: Its cost, or its place in an order.
+        y: Its worth.
+        series: Whose colour and mark it has.
+        text: What is written beside it, a number as a rule.
+        interval: The ends of `y`'s interval, or `None`.
+        filled: Hollow marks stand for what is not within a limit.
+        ringed: Whether it is marked from all others.
+    """
+
+    x: float
+    y: float
+    series: str
+    text: str = ""
+    interval: tuple | None = None
+    filled: bool = True
+    ringed: bool = False
+
+
+@canvas.styled
+def scatter(
+    panels,
+    ylabel,
+    series,
+    *,
+    title="",
+    keys=(),
+    ringed="",
+    hollow="",
+    levels=None,
+    floor=None,
+    fronts=False,
+    ordered=False,
+):
+    """What things cost, to the right, and are worth, upwards.
+
+    Args:
+        panels: A list of `(xlabel, points)`, axes below each other.
+        ylabel: What is worth.
+        series: Names of the points' series in the order of their colours.
+        title: Above the legend.
+        keys: `(number, text)` of lines under the axes.
+        ringed: The legend's name of ringed points.
+        hollow: That of points that are not filled.
+        levels: `{name: worth}`: `"limit"` is a dashed line, others are dotted ones.
+        floor: The lower edge, for points below it too; `None` makes room for all.
+        fronts: Whether a line joins the points of a series that no other beats.
+        ordered: Whether `x` counts from 0 and `y` is no share and drawn to a
+            logarithmic scale.
+    """
+    points = [point for _, part in panels for point in part]
+    styles = dict(zip(series, itertools.cycle(canvas.SERIES), strict=False))
+    handles = {}
+    for name, (color, marker, _) in styles.items():
+        if any(point.series == name for point in points):
+            handles[name] = Line2D([], [], color=color, marker=marker, linestyle="")
+    if not all(point.filled for point in points):
+        face = {"markerfacecolor": "white", "markeredgecolor": canvas.BLACK}
+        handles[hollow] = Line2D([], [], marker="o", linestyle="", **face)
+    if any(point.ringed for point in points):
+        handles[ringed] = Line2D([], [], marker="o", markersize=12, ls="", **_RING)
+    lines = {name: _LIMIT if name == "limit" else _LEVEL for name in levels or {}}
+    handles |= {name: Line2D([], [], **style) for name, style in lines.items()}
+    handles = handles if len(styles) > 1 or len(handles) > 1 else {}
+    figure, axes = canvas.sheet(len(panels), handles, title, keys, height=3)
+    for axis, (xlabel, part) in zip(axes, panels, strict=True):
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        axis.grid(alpha=0.3)
+        steps = _fronts(axis, part, styles) if fronts else []
+        _marks(axis, part, styles, floor)
+        for name, style in lines.items():
+            axis.axhline(levels[name], **style)
+        if ordered:
+            axis.set_yscale("log")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            axis.yaxis.set_major_formatter(canvas.percent)
+            canvas.spread_out(axis, [point.x for point in part])
+            axis.margins(x=0.12, y=0.14)
+        if floor is not None:
+            axis.set_ylim(bottom=floor)
+        told = sorted((p for p in part if p.text), key=lambda p: not p.ringed)
+        if told:
+            places = [(p.x, _raised(p.y, floor)) for p in told]
+            reach = 8 if any(p.ringed for p in told) else 5
+            point_labels.beside(axis, places, [p.text for p in told], steps, reach)
+    return figure
+
+
+def _marks(axis, points, styles, floor):
+    alike = {}
+    for point in points:
+        color, marker, _ = styles[point.series]
+        y = _raised(point.y, floor)
+        if point.interval and y == point.y:
+            weight = (
+                (1, 2) if point.ringed else (0.35 if len(points) > 12 else 0.7, 1.2)
+            )
+            style = dict(zip(("alpha", "linewidth"), weight, strict=True))
+            axis.plot([point.x] * 2, point.interval, color=color, zorder=2, **style)
+        mark = "v" if y != point.y else marker
+        places = alike.setdefault((point.series, color, mark, point.filled), [])
+        places.append((point.x, y))
+        if point.ringed:
+            size = {"markersize": 14 if point.text else 10, "clip_on": False}
+            axis.plot(point.x, y, "o", **_RING, **size)
+    size = 6 if len(points) <= 60 else 4.5
+    for (name, color, mark, filled), places in alike.items():
+        face = {"markerfacecolor": color if filled else "white", "markersize": size}
+        style = {"color": color, "zorder": 4, "clip_on": False} | face
+        axis.plot(*zip(*places, strict=True), mark, label=name, **style)
+
+
+def _raised(share, floor):
+    return share if floor is None else max(share, floor)
+
+
+def _fronts(axis, points, styles):
+    """Draws a line for each series; returns their points."""
+    lines = []
+    for name, (color, _, style) in styles.items():
+        places = [(point.x, point.y) for point in points if point.series == name]
+        if places:
+            line = [places[n] for n in pareto(places)]
+            x, y = zip(*line, strict=True)
+            axis.step(x, y, where="post", color=color, linestyle=style)
+            lines.append(line)
+    return lines
+
+
+def pareto(points):
+    """Those that no other beats in cost without losing in worth.
+
+    Args:
+        points: `(cost, worth)` pairs.
+
+    Returns:
+        The indices of those that are on the line, the cheapest first.
+    """
+    order = sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1]))
+    line, best = [], None
+    for n in order:
+        if best is None or points[n][1] > best:
+            line.append(n)
+            best = points[n][1]
+    return line
+
+
+def accuracy_against_latency(files):
+    """Each file as a point: latency to the right, accuracy upwards.
+
+    Args:
+        files: A list of dicts with `name`, `median_ms`, `accuracy` (0 to 1),
+            `interval` (its 95 % interval, two numbers) and `bytes`.
+    """
+    names = [f"{file['name']}, {file['bytes'] / 1e6:.2f} MB" for file in files]
+    points = [
+        Point(file["median_ms"], file["accuracy"], name, interval=file["interval"])
+        for file, name in zip(files, names, strict=True)
+    ]
+    xlabel = "latency, median of one image on this host (ms)"
+    return scatter([(xlabel, points)], "accuracy, with 95 % interval", names)
+
+
+@canvas.styled
+def intervals(rows, xlabel, *, numbers=None, zero=None, limit=None, format=None):
+    """Values with their intervals, below each other.
+
+    Args:
+        rows: A list of `(name, value, interval, color)`; an interval may be `None`,
+            and what is grey is drawn hollow.
+        xlabel: What the values are.
+        numbers: Of the rows, where they are too many for names.
+        zero: The value that stands for no difference, a line; where it is 1 the
+            values are ratios, of which wide ones get a logarithmic scale.
+        limit: A dashed line.
+        format: Of the values, as matplotlib's axes take one.
+    """
+    figure, axis, _ = canvas.rows([name for name, *_ in rows], numbers=numbers)
+    for y, (_, value, interval, color) in enumerate(rows):
+        if interval:
+            axis.plot(interval, [y, y], color=color, linewidth=2.5)
+        face = "white" if color == canvas.GREY else color
+        axis.plot(value, y, "o", color=color, markerfacecolor=face, markersize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    if zero is not None:
+        axis.axvline(zero, color=canvas.GREY, linewidth=1, zorder=1)
+    if zero == 1:
+        ends = [end for _, value, ends, _ in rows for end in (value, *(ends or ()))]
+        canvas.spread_out(axis, [1, *ends])
+    if limit is not None:
+        axis.axvline(limit, label=f"limit, {limit:g}", **_LIMIT)
+        canvas.legend(figure)
+    if format:
+        axis.xaxis.set_major_formatter(format)
+    axis.margins(x=0.08)
+    axis.set_xlabel(xlabel)
+    return figure
+
+
+@canvas.styled
+def bars(names, series, xlabel):
+    """Bars with their figures, below each other.
+
+    Args:
+        names: Of the rows.
+        series: `{name: [(row, value, range)]}`, a bar each; a range is two numbers
+            or `None`.
+        xlabel: What the values are.
+    """
+    figure, axis, height = canvas.rows(names, thick=len(series))
+    styles = zip(series.items(), itertools.cycle(canvas.SERIES), strict=False)
+    for n, ((name, values), (color, *_)) in enumerate(styles):
+        for row, value, ends in values:
+            y = row + (n - (len(series) - 1) / 2) * height
+            axis.barh(y, value, height=height, color=color, label=name)
+            if ends:
+                axis.plot(ends, [y, y], color=canvas.BLACK, linewidth=1.1)
+            text = f" {value:.2f}" if value < 100 else f" {value:,.0f}"
+            axis.text(max(value, *(ends or (0,))), y, text, va="center", fontsize=9)
+    axis.set_xlim(0, 1.15 * axis.dataLim.x1)
+    axis.set_xlabel(xlabel)
+    if len(series) > 1:
+        canvas.legend(figure)
+    return figure
+
+
+@canvas.styled
+def stacked(names, parts, xlabel, *, numbers=None):
+    """Shares of a whole, a bar for each row.
+
+    Args:
+        names: Of the rows.
+        parts: `{name: [share of each row]}`, from left to right; what is left of a
+            whole stands at the end as "others".
+        xlabel: What the shares are.
+        numbers: Of the rows, where they are too many for names.
+    """
+    figure, axis, height = canvas.rows(names, numbers=numbers)
+    left = np.zeros(len(names))
+    colors = (color for color, *_ in itertools.cycle(canvas.SERIES))
+    for (name, shares), color in zip(parts.items(), colors, strict=False):
+        label = canvas.shortened(name, 30)
+        style = {"left": left, "height": height, "color": color, "label": label}
+        axis.barh(range(len(names)), shares, **style)
+        left = left + shares
+    if (left < 1 - 1e-6).any():
+        style = {"left": left, "height": height, "color": canvas.PALE}
+        axis.barh(range(len(names)), 1 - left, label="others", **style)
+    axis.set_xlim(0, 1)
+    axis.xaxis.set_major_formatter(canvas.percent)
+    axis.set_xlabel(xlabel)
+    canvas.legend(figure)
+    return figure
+
+
+@canvas.styled
+def small_bars(panels, numbers):
+    """Several values of the same things, axes beside each other.
+
+    Args:
+        panels: `{xlabel: values}`.
+        numbers: Of the things.
+    """
+    rows = -(-len(panels) // 2)
+    height = (0.75 + 0.24 * len(numbers)) * rows
+    figure = Figure((canvas.WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (xlabel, values) in zip(axes, panels.items(), strict=False):
+        axis.barh(range(len(values)), values, height=0.6, color=canvas.BLUE)
+        canvas.number_rows(axis, numbers)
+        axis.set_xlabel(xlabel)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.grid(alpha=0.3, axis="x")
+    return figure
+
+
+@canvas.styled
+def columns(panels, xlabel, marked, names, *, title=""):
+    """Bars side by side in their order, to a logarithmic scale where they need one.
+
+    Args:
+        panels: `{ylabel: heights}`, all of the same things and to one scale; a panel
+            of nothing is left out. 0 draws no bar.
+        xlabel: What the things are.
+        marked: Indices of those that matter.
+        names: Of those that are marked and of the others, for the legend.
+        title: Above the legend.
+    """
+    positive = sorted(v for heights in panels.values() for v in heights if v) or [1.0]
+    middle, high = positive[len(positive) // 2], positive[-1]
+    log = high > _LOG_FROM * middle
+    # Far below the middle a value is noise, and would stretch the scale.
+    low = max(positive[0], middle / 1000) / 2 if log else 0
+    count = len(next(iter(panels.values())))
+    panels = {y: h for y, h in panels.items() if any(v > low for v in h)} or panels
+    colors = [canvas.ORANGE if n in marked else canvas.BLUE for n in range(count)]
+    shown = {canvas.ORANGE: names[0], canvas.BLUE: names[1]}
+    handles = {
+        name: Line2D([], [], color=color, linewidth=6)
+        for color, name in shown.items()
+        if color == canvas.ORANGE or color in colors
+    }
+    figure, axes = canvas.sheet(len(panels), handles, title, between=0.15, height=2.4)
+    for axis, (ylabel, heights) in zip(axes, panels.items(), strict=True):
+        axis.bar(range(count), heights, width=0.85, color=colors)
+        axis.set(ylabel=ylabel, ylim=(low, high * 1.3))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if log:
+            axis.set_yscale("log")
+        axis.grid(alpha=0.3, axis="y")
+        axis.tick_params(labelbottom=axis is axes[-1])
+    axes[-1].set_xlabel(xlabel)
+    return figure
+
+
+@canvas.styled
+def curves(panels, xlabel, *, faint=""):
+    """Values over the steps 1, 2, ...
+
+    Args:
+        panels: A list of `(ylabel, scale, {name: values})`, axes below each other;
+            the scale is `"log"`, `"percent"`, `"zero"`, which begins there, or
+            `None`. Values of a step that is unknown are NaN.
+        xlabel: What a step is.
+        faint: The name of a series to stay behind the others.
+    """
+    styles = {}
+    names = dict.fromkeys(name for *_, series in panels for name in series)
+    for name, look in zip(names, itertools.cycle(canvas.SERIES), strict=False):
+        style = dict(zip(("color", "marker", "linestyle"), look, strict=True))
+        if name == faint:
+            style |= {"color": canvas.GREY, "linewidth": 0.7, "linestyle": "-"}
+        if max(len(series.get(name, ())) for *_, series in panels) > 100:
+            style["marker"] = ""
+        styles[name] = style | {"markersize": 4}
+    handles = {canvas.shortened(n): Line2D([], [], **s) for n, s in styles.items()}
+    figure, axes = canvas.sheet(len(panels), handles if len(handles) > 1 else {})
+    for axis, (ylabel, scale, series) in zip(axes, panels, strict=True):
+        for name, values in series.items():
+            axis.plot(range(1, len(values) + 1), values, **styles[name])
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        if scale == "log":
+            axis.set_yscale("log")
+        elif scale == "percent":
+            axis.yaxis.set_major_formatter(canvas.percent)
+        elif scale == "zero":
+            axis.set_ylim(0, 1.1 * axis.dataLim.y1)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+    return figure
 
 
 def training_curves(history):
@@ -13,27 +388,12 @@ def training_curves(history):
     Args:
         history: The `history` of `keras.Model.fit`, with `loss`, `accuracy`
             and, where there was validation, `val_loss`, `val_accuracy`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for axis, key in zip(axes, ("loss", "accuracy"), strict=True):
-        for prefix, label, color in (
-            ("", "training", _BLUE),
-            ("val_", "validation", _ORANGE),
-        ):
-            if values := history.get(prefix + key):
-                epochs = range(1, len(values) + 1)
-                axis.plot(epochs, values, color=color, label=label, marker=".")
-        axis.set(xlabel="epoch", title=key.capitalize())
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.3)
-    axes[0].set_yscale("log")
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes[1].legend(loc="lower right")
-    return figure
+    panels = []
+    for key, scale in (("loss", "log"), ("accuracy", "percent")):
+        series = {"training": history.get(key), "validation": history.get(f"val_{key}")}
+        panels.append((key, scale, {name: v for name, v in series.items() if v}))
+    return curves(panels, "epoch")
 
 
 def confusion_matrix(counts, class_names):
@@ -42,9 +402,6 @@ def confusion_matrix(counts, class_names):
     Args:
         counts: Int array, `(classes, classes)`, the true class down.
         class_names: Names in order.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     side = min(9, 2.5 + 0.45 * len(class_names))
@@ -58,15 +415,9 @@ def confusion_matrix(counts, class_names):
         axis.set_xticks(ticks, class_names, rotation=60, ha="right")
         axis.set_yticks(ticks, class_names)
         for row, column in zip(*counts.nonzero(), strict=True):
-            axis.text(
-                column,
-                row,
-                counts[row, column],
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if shares[row, column] > 0.5 else "black",
-            )
+            color = "white" if shares[row, column] > 0.5 else "black"
+            style = {"ha": "center", "va": "center", "fontsize": 8, "color": color}
+            axis.text(column, row, counts[row, column], **style)
     return figure
 
 
@@ -79,58 +430,82 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
         predictions: Int array, `(count,)`.
         class_names: A list of names; the indices when `None`.
         columns: Images in a row.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
     """
     names = class_names or range(1 + max(labels.max(), predictions.max()))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(9, 1.02 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, pixels, label, guess in zip(
-        axes, images.astype("uint8"), labels, predictions, strict=False
+    captions = [
+        (f"{names[guess]}", canvas.GREEN)
+        if guess == label
+        else (f"{names[guess]}, is {names[label]}", canvas.RED)
+        for label, guess in zip(labels, predictions, strict=True)
+    ]
+    return image_grid([("", images.astype("uint8"), captions)], columns)
+
+
+def image_grid(blocks, columns):
+    """Images side by side, in blocks below each other.
+
+    Args:
+        blocks: A list of `(title, images, captions)`; images are 0-255 and of 1 or 3
+            channels, captions `(text, color)`, of as many images as have one.
+        columns: Images in a row.
+    """
+    rows = [-(-len(images) // columns) for _, images, _ in blocks]
+    side = min(1.25, 9 / columns)  # inches
+    blocks = [
+        (title, images, [(textwrap.fill(t, int(14 * side)), c) for t, c in captions])
+        for title, images, captions in blocks
+    ]
+    lines = max(1 + t.count("\n") for *_, captions in blocks for t, _ in captions)
+    heights = [
+        count * (side + (0.12 + 0.15 * lines) * (len(captions) > 1))
+        + 0.35 * bool(title)
+        for count, (title, _, captions) in zip(rows, blocks, strict=True)
+    ]
+    figure = Figure(figsize=(side * columns, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)
+    for part, count, (title, images, captions) in zip(
+        parts[:, 0], rows, blocks, strict=True
     ):
-        axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
-        right = label == guess
-        text = f"{names[guess]}" if right else f"{names[guess]}, is {names[label]}"
-        axis.set_title(text, fontsize=9, color=_GREEN if right else _RED, pad=2)
+        if title:
+            part.suptitle(title, fontsize=9, x=0.01, ha="left")
+        axes = part.subplots(count, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.axis("off")
+        for axis, pixels in zip(axes, images, strict=False):
+            axis.imshow(np.squeeze(pixels), cmap="gray", vmin=0, vmax=255)
+        for axis, (text, color) in zip(axes, captions, strict=False):
+            axis.set_title(text, fontsize=9, color=color, pad=2)
     return figure
 
 
-def accuracy_against_latency(files):
-    """Each file as a point: latency to the right, accuracy upwards.
+def scored_plane(plane, work, scores, lines, title):
+    """Scores over a plane, and over the work that they cost.
 
     Args:
-        files: A list of dicts with `name`, `median_ms`, `accuracy` (0 to 1),
-            `interval` (its 95 % interval, two numbers) and `bytes`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
+        plane: `(xlabel, ylabel, points)`; as in `work`, the best is the last one:
+            where points touch, it stays visible.
+        work: `(title, xlabel, values)`.
+        scores: One for each point and value.
+        lines: `{name: points}` behind the plane, named where they begin.
+        title: Of the plane.
     """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axis = figure.subplots()
-    for number, file in enumerate(files):
-        low, high = file["interval"]
-        spread = [[file["accuracy"] - low], [high - file["accuracy"]]]
-        label = f"{file['name']}, {file['bytes'] / 1e6:.2f} MB"
-        axis.errorbar(
-            file["median_ms"],
-            file["accuracy"],
-            yerr=spread,
-            fmt="o",
-            markersize=9,
-            capsize=4,
-            color=f"C{number % 10}",
-            label=label,
-        )
-    axis.set(
-        xlabel="latency, median of one image on this host (ms)",
-        ylabel="accuracy, with 95 % interval",
-        xlim=(0, 1.25 * max(file["median_ms"] for file in files)),
-    )
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    axis.grid(alpha=0.3)
-    figure.legend(loc="outside right upper")
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    for name, points in lines.items():
+        left.plot(*zip(*points, strict=True), color="0.85", linewidth=1, zorder=0)
+        style = {"ha": "center", "color": "0.4", "fontsize": 9}
+        offset = {"xytext": (0, -18), "textcoords": "offset points"}
+        left.annotate(name, points[0], **offset, **style)
+    dots = {"c": scores, "s": 60 if len(scores) < 300 else 15}
+    ring = {"s": 260, "facecolors": "none", "edgecolors": canvas.RED, "linewidths": 2.5}
+    xlabel, ylabel, places = plane
+    drawn = left.scatter(*zip(*places, strict=True), **dots)
+    left.scatter(*places[-1], **ring)
+    left.set(xlabel=xlabel, ylabel=ylabel, ylim=(0.93, None), title=title)
+    title, xlabel, values = work
+    right.scatter(values, scores, **dots)
+    right.scatter(values[-1], scores[-1], **ring)
+    right.set(xlabel=xlabel, ylabel="score", title=title)
+    right.grid(alpha=0.3)
+    figure.colorbar(drawn, ax=left, label="score")
     return figure

@@ -1,4 +1,6 @@
-"""Columns of text, as several commands print them."""
+"""Numbers and tables as text, for terminals and pages."""
+
+import math
 
 
 def format_table(rows, left=()):
@@ -33,15 +35,47 @@ def tabulate(items, columns, left=()):
     Returns:
         The lines, as one string.
     """
-    rows = [[cell(item) for cell in columns.values()] for item in items]
-    return format_table([list(columns), *rows], left)
+    return format_table(cells(items, columns), left)
 
 
-def or_dash(value, pattern):
-    """A value as a pattern has it, `"{:.1%}"`; a dash for one that is not known."""
-    return "-" if value is None else pattern.format(value)
+def cells(items, columns):
+    """The rows of a table, items and columns as for `tabulate`; the heading first."""
+    rows = [[tell(item) for tell in columns.values()] for item in items]
+    return [list(columns), *rows]
+
+
+def known(rows):
+    """Rows without the columns in which nothing but dashes stands."""
+    columns = zip(*rows, strict=True)
+    told = [column for column in columns if not set(column[1:]) <= {"–", "-"}]
+    return [list(row) for row in zip(*told, strict=True)]
 
 
 def giga(number):
     """Billions with the three decimals that the papers' figures can bear."""
     return f"{number / 1e9:.3f}"
+
+
+def cell(value, spec, missing="–"):
+    """A number in a table, a dash where it is `None` or not finite."""
+    known = value is not None and math.isfinite(value)
+    return format(value, spec) if known else missing
+
+
+def signed(value):
+    """A number with two decimals and a minus as wide as a plus."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def plain(value):
+    """A dict or a list as a line of text; what is `None` is left out."""
+    if isinstance(value, dict):
+        known = {key: plain(v) for key, v in value.items() if v is not None}
+        return "; ".join(f"{key.replace('_', ' ')}: {v}" for key, v in known.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_effnet.report import charts
 from keras_effnet.report import page
+from keras_effnet.report.text import cell
 
 _COLUMNS = 6
 
@@ -24,6 +25,7 @@ def render(recipe, history, evaluation, class_names, worst, counts):
         The HTML as text.
     """
     low, high = evaluation.interval
+    curves = {key: [row[key] for row in history] for key in history[0]}
     parts = [
         page.paragraph(
             f"{recipe.model}, recipe {recipe.name}, {len(history)} epochs on "
@@ -32,10 +34,7 @@ def render(recipe, history, evaluation, class_names, worst, counts):
             f"{high:.1%})."
         ),
         page.heading("Training"),
-        page.image(
-            charts.training_curves(_columns(history)),
-            "Loss and accuracy over the epochs",
-        ),
+        page.image(charts.training_curves(curves), "Loss and accuracy over the epochs"),
         page.heading("Which classes are taken for which"),
         page.image(
             charts.confusion_matrix(evaluation.confusion, class_names),
@@ -45,7 +44,12 @@ def render(recipe, history, evaluation, class_names, worst, counts):
         page.table(
             ("class", "images", "found (recall)", "right when named (precision)"),
             [
-                (row["class"], row["images"], *map(_percent, _rates(row)))
+                (
+                    row["class"],
+                    row["images"],
+                    cell(row["recall"], ".1%"),
+                    cell(row["precision"], ".1%"),
+                )
                 for row in evaluation.per_class(class_names)
             ],
         ),
@@ -69,15 +73,3 @@ def render(recipe, history, evaluation, class_names, worst, counts):
         ]
     title = f"{recipe.model} on {len(class_names)} classes"
     return page.render(title, parts)
-
-
-def _columns(history):
-    return {key: [row[key] for row in history] for key in history[0]}
-
-
-def _rates(row):
-    return row["recall"], row["precision"]
-
-
-def _percent(share):
-    return "–" if share is None else f"{share:.1%}"

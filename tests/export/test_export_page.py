@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import Evaluation
-from keras_effnet.export import sheet_charts
+from keras_effnet.export import sheet_page
 from keras_effnet.export.sheet_page import write_page
 from keras_effnet.paired import compare
 from keras_effnet.report import page as report_page
@@ -277,16 +277,16 @@ def test_names_are_no_markup(tmp_path):
 
 def test_every_operator_has_its_mark_in_the_picture():
     rows = [layer("x", 0.1, operator=f"OP{n // 2}") for n in range(18)]
-    (legend,) = sheet_charts.layers(rows, [3]).legends
+    (legend,) = sheet_page.layers(rows, [3]).legends
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["OP0", "OP1", "OP2", "OP3", "OP4", "others", "worst"]
-    (legend,) = sheet_charts.layers(rows[:4]).legends
+    (legend,) = sheet_page.layers(rows[:4]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["OP0", "OP1"]
 
 
 def test_a_drop_over_the_limit_is_red():
     colors = {
-        limit: sheet_charts.drop(1.0, (0.0, 2.0), limit).axes[0].lines[0].get_color()
+        limit: sheet_page.drop(1.0, (0.0, 2.0), limit).axes[0].lines[0].get_color()
         for limit in (0.5, 1.5, None)
     }
     assert colors[1.5] == colors[None] != colors[0.5]

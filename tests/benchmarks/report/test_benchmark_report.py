@@ -17,13 +17,14 @@ from keras_effnet.benchmarks import report
 from keras_effnet.benchmarks import results_file
 from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks import significance
-from keras_effnet.benchmarks.report import canvas
 from keras_effnet.benchmarks.report import comparing
-from keras_effnet.benchmarks.report import cost_charts
 from keras_effnet.benchmarks.report import entries
+from keras_effnet.benchmarks.report import result_charts
 from keras_effnet.benchmarks.report import results_page
 from keras_effnet.benchmarks.report import results_table
 from keras_effnet.errors import InputError
+from keras_effnet.report import canvas
+from keras_effnet.report import charts
 
 assert placeholders  # a fixture
 
@@ -199,12 +200,12 @@ def test_what_does_not_compare_never_shares_a_picture(made):
 
 def test_the_pareto_line_is_what_no_other_beats():
     points = [(5, 0.9), (1, 0.5), (3, 0.5), (4, 0.9), (2, 0.7), (6, 0.8)]
-    assert entries.pareto(points) == [1, 4, 3]
+    assert charts.pareto(points) == [1, 4, 3]
     for n, (cost, worth) in enumerate(points):
         beaten = any(
             c <= cost and w >= worth and (c, w) != (cost, worth) for c, w in points
         )
-        assert (n in entries.pareto(points)) == (not beaten)
+        assert (n in charts.pareto(points)) == (not beaten)
 
 
 def test_files_of_one_name_are_told_apart(made):
@@ -294,7 +295,7 @@ def many(made):
 
 
 def test_numbers_in_the_scatter_do_not_collide(many):
-    figure = cost_charts.accuracy_against_cost(many, "top1")
+    figure = result_charts.accuracy_against_cost(many, "top1")
     figure.draw_without_rendering()
     (axis,) = figure.axes
     boxes = [text.get_window_extent() for text in axis.texts]
@@ -320,13 +321,13 @@ def test_many_settings_have_axes_of_their_own(made):
         for n in range(13)
     ]
     (group,) = entries.grouped(results)
-    assert len(cost_charts.accuracy_against_cost(group, "top1").axes) == 2
+    assert len(result_charts.accuracy_against_cost(group, "top1").axes) == 2
 
 
 @pytest.mark.parametrize("count", [3, 20])
 def test_rows_of_bars_are_named_or_numbered(made, count):
     results = [made(f"net{n}_$x$", source="x") for n in range(count)]
-    figure = cost_charts.costs(*entries.grouped(results))
+    figure = result_charts.costs(*entries.grouped(results))
     figure.draw_without_rendering()
     (axis,) = figure.axes
     ticks = [tick.get_text() for tick in axis.get_yticklabels()]
@@ -337,7 +338,7 @@ def test_rows_of_bars_are_named_or_numbered(made, count):
 
 def test_pictures_leave_the_callers_style_alone(many):
     with matplotlib.rc_context({"font.size": 3, "axes.spines.top": True}):
-        cost_charts.costs(many)
+        result_charts.costs(many)
         assert matplotlib.rcParams["font.size"] == 3
         assert matplotlib.rcParams["axes.spines.top"]
 

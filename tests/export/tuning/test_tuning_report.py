@@ -12,7 +12,6 @@ from test_export_page import comparison
 
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import Evaluation
-from keras_effnet.export.tuning import labels
 from keras_effnet.export.tuning import search_charts
 from keras_effnet.export.tuning import search_page
 from keras_effnet.paired import compare
@@ -130,7 +129,7 @@ def test_a_search_with_labels_is_told(labelled, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """To draw the pictures takes most of the time."""
-    monkeypatch.setattr(search_page, "_save", lambda figure, path: None)
+    monkeypatch.setattr(search_page.canvas, "save", lambda figure, path: None)
     monkeypatch.setattr(
         search_page.page, "image", lambda figure, text: f"<p>{text}</p>"
     )
@@ -223,12 +222,12 @@ def test_the_table_leaves_out_what_has_no_value(labelled, agreeing):
 
 
 def test_a_candidate_has_its_files_number():
-    assert labels.numbers([{"file": "a/00_x.tflite"}, {"file": "a/12_x"}]) == [
+    assert search_charts.numbers([{"file": "a/00_x.tflite"}, {"file": "a/12_x"}]) == [
         "0",
         "12",
     ]
-    assert labels.numbers([{"file": "a/1_x"}, {"file": "b/1_y"}]) == ["1", "2"]
-    assert labels.numbers([{"file": "x.tflite"}, {"file": "a/7"}]) == ["1", "2"]
+    assert search_charts.numbers([{"file": "a/1_x"}, {"file": "b/1_y"}]) == ["1", "2"]
+    assert search_charts.numbers([{"file": "x.tflite"}, {"file": "a/7"}]) == ["1", "2"]
 
 
 def test_the_picture_shows_points_intervals_and_limit(labelled):

@@ -55,9 +55,7 @@ def searched(monkeypatch):
     module = types.ModuleType("keras_effnet.export.tuning.search")
     module.search = search
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(
-        "keras_effnet.export.tuning.search_page._save", lambda figure, path: None
-    )
+    monkeypatch.setattr("keras_effnet.report.canvas.save", lambda figure, path: None)
     return calls
 
 

@@ -4,59 +4,65 @@ import itertools
 import math
 
 import numpy as np
-from matplotlib import patheffects
 
-_SIZE = 9.5
-# Points (1/72 inch): from a mark's middle, how far a mark reaches, of the frame.
-_RADII, _REACH, _MARGIN = (11, 16, 22, 30, 40, 52, 66), 5, 4
+from keras_effnet.report import canvas
+
+_SIZE = canvas.SMALL
+# Points (1/72 inch): beyond a mark's edge, and of the frame.
+_RADII, _MARGIN = (6, 11, 17, 25, 35, 47, 61), 4
 _ANGLES = math.pi / 4 + np.arange(16) * math.pi / 8
 _LEADER = {
     "arrowstyle": "-",
-    "color": "#57606a",
+    "color": canvas.GREY,
     "linewidth": 0.6,
     "shrinkA": 4,
     "shrinkB": 3,
 }
 
 
-def beside(axis, places, texts, lines=()):
+def beside(axis, places, texts, lines=(), reach=5):
     """Writes a text beside each point, as near as it finds room.
 
     Args:
-        axis: A `matplotlib.axes.Axes`, with all else drawn.
-        places: `(x, y)` of the points, data coordinates.
+        axis: A `matplotlib.axes.Axes` in its final place, all else drawn.
+        places: `(x, y)` of the points, data coordinates; who comes first has its
+            text nearest.
         texts: One for each.
         lines: The points of step lines, which texts keep off where they can.
+        reach: How far the largest mark reaches from its middle, points.
     """
-    axis.figure.draw_without_rendering()
+    axis.autoscale_view()  # else it comes when the figure is drawn
     unit = axis.figure.dpi / 72
     points = axis.transData.transform(places) / unit
     steps = [axis.transData.transform(line) / unit for line in lines]
     steps = np.array([box for line in steps for box in _steps(line)]).reshape(-1, 4)
     frame = np.array(axis.get_window_extent().extents) / unit
-    taken = _boxes(points, (2 * _REACH, 2 * _REACH))
+    taken = _boxes(points, (2 * reach, 2 * reach))
     for point, place, text in zip(points, places, texts, strict=True):
-        size = 0.62 * _SIZE * len(text) + 1, _SIZE
+        size = 0.64 * _SIZE * len(text) + 2, _SIZE + 1
         offsets = np.array(
             [
-                ((radius + size[0] / 2 - 4) * math.cos(angle), radius * math.sin(angle))
+                (
+                    (reach + radius + size[0] / 2 - 4) * math.cos(angle),
+                    (reach + radius) * math.sin(angle),
+                )
                 for radius in _RADII
                 for angle in _ANGLES
             ]
         )
         boxes = _boxes(point + offsets, size)
-        reach = np.hypot(*offsets.T)
+        distance = np.hypot(*offsets.T)
         middles = (point + offsets)[:, None] - points[None]
         low = boxes[:, :2] < frame[:2] + _MARGIN
         high = boxes[:, 2:] > frame[2:] - _MARGIN
         outside = (low | high).any(1)
         # Nearer to another point a text would be taken for that one's.
-        strange = reach > np.hypot(*middles.T).min(0) + 0.01
-        away = reach + _overlaps(boxes, steps) / 2
+        strange = distance > np.hypot(*middles.T).min(0) + 0.01
+        away = distance + _overlaps(boxes, steps) / 2
         # The last key is the first that decides.
         best = np.lexsort((away, strange, _overlaps(boxes, taken), outside))[0]
         taken = np.vstack([taken, boxes[best]])
-        led = strange[best] or reach[best] > _RADII[1] + size[0] / 2
+        led = strange[best] or distance[best] > reach + _RADII[1] + size[0] / 2
         axis.annotate(
             text,
             place,
@@ -69,7 +75,7 @@ def beside(axis, places, texts, lines=()):
             parse_math=False,
             annotation_clip=False,
             arrowprops=_LEADER if led else None,
-            path_effects=[patheffects.withStroke(linewidth=2, foreground="white")],
+            path_effects=canvas.outlined(),
         )
 
 

@@ -1,0 +1,209 @@
+"""What all pictures share: width, colours, style, the figure itself, scales."""
+
+import functools
+import textwrap
+
+import matplotlib
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullLocator
+
+from keras_effnet import files
+
+# As wide as a phone shows without shrinking the text to nothing.
+WIDTH = 5.0
+DPI = 150
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#d55e00", "#1a7f37", "#cf222e"
+GREY, PALE, BLACK = "#57606a", "#d8dee4", "#1b1f24"
+# Okabe and Ito's colours, which the colour-blind tell apart, and marks besides.
+SERIES = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    ("#009e73", "^", "-."),
+    ("#cc79a7", "D", ":"),
+    ("#8c6d00", "v", (0, (6, 1))),
+    (GREY, "P", (0, (1, 1))),
+)
+SMALL = 9.5
+# Names above more rows than this would make a picture of several screens.
+NAMED = 12
+_STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+}
+_LEGEND = {"fontsize": SMALL, "frameon": False, "borderpad": 0, "handletextpad": 0.5}
+# Inches.
+_LEFT, _RIGHT, _LINE, _SMALL_LINE, _BAR = 0.95, 0.15, 0.23, 0.2, 0.15
+_CHARACTERS = 52
+# Costs further apart than this would press the small ones together.
+_LOG_FROM = 8
+
+
+def styled(function):
+    """Draws with the report's style, whatever the caller's is."""
+
+    @functools.wraps(function)
+    def draw(*arguments, **options):
+        with matplotlib.rc_context(_STYLE):
+            return function(*arguments, **options)
+
+    return draw
+
+
+def save(figure, path):
+    """Writes a figure as a .png file, whole or not at all."""
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+
+
+def shortened(text, length=50):
+    """A text without its middle where it is too long for a row."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
+    """A figure with its title, legend, axes and key below each other.
+
+    Placed in inches: matplotlib's own layout puts a title, and legends outside of
+    the axes, upon each other.
+
+    Args:
+        panels: How many axes, below each other.
+        handles: The legend, `{name: handle}`.
+        title: Plain text, wrapped.
+        keys: `(number, text)` of lines under the last of the axes, wrapped.
+        height: Of each of the axes, inches.
+        between: Inches from one of the axes to the next, for its labels.
+
+    Returns:
+        `(figure, axes)`.
+    """
+    handles = handles or {}
+    title = textwrap.wrap(title, _CHARACTERS)
+    keys = [(number, textwrap.wrap(key, _CHARACTERS)) for number, key in keys]
+    columns = _legend_columns(handles)
+    rows = -(-len(handles) // columns)
+    top = 0.25 + _LINE * len(title) + 0.22 * rows
+    bottom = 0.6 + _SMALL_LINE * sum(len(lines) for _, lines in keys)
+    whole = top + panels * height + (panels - 1) * between + bottom
+    figure = Figure((WIDTH, whole), dpi=DPI)
+    share, width = height / whole, (WIDTH - _LEFT - _RIGHT) / WIDTH
+    axes = []
+    for n in range(panels):
+        low = 1 - (top + height + (height + between) * n) / whole
+        axes.append(figure.add_axes((_LEFT / WIDTH, low, width, share)))
+
+    def write(x, y, text, **style):
+        style |= {"va": "top", "parse_math": False}
+        figure.text(x / WIDTH, y / whole, text, **style)
+
+    for n, line in enumerate(title):
+        write(0.1, whole - 0.08 - _LINE * n, line, fontsize=12)
+    if handles:
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="upper left",
+            bbox_to_anchor=(0.1 / WIDTH, 1 - (0.12 + _LINE * len(title)) / whole),
+            ncols=columns,
+            borderaxespad=0,
+            **_LEGEND,
+        )
+    y = bottom - 0.55
+    for number, lines in keys:
+        write(0.35, y, number, fontsize=SMALL, ha="right")
+        for line in lines:
+            write(0.45, y, line, fontsize=SMALL)
+            y -= _SMALL_LINE
+    return figure, axes
+
+
+def rows(names, thick=1, numbers=None):
+    """Axes with a row for each name.
+
+    Args:
+        names: Plain text. A name stands above its bar; of more than a dozen only the
+            numbers stand beside theirs.
+        thick: How many bars a row has.
+        numbers: Counted from 1 when `None`.
+
+    Returns:
+        `(figure, axis, bar)`; the rows are at 0, 1, ... from the top, and a bar is so
+        high that its figures fit beside it.
+    """
+    named = len(names) <= NAMED
+    row = _BAR * thick + 0.09 + 0.24 * named
+    bar = _BAR / row
+    figure = Figure((WIDTH, 0.75 + row * len(names)), layout="constrained")
+    axis = figure.subplots()
+    axis.grid(alpha=0.3, axis="x")
+    if not named:
+        number_rows(axis, numbers or range(1, len(names) + 1))
+        return figure, axis, bar
+    above = thick * bar / 2 + 0.04
+    for y, name in enumerate(names):
+        axis.annotate(
+            shortened(name),
+            (0, y - above),
+            (2, 1),
+            xycoords=axis.get_yaxis_transform(),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=SMALL,
+            zorder=5,
+            parse_math=False,
+            path_effects=outlined(2.5),
+        )
+    axis.set_ylim(len(names) - 0.6, -0.75)
+    axis.set_yticks([])
+    return figure, axis, bar
+
+
+def number_rows(axis, numbers):
+    """Rows at 0, 1, ... from the top, each with its number beside it."""
+    axis.set_yticks(range(len(numbers)), numbers, fontsize=9)
+    axis.set_ylim(len(numbers) - 0.4, -0.6)
+
+
+def legend(figure):
+    """The names of what was drawn, above the rows of a figure."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    handles = dict(zip(names, handles, strict=True))
+    columns = _legend_columns(handles)
+    extra = 0.1 + 0.2 * -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + extra)
+    place = {"loc": "outside upper left", "ncols": columns}
+    figure.legend(handles.values(), handles.keys(), **place, **_LEGEND)
+
+
+def _legend_columns(handles):
+    longest = max(map(len, handles), default=0)
+    return max(1, min(3, 60 // (longest + 6)))
+
+
+def spread_out(axis, values):
+    """A logarithmic scale of costs or ratios, where a linear one would press them.
+
+    Args:
+        axis: A `matplotlib.axes.Axes`.
+        values: Those on its horizontal axis, above 0.
+    """
+    if max(values) > _LOG_FROM * min(values):
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
+
+
+def percent(share, _=None):
+    """A tick of a scale of shares."""
+    return f"{100 * share:.4g}%"
+
+
+def outlined(width=2):
+    """White around a text, so that it can be read upon lines."""
+    return [patheffects.withStroke(linewidth=width, foreground="white")]
