@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_effnet
 from keras_effnet import saving
 from keras_effnet.data.source import open_source
 from keras_effnet.errors import InputError
@@ -261,3 +262,25 @@ def test_dropout_follows_the_stages(digits):
             drop_connect * 14 / 16
         )
     assert get_spec("EfficientNetB0").drop_connect_rate == 0.2
+
+
+def test_one_call_opens_trains_and_evaluates(tmp_path):
+    lines = []
+    fields = {"width": 0.25, "depth": 0.25, "image_size": 16, "eval_image_size": 16}
+    found = keras_effnet.training.train(
+        "digits",
+        tmp_path,
+        "digits",
+        progress=lines.append,
+        **{**fields, "epochs": 1, "warmup_epochs": 0, "batch_size": 256},
+    )
+    assert lines[0] == "1433 images of 10 classes to learn from, 364 held out"
+    assert lines[1].startswith("epoch 1/1: loss ")
+    assert len(found.labels) == 364
+    kept = json.loads((tmp_path / "evaluation.json").read_text())
+    assert kept["top1"] == found.top1
+
+
+def test_one_call_refuses_processes_without_a_cluster(tmp_path):
+    with pytest.raises(InputError, match=r"belong to `cluster`.*processes=2"):
+        keras_effnet.training.train("digits", tmp_path, "digits", processes=2)
