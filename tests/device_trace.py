@@ -9,7 +9,7 @@ import tempfile
 
 import tiny_command
 
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.training import loop
 from keras_effnet.training.devices import Devices
 from keras_effnet.training.devices import open_devices

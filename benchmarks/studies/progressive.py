@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.training.loop import Training
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.stages import stages

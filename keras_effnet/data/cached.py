@@ -41,11 +41,7 @@ def stamp(paths):
 
 def read(path):
     """The dict that `write` wrote, or an empty one."""
-    try:
-        found = json.loads(pathlib.Path(path).read_text("utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return (path and files.read_json(path)) or {}
 
 
 def write(path, content):

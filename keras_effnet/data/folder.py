@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from keras_effnet.data import cached
 from keras_effnet.data import scan
-from keras_effnet.data.indexed import indexed_source
 from keras_effnet.data.photos import SUFFIXES
 from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import check_split
+from keras_effnet.data.source import checked_source
+from keras_effnet.data.source import classes_like
 from keras_effnet.errors import InputError
 
 
@@ -41,32 +42,23 @@ class FolderData:
         split = check_split(split, self.splits, self.path)
         root = self.path / split if split else self.path
         found = _class_folders(root)
-        class_names = like.class_names if like else tuple(found)
-        unknown = [name for name in found if name not in class_names]
-        if unknown:
-            raise InputError(
-                "The validation data has classes that the training data doesn't "
-                f"have: {', '.join(unknown)}. Received: {str(root)!r}"
-            )
+        class_names = classes_like(found, like, str(root))
         keys = [key for name in found for key in found[name]]
         labels = [class_names.index(name) for name in found for _ in found[name]]
         paths = [root / key for key in keys]
         cache = cached.file_of(cache, str(root.absolute()))
-        verdicts = scan.scan(paths, progress, cache)
-        good = scan.sound(paths, verdicts, on_broken)
-        kept = np.flatnonzero(good)
         # A worker of the data service has a working directory of its own.
-        files = [os.fsencode(paths[i].absolute()) for i in kept]
-        return indexed_source(
+        files = [os.fsencode(path.absolute()) for path in paths]
+        return checked_source(
             name=str(root),
             class_names=class_names,
-            keys=[keys[i] for i in kept],
-            labels=np.array(labels)[kept],
-            sizes=[verdicts[i].size for i in kept],
+            keys=keys,
+            labels=labels,
             tensors=(np.array(files),),
             load=lambda row: tf.io.read_file(row[0]),
-            broken=[str(path) for path, ok in zip(paths, good, strict=True) if not ok],
-            convert=[verdicts[i].code == scan.CONVERT for i in kept],
+            verdicts=scan.scan(paths, progress, cache),
+            on_broken=on_broken,
+            names=list(map(str, paths)),
         )
 
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from keras_effnet.data.digits import load_digits
-from keras_effnet.data.indexed import indexed_source
+from keras_effnet.data.source import array_source
 from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
 
@@ -118,9 +118,7 @@ class IdxData:
                 f"The training data has the labels 0 to {count - 1}. Received: "
                 f"label {labels.max()} in {str(self._files[split][1])!r}"
             )
-        return array_source(
-            f"{self.path}:{split}", images[..., None], labels, split, count
-        )
+        return _digits(f"{self.path}:{split}", images[..., None], labels, split, count)
 
 
 class DigitsData:
@@ -137,28 +135,14 @@ class DigitsData:
         split = check_split(split, self.splits, "digits")
         digits = load_digits()[self.splits.index(split)]
         images = np.round(digits.images).astype(np.uint8)
-        return array_source(f"digits:{split}", images, digits.labels, split, 10)
+        return _digits(f"digits:{split}", images, digits.labels, split, 10)
 
 
-def array_source(name, images, labels, prefix, classes):
-    """A source over images in memory.
-
-    Args:
-        name: As for `Source`.
-        images: uint8 array, `(count, height, width, channels)`.
-        labels: Int array, `(count,)`.
-        prefix: Of the keys, `"train-00000"`.
-        classes: Number of classes, called `"0"`, `"1"` ...
-
-    Returns:
-        A `Source`.
-    """
-    return indexed_source(
-        name=name,
-        class_names=tuple(map(str, range(classes))),
-        keys=[f"{prefix}-{i:05d}" for i in range(len(images))],
-        labels=labels,
-        sizes=np.full(len(images), math.prod(images.shape[1:])),
-        tensors=(images,),
-        load=lambda row: row[0],
+def _digits(name, images, labels, split, classes):
+    return array_source(
+        name,
+        map(str, range(classes)),
+        [f"{split}-{i:05d}" for i in range(len(images))],
+        labels,
+        images,
     )

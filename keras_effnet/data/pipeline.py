@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import augment
-from keras_effnet.data import indexed
 from keras_effnet.data import mix
 from keras_effnet.data import service as data_service
+from keras_effnet.data.source import order
 
 _PREFETCH = 4
 
@@ -109,10 +109,10 @@ class TrainingBatches:
         # A row for each step: what a data service hands out is never part of a batch.
         steps = np.arange(first_step, last_step)[:, None]
         places = steps * self.batch_size + self._first_row + np.arange(self._part_size)
-        chosen = indexed.order(self._source.count, _order_seed(seed, epoch), places)
+        chosen = order(self._source.count, _order_seed(seed, epoch), places)
         columns = (
             places,
-            indexed.rows(self._source, chosen),
+            self._source.rows(chosen),
             self._source.labels[chosen],
         )
         options = tf.data.Options()
@@ -124,7 +124,7 @@ class TrainingBatches:
                 lambda place, row, label: (
                     place,
                     self._training_image(
-                        indexed.image(self._source, row),
+                        self._source.image(row),
                         tf.stack([_image_seed(seed, epoch), place]),
                     ),
                     label,

@@ -13,6 +13,8 @@ from keras_effnet.data import cached
 from keras_effnet.data import record_index
 from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import check_split
+from keras_effnet.data.source import checked_source
+from keras_effnet.data.source import classes_like
 from keras_effnet.errors import InputError
 
 CLASSES_FILE = "classes.json"
@@ -110,18 +112,17 @@ class RecordData:
             )
         if self._class_names:
             class_names, labels = self._class_names, index.columns["label"]
-            _check_range(labels, keys, len(class_names))
         else:
             class_names, labels = _classes(index, name, like)
-        return record_index.record_source(
-            name,
-            class_names,
-            index,
-            keys,
-            labels,
-            ("file", "offset"),
-            lambda file, offset: _image(tf.gather(paths, file), offset),
-            on_broken,
+        return checked_source(
+            name=name,
+            class_names=class_names,
+            keys=keys,
+            labels=labels,
+            tensors=(index.columns["file"], index.columns["offset"]),
+            load=lambda row: _image(tf.gather(paths, row[0]), row[1]),
+            verdicts=index.verdicts,
+            on_broken=on_broken,
         )
 
 
@@ -167,16 +168,6 @@ def _read_classes(path):
     return names, counts
 
 
-def _check_range(labels, keys, classes):
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(wrong):
-        raise InputError(
-            f"The labels of {classes} classes are 0 to {classes - 1}. Received: "
-            f"{len(wrong)} others, the first is {labels[wrong[0]]} of "
-            f"{keys[wrong[0]]!r}"
-        )
-
-
 def _classes(index, name, like):
     """Class names from the records themselves, in the order of their labels."""
     names, found = {}, index.columns["label"].tolist()
@@ -187,17 +178,11 @@ def _classes(index, name, like):
                 f"Label {label} has two names in the records, {names[label]!r} and "
                 f"{text!r}. Received: {name!r}"
             )
-    class_names = like.class_names if like else tuple(names[k] for k in sorted(names))
+    class_names = classes_like([names[k] for k in sorted(names)], like, name)
     if len(set(class_names)) < len(class_names):
         raise InputError(
             f"Two labels of the records have one name; a {CLASSES_FILE} beside the "
             f'files with {{"classes": [...]}} tells them apart. Received: {name!r}'
-        )
-    unknown = sorted(set(names.values()) - set(class_names))
-    if unknown:
-        raise InputError(
-            "The validation data has classes that the training data doesn't have: "
-            f"{', '.join(unknown)}. Received: {name!r}"
         )
     places = {label: class_names.index(text) for label, text in names.items()}
     return class_names, np.array([places[label] for label in found])

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from keras_effnet.data import cached
 from keras_effnet.data import scan
-from keras_effnet.data.indexed import indexed_source
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 from keras_effnet.progress import silent
@@ -199,37 +198,3 @@ def _array(values):
     if isinstance(values[0], int):
         return np.array(values, np.int64)
     return np.array([each.encode("utf-8", "surrogateescape") for each in values], "O")
-
-
-def record_source(name, class_names, index, keys, labels, columns, load, on_broken):
-    """A source over what was looked at.
-
-    Args:
-        name: As for `Source`.
-        class_names: As for `Source`.
-        index: An `Index`.
-        keys: As for `Source`, those of the index's images.
-        labels: As for `Source`, those of the index's images.
-        columns: Names of the index's columns that `load` needs.
-        load: Called in a graph with a scalar tensor of each; gives the encoded
-            image.
-        on_broken: As for `open_source`.
-
-    Returns:
-        A `Source`, whose order is a full permutation.
-    """
-    all_keys = np.array(keys, object)
-    good = scan.sound(all_keys, index.verdicts, on_broken)
-    sizes = np.array([verdict.size for verdict in index.verdicts], np.int64)
-    codes = np.array([verdict.code for verdict in index.verdicts])
-    return indexed_source(
-        name=name,
-        class_names=class_names,
-        keys=all_keys[good],
-        labels=np.asarray(labels)[good],
-        sizes=sizes[good],
-        tensors=tuple(index.columns[column][good] for column in columns),
-        load=lambda row: load(*row),
-        broken=all_keys[~good],
-        convert=codes[good] == scan.CONVERT,
-    )

@@ -1,22 +1,19 @@
-"""Labelled images behind one door, wherever they lie."""
+"""What a source is: labelled images of one split, read in any order."""
 
 import dataclasses
 import functools
 import hashlib
-import pathlib
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
+from keras_effnet.data import scan
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
 # Names of splits that mean something, in the order of preference.
 SPLITS = ("train", "validation", "valid", "val", "test")
-_KINDS = (
-    "a folder of class folders, TFRecord files or MNIST IDX files, "
-    "'tfds:NAME', or 'digits'"
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,10 +78,42 @@ class Source:
             `(height, width, channels)`; `label`, an int64 scalar; `key`, a scalar
             string.
         """
-        # Imports TensorFlow.
-        from keras_effnet.data import indexed
+        chosen = order(self.count, order_seed, places)
+        keys = [key.encode("utf-8", "surrogateescape") for key in self.keys[chosen]]
+        # Of objects: in a fixed-width array each would be as long as the longest.
+        columns = (self.rows(chosen), self.labels[chosen], np.array(keys, "O"))
+        return tf.data.Dataset.from_tensor_slices(columns).map(
+            lambda row, label, key: {
+                "image": self.image(row),
+                "label": label,
+                "key": key,
+            },
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
-        return indexed.examples(self, indexed.order(self.count, order_seed, places))
+    def rows(self, chosen):
+        """What `image` needs of some images.
+
+        Args:
+            chosen: Int array, `(images,)`.
+
+        Returns:
+            A tuple of arrays, `(images, ...)`.
+        """
+        flags = (self.convert,) if self.convert.any() else ()
+        return tuple(tensor[chosen] for tensor in (*self.tensors, *flags))
+
+    def image(self, row):
+        """One image, in a graph; as `image` of `dataset`.
+
+        Args:
+            row: A tuple of tensors, of one image of `rows`.
+        """
+        if not self.convert.any():
+            return self.load(row)
+        *row, flag = row
+        return scan.convert_where(flag, self.load(tuple(row)))
 
     def subset(self, name, mask):
         """Some of the images.
@@ -107,100 +136,83 @@ class Source:
         )
 
 
-def find_data(text, data_dir=None):
-    """What lies behind a name, before any image is read.
+def order(count, seed, places=None):
+    """An order that the seed fixes for good, or a part of it.
 
     Args:
-        text: As for `open_source`.
-        data_dir: As for `open_source`.
+        count: Number of things.
+        seed: A non-negative integer, or `None` for 0, 1, 2 ...
+        places: Int array: which places of the order; `None` for all.
 
     Returns:
-        An object with `splits`, a tuple of the names of its splits, and
-        `open(split, like, on_broken, cache, progress)`, which gives a `Source`;
-        `like` is a `Source` whose classes it shall have.
-
-    Raises:
-        InputError: There is no such data.
+        An int64 array, `(count,)` or `(places,)`.
     """
-    # TensorFlow and TFDS are heavy: each is imported only where it is needed.
-    if text == "digits":
-        from keras_effnet.data import idx
-
-        return idx.DigitsData()
-    if str(text).startswith("tfds:"):
-        from keras_effnet.data import tfds_source
-
-        return tfds_source.TfdsData(str(text), data_dir)
-    from keras_effnet.data import folder
-    from keras_effnet.data import idx
-    from keras_effnet.data import record_files
-
-    path = pathlib.Path(text).expanduser()
-    if path.is_dir():
-        if idx.find_files(path):
-            return idx.IdxData(path)
-        if (path / "dataset_info.json").is_file():
-            raise InputError(
-                "The folder was prepared by TensorFlow Datasets. "
-                f"Did you mean 'tfds:{path}'? Received: {str(text)!r}"
-            )
-        if record_files.find_files(path):
-            return record_files.RecordData(path)
-        return folder.FolderData(path)
-    if record_files.find_files(path):
-        return record_files.RecordData(path)
-    raise InputError(
-        f"There is no such data: it is {_KINDS}. "
-        f"{suggest(text, ['digits', *_neighbours(path)])}Received: {str(text)!r}"
-    )
+    found = np.arange(count)
+    if seed is not None:
+        found = np.random.Generator(np.random.PCG64(seed)).permutation(count)
+    return found if places is None else found[places]
 
 
-def _neighbours(path):
-    try:
-        return [
-            str(path.parent / other.name)
-            for other in path.parent.iterdir()
-            if other.is_dir()
-        ]
-    except OSError:
-        return []
-
-
-def open_source(
-    text, split=None, data_dir=None, on_broken="skip", cache=None, progress=None
+def checked_source(
+    name, class_names, keys, labels, tensors, load, verdicts, on_broken, names=None
 ):
-    """Opens labelled images.
-
-    Every image is looked at once: that gives exact counts and finds the broken
-    ones before a training starts.
+    """A source of those images that can be decoded; arguments as for `Source`, and:
 
     Args:
-        text: One of: a folder of class folders, or of `train` and `validation`
-            (`val`, `valid`, `test`) folders of such; a folder or a pattern of
-            TFRecord files with ImageNet's feature names; a folder of MNIST's IDX
-            files; `"tfds:NAME"` or `"tfds:NAME/CONFIG"` of TensorFlow Datasets, or
-            `"tfds:FOLDER"` of a prepared dataset or of a `tfds.ImageFolder`;
-            `"digits"` for those of scikit-learn.
-        split: Name of a split; TFDS also takes its own syntax, `"train[:80%]"`.
-            `None` for `train`, or for all images of data without splits.
-        data_dir: Where TFDS keeps its data.
-        on_broken: `"skip"` leaves images that can't be decoded out, with one
-            warning; `"fail"` ends at them.
-        cache: Folder that keeps what was found, so that files that haven't changed
-            aren't looked at again, or `None`. The command line's is
-            `keras_effnet.data.cached.default_folder()`.
-        progress: Called with a line of text before every image is looked at; a bar
-            counts them. `None` for silence.
-
-    Returns:
-        A `Source`.
+        verdicts: A `scan.Verdict` of each image.
+        on_broken: As for `keras_effnet.data.formats.open_source`.
+        names: What messages call the images; `keys` when `None`.
 
     Raises:
-        InputError: There is no such data, or it is no classification data.
+        InputError: A label is none of the classes'; or as `scan.sound`.
     """
-    return find_data(text, data_dir).open(
-        split, on_broken=on_broken, cache=cache, progress=progress
+    class_names, labels = tuple(class_names), np.asarray(labels, np.int64)
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
+    if len(wrong):
+        raise InputError(
+            f"The labels of {len(class_names)} classes are 0 to "
+            f"{len(class_names) - 1}. Received: {len(wrong)} others (a test split may "
+            f"have no labels), the first is {labels[wrong[0]]} of {keys[wrong[0]]!r}"
+        )
+    names = np.array(keys if names is None else names, object)
+    good = scan.sound(names, verdicts, on_broken)
+    source = Source(
+        name=name,
+        class_names=class_names,
+        keys=np.array(keys, object),
+        labels=labels,
+        sizes=np.array([verdict.size for verdict in verdicts], np.int64),
+        broken=tuple(names[~good]),
+        tensors=tuple(map(np.asarray, tensors)),
+        load=load,
+        convert=np.array([verdict.code == scan.CONVERT for verdict in verdicts]),
     )
+    return source if good.all() else source.subset(name, good)
+
+
+def array_source(name, class_names, keys, labels, images):
+    """A source over uint8 images in memory, `(count, height, width, channels)`."""
+    verdicts = [scan.Verdict(scan.NATIVE, images[0].size)] * len(images)
+    return checked_source(
+        name, class_names, keys, labels, (images,), lambda row: row[0], verdicts, "fail"
+    )
+
+
+def classes_like(found, like, where):
+    """The class names of what was found, a tuple; those of `like`, if there is one.
+
+    Raises:
+        InputError: `like`, the training data, lacks some of them.
+    """
+    if not like:
+        return tuple(found)
+    unknown = sorted(set(found) - set(like.class_names))
+    if unknown:
+        raise InputError(
+            "The validation data has classes that the training data doesn't "
+            f"have: {', '.join(unknown)}. Received: {where!r}"
+        )
+    return like.class_names
 
 
 def check_split(split, splits, text):

@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
+from keras_effnet.data.formats import find_data
 from keras_effnet.data.source import SPLITS
-from keras_effnet.data.source import find_data
 from keras_effnet.errors import InputError
 
 

@@ -3,13 +3,13 @@
 import os
 import pathlib
 
-import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import cached
 from keras_effnet.data import record_index
 from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import check_split
+from keras_effnet.data.source import checked_source
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
@@ -110,18 +110,15 @@ class TfdsData:
                 "The validation data must have the training data's classes. "
                 f"Received: {name!r}"
             )
-        labels = index.columns["label"]
-        good = (labels >= 0) & (labels < len(class_names))
-        if not good.all():
-            wrong = int(np.argmin(good))
-            raise InputError(
-                f"The labels of {len(class_names)} classes are 0 to "
-                f"{len(class_names) - 1}, those of {(~good).sum()} images are not (a "
-                f"test split may have no labels). Received: {labels[wrong]} of "
-                f"{keys[wrong]!r}"
-            )
-        return record_index.record_source(
-            name, class_names, index, keys, labels, columns, load, on_broken
+        return checked_source(
+            name=name,
+            class_names=class_names,
+            keys=keys,
+            labels=index.columns["label"],
+            tensors=[index.columns[column] for column in columns],
+            load=lambda row: load(*row),
+            verdicts=index.verdicts,
+            on_broken=on_broken,
         )
 
     def _check_split(self, split):

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.data.indexed import indexed_source
+from keras_effnet.data.source import array_source
 from keras_effnet.training.loop import Training
 from keras_effnet.training.recipe import Recipe
 
@@ -35,14 +35,12 @@ def images_in_memory(count):
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.arange(count) % CLASSES
-    return indexed_source(
+    return array_source(
         "random pixels",
         [f"class {number}" for number in range(CLASSES)],
         [f"image {number}" for number in range(count)],
         labels,
-        [pixels[0].size] * count,
-        (pixels,),
-        lambda row: row[0],
+        pixels,
     )
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from keras_effnet.data import scan
 from keras_effnet.data.decode import decode
+from keras_effnet.data.formats import open_source
 from keras_effnet.data.photos import read_photo
-from keras_effnet.data.source import open_source
 from keras_effnet.data.split import is_held_out
 from keras_effnet.data.split import train_and_validation
 from keras_effnet.errors import InputError

@@ -15,7 +15,7 @@ from test_sources import write_classes
 
 from keras_effnet.data import scan
 from keras_effnet.data.decode import decode
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.data.split import train_and_validation
 from keras_effnet.errors import InputError
 

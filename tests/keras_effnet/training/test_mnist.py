@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.data.split import train_and_validation
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train

@@ -12,7 +12,7 @@ import pytest
 
 import keras_effnet
 from keras_effnet import saving
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.specs import get_spec

@@ -21,7 +21,7 @@ from test_training import some_digits
 
 from keras_effnet import saving
 from keras_effnet.data import pipeline
-from keras_effnet.data.source import open_source
+from keras_effnet.data.formats import open_source
 from keras_effnet.data.split import is_held_out
 from keras_effnet.errors import InputError
 from keras_effnet.training import checkpoint

@@ -1,0 +1,97 @@
+"""Every kind of labelled images behind one door, wherever they lie."""
+
+import contextlib
+import pathlib
+
+from keras_effnet.data import idx
+from keras_effnet.data import record_files
+from keras_effnet.data.folder import FolderData
+from keras_effnet.data.tfds_source import TfdsData
+from keras_effnet.errors import InputError
+from keras_effnet.errors import suggest
+
+_KINDS = (
+    "a folder of class folders, TFRecord files or MNIST IDX files, "
+    "'tfds:NAME', or 'digits'"
+)
+
+
+def find_data(text, data_dir=None):
+    """What lies behind a name, before any image is read.
+
+    Args:
+        text: As for `open_source`.
+        data_dir: As for `open_source`.
+
+    Returns:
+        An object with `splits`, a tuple of the names of its splits, and
+        `open(split, like, on_broken, cache, progress)`, which gives a `Source`;
+        `like` is a `Source` whose classes it shall have.
+
+    Raises:
+        InputError: There is no such data.
+    """
+    if text == "digits":
+        return idx.DigitsData()
+    if str(text).startswith("tfds:"):
+        return TfdsData(str(text), data_dir)
+    path = pathlib.Path(text).expanduser()
+    is_folder = path.is_dir()
+    if is_folder and idx.find_files(path):
+        return idx.IdxData(path)
+    if is_folder and (path / "dataset_info.json").is_file():
+        raise InputError(
+            "The folder was prepared by TensorFlow Datasets. "
+            f"Did you mean 'tfds:{path}'? Received: {str(text)!r}"
+        )
+    if record_files.find_files(path):
+        return record_files.RecordData(path)
+    if is_folder:
+        return FolderData(path)
+    raise InputError(
+        f"There is no such data: it is {_KINDS}. "
+        f"{suggest(text, ['digits', *_neighbours(path)])}Received: {str(text)!r}"
+    )
+
+
+def _neighbours(path):
+    with contextlib.suppress(OSError):
+        return [str(p) for p in path.parent.iterdir() if p.is_dir()]
+    return []
+
+
+def open_source(
+    text, split=None, data_dir=None, on_broken="skip", cache=None, progress=None
+):
+    """Opens labelled images.
+
+    Every image is looked at once: that gives exact counts and finds the broken
+    ones before a training starts.
+
+    Args:
+        text: One of: a folder of class folders, or of `train` and `validation`
+            (`val`, `valid`, `test`) folders of such; a folder or a pattern of
+            TFRecord files with ImageNet's feature names; a folder of MNIST's IDX
+            files; `"tfds:NAME"` or `"tfds:NAME/CONFIG"` of TensorFlow Datasets, or
+            `"tfds:FOLDER"` of a prepared dataset or of a `tfds.ImageFolder`;
+            `"digits"` for those of scikit-learn.
+        split: Name of a split; TFDS also takes its own syntax, `"train[:80%]"`.
+            `None` for `train`, or for all images of data without splits.
+        data_dir: Where TFDS keeps its data.
+        on_broken: `"skip"` leaves images that can't be decoded out, with one
+            warning; `"fail"` ends at them.
+        cache: Folder that keeps what was found, so that files that haven't changed
+            aren't looked at again, or `None`. The command line's is
+            `keras_effnet.data.cached.default_folder()`.
+        progress: Called with a line of text before every image is looked at; a bar
+            counts them. `None` for silence.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        InputError: There is no such data, or it is no classification data.
+    """
+    return find_data(text, data_dir).open(
+        split, on_broken=on_broken, cache=cache, progress=progress
+    )
