@@ -39,7 +39,7 @@ def train(
         print(found.top1, found.interval)
 
     Args:
-        data: What `keras_effnet.data.source.open_source` opens: a folder of one folder
+        data: What `keras_effnet.data.formats.open_source` opens: a folder of one folder
             per class, `"tfds:NAME"`, TFRecord files, a folder of MNIST's IDX files, or
             `"digits"`.
         folder: Of the run; see `keras_effnet.training.running.train`.
