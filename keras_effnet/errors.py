@@ -1,7 +1,12 @@
 """The one exception for input that a user can mend."""
 
+import contextlib
 import difflib
+import importlib
+import os
+import types
 from collections.abc import Iterable
+from collections.abc import Iterator
 
 
 class InputError(ValueError):
@@ -18,6 +23,43 @@ class Preempted(Exception):
 
 class WorkerLost(Exception):
     """Another process of a cluster is gone; the last checkpoint stands."""
+
+
+def needed(module: str, message: str, received: object) -> types.ModuleType:
+    """An optional library, imported.
+
+    Raises:
+        InputError: It is not installed; `message` says how to get it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{message} Received: {received!r}") from error
+
+
+@contextlib.contextmanager
+def damaged_as(message: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """One line for all that libraries make of a damaged file.
+
+    They raise OSError, KeyError, RuntimeError, ValueError, MemoryError ...
+    An `InputError` from within is only given the path, where it has none.
+
+    Args:
+        message: A sentence; `{}` in it stands for what the library said.
+        path: Of the file.
+
+    Raises:
+        InputError: Anything was raised.
+    """
+    try:
+        yield
+    except InputError as error:
+        if "Received: " in str(error):
+            raise
+        raise InputError(f"{error} Received: {str(path)!r}") from error
+    except Exception as error:
+        said = message.format(" ".join(str(error).split()))
+        raise InputError(f"{said} Received: {str(path)!r}") from error
 
 
 def suggest(value: object, valid: Iterable[str]) -> str:

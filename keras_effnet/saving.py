@@ -9,6 +9,7 @@ import zipfile
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
 from keras_effnet.rule import as_json
 from keras_effnet.rule import from_json
 
@@ -88,15 +89,11 @@ def read(path):
 
 
 def _entry(path, name, convert):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if name not in archive.namelist():
-                return None
-            return convert(json.loads(archive.read(name)))
-    except (OSError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"The archive's {name} can't be read: {error}. Received: {str(path)!r}"
-        ) from error
+    message = f"The archive's {name} can't be read: {{}}."
+    with damaged_as(message, path), zipfile.ZipFile(path) as archive:
+        if name not in archive.namelist():
+            return None
+        return convert(json.loads(archive.read(name)))
 
 
 def _names(values):

@@ -18,15 +18,7 @@ def default_folder():
 
 
 def file_of(folder, what):
-    """The file of one data set.
-
-    Args:
-        folder: Of the caches, or `None` for none.
-        what: The data's name or path.
-
-    Returns:
-        A `pathlib.Path`, or `None`.
-    """
+    """The file in a folder of caches, or in none, of data with this name or path."""
     if folder is None:
         return None
     name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()

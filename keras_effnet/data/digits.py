@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import needed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +37,14 @@ def load_digits(size=32, held_out=0.2):
     Raises:
         InputError: scikit-learn is not installed, or an argument is impossible.
     """
-    try:
-        from sklearn.datasets import load_digits as load
-    except ImportError as error:
-        raise InputError(
-            "The digits come with scikit-learn: pip install 'keras-effnet[demo]'. "
-            "Received: no scikit-learn"
-        ) from error
+    message = "The digits come with scikit-learn: pip install 'keras-effnet[demo]'."
+    sets = needed("sklearn.datasets", message, "digits")
     if size < 1 or not 0 < held_out < 1:
         raise InputError(
             "`size` must be positive and `held_out` between 0 and 1. "
             f"Received: size={size}, held_out={held_out}"
         )
-    bunch = load()
+    bunch = sets.load_digits()
     images = np.stack([_resize(image, size) for image in bunch.images])
     is_test = np.zeros(len(images), bool)
     for digit in range(10):

@@ -3,7 +3,6 @@
 import gzip
 import math
 import pathlib
-import zlib
 
 import numpy as np
 
@@ -11,20 +10,14 @@ from keras_effnet.data.digits import load_digits
 from keras_effnet.data.source import array_source
 from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UINT8 = 0x08
 
 
 def find_files(path):
-    """MNIST's IDX files in a folder.
-
-    Args:
-        path: Of the folder.
-
-    Returns:
-        A dict of `(images, labels)` paths by split, of those splits that are whole.
-    """
+    """`{split: (images, labels)}`, the IDX files in a folder, of its whole splits."""
     found = {}
     for split, prefix in _PREFIXES.items():
         pair = [
@@ -62,14 +55,10 @@ def read_idx(path):
         InputError: It is no such file, or not whole.
     """
     path = pathlib.Path(path)
-    try:
+    with damaged_as("The IDX file can't be read: {}.", path):
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"The IDX file can't be read: {error}. Received: {str(path)!r}"
-        ) from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8:
         raise InputError(
             "An IDX file of bytes begins with 0, 0, 8 and the number of axes. "

@@ -84,15 +84,7 @@ def _with_offset(offset, numbered):
 
 
 def read_record(path, offset):
-    """One record, in a graph; its checksums are compared.
-
-    Args:
-        path: Of the TFRecord file, uncompressed; a scalar string tensor.
-        offset: Its first byte, a scalar int64 tensor.
-
-    Returns:
-        A scalar string tensor.
-    """
+    """The record of a TFRecord file at a byte, in a graph; checksums are compared."""
     # TFRecordDataset has this argument in its operation alone.
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=[path],
@@ -138,9 +130,6 @@ def read_index(examples, name, progress=None, cache=None, stamp=None):
         cache: Path of a JSON file that keeps the index, or `None`.
         stamp: `cached.stamp` of the records' files: a kept index of another one is
             out of date; `None` keeps nothing.
-
-    Returns:
-        An `Index`.
 
     Raises:
         InputError: A record can't be read, or there is none.

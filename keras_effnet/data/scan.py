@@ -52,9 +52,6 @@ def inspect(data):
 
     Args:
         data: Encoded bytes.
-
-    Returns:
-        A `Verdict`.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -102,10 +99,7 @@ def converted(data):
     BMP loses nothing, and costs next to nothing to write and to read again.
 
     Args:
-        data: Encoded bytes of any format that Pillow reads.
-
-    Returns:
-        The bytes of an upright BMP, grey or RGB.
+        data: Encoded bytes of any format that Pillow reads; a BMP's come back.
     """
     with Image.open(io.BytesIO(data)) as image:
         image = ImageOps.exif_transpose(image)
@@ -117,15 +111,7 @@ def converted(data):
 
 
 def convert_where(flag, data):
-    """`converted` in a graph.
-
-    Args:
-        flag: A scalar bool tensor, whether it is needed.
-        data: A scalar string tensor.
-
-    Returns:
-        A scalar string tensor.
-    """
+    """`converted` in a graph, where a flag says so."""
 
     def convert():
         image = tf.numpy_function(converted, [data], tf.string, stateful=False)

@@ -32,13 +32,7 @@ _CLOSE_SECONDS = 5
 
 
 def parse_address(text):
-    """The parts of an address.
-
-    Args:
-        text: `"HOST:PORT"`.
-
-    Returns:
-        `(host, port)`, a string and an int.
+    """The parts of `"HOST:PORT"`, a string and an int.
 
     Raises:
         InputError: It is no such address.
@@ -81,14 +75,7 @@ def check(address, seconds=_CONNECT_SECONDS):
 
 
 def check_source(source):
-    """Refuses a source that other machines can't read.
-
-    Args:
-        source: A `keras_effnet.data.source.Source`.
-
-    Raises:
-        InputError: It has images that only Pillow decodes, which needs this process.
-    """
+    """Refuses a `Source` with images that only Pillow, in this process, decodes."""
     if source.convert.any():
         raise InputError(
             "A data service decodes JPEG, PNG and BMP, not what only Pillow decodes "

@@ -216,18 +216,10 @@ def classes_like(found, like, where):
 
 
 def check_split(split, splits, text):
-    """Refuses a split that the data doesn't have.
-
-    Args:
-        split: Name of a split, or `None`.
-        splits: Those that there are.
-        text: The data, as the user gave it.
-
-    Returns:
-        The split; the first of them for `None`, `None` if there are none.
+    """The split of this name; the first one for `None`, `None` if there are none.
 
     Raises:
-        InputError: There is no such split.
+        InputError: `splits` of the data, `text`, has no such split.
     """
     if split is None:
         return splits[0] if splits else None

@@ -11,6 +11,7 @@ from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import check_split
 from keras_effnet.data.source import checked_source
 from keras_effnet.errors import InputError
+from keras_effnet.errors import needed
 from keras_effnet.errors import suggest
 
 _PREFIX = "tfds:"
@@ -34,14 +35,10 @@ class TfdsData:
     """
 
     def __init__(self, text, data_dir=None):
-        try:
-            import tensorflow_datasets as tfds
-        except ImportError as error:
-            raise InputError(
-                "TensorFlow Datasets is not installed: pip install "
-                f"'keras-effnet[tfds]'. Received: {text!r}"
-            ) from error
-        self._tfds = tfds
+        message = (
+            "TensorFlow Datasets is not installed: pip install 'keras-effnet[tfds]'."
+        )
+        self._tfds = tfds = needed("tensorflow_datasets", message, text)
         self.text = text
         self._builder = _builder(tfds, text, data_dir)
         self._is_folder = isinstance(self._builder, tfds.ImageFolder)

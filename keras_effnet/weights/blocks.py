@@ -26,14 +26,7 @@ class Block:
 
 
 def blocks(model):
-    """The blocks of a model, in the order they were built.
-
-    Args:
-        model: A `keras.Model` with the layer names of `keras.applications`.
-
-    Returns:
-        A list of `Block`.
-    """
+    """A list of the `Block`s of a model, in the order they were built."""
     found = {}
     for layer in model.layers:
         match = _LAYER.fullmatch(layer.name)

@@ -33,13 +33,7 @@ def is_path(weights):
 
 
 def importer_of(path):
-    """The module that reads a file, before anything of it is read.
-
-    Args:
-        path: Path of a file, or of a checkpoint's folder.
-
-    Returns:
-        A module with `read(path, model)`.
+    """The module whose `read(path, model)` reads a file, or a checkpoint's folder.
 
     Raises:
         InputError: There is no such file, or its name has no known ending.
@@ -70,7 +64,8 @@ def read(path, model):
 
     Returns:
         `{"layer/variable": array}`, float32, with the layer names of
-        `keras.applications` and Keras' layout of the arrays.
+        `keras.applications` and Keras' layout of the arrays. What has no place in
+        the model keeps its foreign name.
 
     Raises:
         InputError: There is no such file, or it can't be read.

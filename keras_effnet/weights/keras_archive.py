@@ -6,6 +6,7 @@ import pathlib
 import zipfile
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
 from keras_effnet.weights import keras_h5
 
 _CONFIG = "config.json"
@@ -17,15 +18,7 @@ def read(path, model):
     """Reads an archive into `{"layer/variable": array}` with our names.
 
     The configuration is read as plain JSON, for the class and the name of each
-    layer; the weights are read in memory.
-
-    Args:
-        path: A `pathlib.Path`.
-        model: The `keras.Model` that it is meant for, see
-            `keras_names.our_layers`.
-
-    Returns:
-        `{"stem_conv/kernel": array, ...}`, float32.
+    layer; the weights are read in memory. Arguments as for `importing.read`.
 
     Raises:
         InputError: It is damaged, no archive of Keras, or one of a model whose
@@ -33,21 +26,12 @@ def read(path, model):
             the folder it is unpacked to, or unpacks to more than the model
             could need.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_entries(archive.namelist())
-            config = json.loads(_entry(archive, _CONFIG, _CONFIG_LIMIT))
-            weights = _entry(archive, _WEIGHTS, keras_h5.size_limit(model))
+    message = "The archive can't be read, it may be cut off or damaged: {}."
+    with damaged_as(message, path), zipfile.ZipFile(path) as archive:
+        _check_entries(archive.namelist())
+        config = json.loads(_entry(archive, _CONFIG, _CONFIG_LIMIT))
+        weights = _entry(archive, _WEIGHTS, keras_h5.size_limit(model))
         names = _layer_names(config)
-    except InputError as error:
-        raise InputError(f"{error} Received: {str(path)!r}") from error
-    # Of damaged bytes zipfile makes BadZipFile, zlib.error, EOFError,
-    # NotImplementedError, RuntimeError, struct.error...
-    except Exception as error:
-        raise InputError(
-            "The archive can't be read, it may be cut off or damaged: "
-            f"{' '.join(str(error).split())}. Received: {str(path)!r}"
-        ) from error
     return keras_h5.read_file(io.BytesIO(weights), model, source=path, names=names)
 
 

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
 from keras_effnet.weights import keras_names
 
 # The last layers of a network by their kind: a model without the top reads a
@@ -24,14 +25,7 @@ def read(path, model):
 
     A legacy file has the names of its layers, and so has one of Keras 3.8 or
     newer; in an older one of Keras 3 they have the order of the model's.
-
-    Args:
-        path: A `pathlib.Path`.
-        model: The `keras.Model` that it is meant for, see
-            `keras_names.our_layers`.
-
-    Returns:
-        `{"stem_conv/kernel": array, ...}`, float32.
+    Arguments as for `importing.read`.
 
     Raises:
         InputError: It is no HDF5 file, or no Keras weights file.
@@ -48,22 +42,10 @@ def read_file(file, model, source, names=None):
         source: The path that messages name.
         names: Where they are known from elsewhere, the layer names of a Keras 3
             file by their keys: `{"conv2d_17": "top_conv", ...}`.
-
-    Returns:
-        As `read`.
     """
-    try:
-        with h5py.File(file, "r") as root:
-            layers = _layers(root, model, names)
-    except InputError as error:
-        raise InputError(f"{error} Received: {str(source)!r}") from error
-    # Of damaged bytes h5py makes OSError, KeyError, RuntimeError, ValueError,
-    # TypeError, AttributeError, MemoryError, UnicodeDecodeError...
-    except Exception as error:
-        raise InputError(
-            "The weights file can't be read, it may be cut off or damaged: "
-            f"{' '.join(str(error).split())}. Received: {str(source)!r}"
-        ) from error
+    message = "The weights file can't be read, it may be cut off or damaged: {}."
+    with damaged_as(message, source), h5py.File(file, "r") as root:
+        layers = _layers(root, model, names)
     return _named(layers, model, source)
 
 

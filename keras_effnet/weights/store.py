@@ -15,11 +15,7 @@ from keras_effnet.errors import InputError
 
 
 def cache_folder():
-    """The folder of all files: `models/keras_effnet` in `files.keras_home()`.
-
-    Returns:
-        A `pathlib.Path`, absolute; the folder may not exist yet.
-    """
+    """The folder of all files: `models/keras_effnet` in `files.keras_home()`."""
     return files.keras_home() / "models" / "keras_effnet"
 
 
@@ -27,12 +23,6 @@ def path_of(weight_set):
     """Where the file of a set is, or will be: the cache, its source, its URL's path.
 
     A source has files of one name in several folders, so the whole path counts.
-
-    Args:
-        weight_set: A `WeightSet`.
-
-    Returns:
-        A `pathlib.Path`, absolute.
     """
     return cache_folder() / _place(weight_set)
 
@@ -166,18 +156,8 @@ def _recorded(path):
 
 
 def _ensure_hash(weight_set, file):
-    """Checks a file, and writes its hash down where there is nothing to check.
-
-    Args:
-        weight_set: A `WeightSet`.
-        file: Path of the file of the set, or of a part that shall become it.
-
-    Returns:
-        The hash found, `"md5:<hex>"` or `"sha256:<hex>"`.
-
-    Raises:
-        InputError: The hash is not the published or recorded one.
-    """
+    """As `verify`, of a file or of a part that shall become it; writes the hash down
+    where there is nothing to check."""
     path = path_of(weight_set)
     try:
         expected = weight_set.hash or _recorded(path)

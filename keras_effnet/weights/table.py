@@ -30,13 +30,13 @@ class Source:
 
     Attributes:
         base: What the table's addresses are relative to, a URL.
-        licence: Of the weights, its SPDX identifier.
         page: Where the publisher describes them, a URL.
+        licence: Of the weights, its SPDX identifier.
     """
 
     base: str
-    licence: str
     page: str
+    licence: str = "Apache-2.0"
 
 
 # In order of preference: HDF5 files with a whole hash, which need nothing else to
@@ -45,32 +45,26 @@ class Source:
 SOURCES = {
     "keras": Source(
         "https://storage.googleapis.com/",
-        "Apache-2.0",
         "https://keras.io/api/applications/",
     ),
     "kecam": Source(
         "https://github.com/leondgarse/keras_efficientnet_v2/releases/download/",
-        "Apache-2.0",
         "https://github.com/leondgarse/keras_efficientnet_v2",
     ),
     "qubvel": Source(
         "https://github.com/",
-        "Apache-2.0",
         "https://github.com/qubvel/efficientnet",
     ),
     "lite-keras": Source(
         "https://github.com/sebastian-sz/efficientnet-lite-keras/releases/download/v1.0/",
-        "Apache-2.0",
         "https://github.com/sebastian-sz/efficientnet-lite-keras",
     ),
     "timm": Source(
         "https://github.com/rwightman/pytorch-image-models/releases/download/",
-        "Apache-2.0",
         "https://github.com/huggingface/pytorch-image-models",
     ),
     "google": Source(
         "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/",
-        "Apache-2.0",
         "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet",
     ),
 }

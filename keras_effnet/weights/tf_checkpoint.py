@@ -7,6 +7,8 @@ import re
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
+from keras_effnet.errors import needed
 from keras_effnet.weights import archives
 from keras_effnet.weights import tf_names
 from keras_effnet.weights.blocks import blocks
@@ -26,32 +28,20 @@ def read(path, model):
         path: A `pathlib.Path`: a `.tar.gz` or `.tgz`, which is unpacked into a
             temporary folder first, the `.index` file of a checkpoint, or a
             folder with one.
-        model: The `keras.Model` whose blocks give the numbered blocks of the
-            file their names.
-
-    Returns:
-        float32 arrays. What has no place in the model keeps its name.
+        model: As for `importing.read`.
 
     Raises:
         InputError: TensorFlow is not installed, or there is no checkpoint, or
             no single one, or it can't be read.
     """
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise InputError(
-            "TensorFlow checkpoints need TensorFlow: pip install tensorflow. "
-            f"Received: {str(path)!r}"
-        ) from error
-    with _prefix(path) as prefix:
-        try:
-            return _arrays(tf.compat.v1.train.NewCheckpointReader(prefix), model)
-        # What TensorFlow makes of a damaged file: OpError, IndexError, ...
-        except Exception as error:
-            raise InputError(
-                "The TensorFlow checkpoint can't be read: it is damaged, or a file of "
-                f"it is missing. Received: {str(path)!r}"
-            ) from error
+    message = "TensorFlow checkpoints need TensorFlow: pip install tensorflow."
+    tf = needed("tensorflow", message, str(path))
+    message = (
+        "The TensorFlow checkpoint can't be read: it is damaged, or a file of it is "
+        "missing."
+    )
+    with _prefix(path) as prefix, damaged_as(message, path):
+        return _arrays(tf.compat.v1.train.NewCheckpointReader(prefix), model)
 
 
 def _arrays(reader, model):

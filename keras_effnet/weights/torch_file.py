@@ -4,9 +4,12 @@ import warnings
 import zipfile
 
 import keras
+import ml_dtypes
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import damaged_as
+from keras_effnet.errors import needed
 from keras_effnet.weights.blocks import blocks
 from keras_effnet.weights.torch_names import to_keras
 
@@ -17,7 +20,12 @@ _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 _TYPES = ("float64", "float32", "float16", "bfloat16")
-_SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_SAFETENSORS_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": ml_dtypes.bfloat16,
+}
 
 
 def read(path, model):
@@ -26,15 +34,8 @@ def read(path, model):
     A `.safetensors` file needs the safetensors library and no PyTorch. Any other
     is loaded by PyTorch with `weights_only=True`: nothing in it is executed. It
     may be a training checkpoint, whose averaged weights are taken if it has some.
-    For whose networks, see `keras_effnet.weights.torch_names`.
-
-    Args:
-        path: A `pathlib.Path`.
-        model: The `keras.Model` whose blocks give the numbered blocks of the
-            file their names.
-
-    Returns:
-        `{"stem_conv/kernel": array, ...}`, float32.
+    For whose networks, see `keras_effnet.weights.torch_names`. Arguments as for
+    `importing.read`.
 
     Raises:
         InputError: A library is missing, the file is damaged or holds something
@@ -62,20 +63,11 @@ def _is_counter(name):
 
 
 def _read_safetensors(path):
-    try:
-        import safetensors
-    except ImportError as error:
-        raise InputError(
-            "A .safetensors file needs its library: pip install safetensors. "
-            f"Received: {str(path)!r}"
-        ) from error
-    try:
+    message = "A .safetensors file needs its library: pip install safetensors."
+    safetensors = needed("safetensors", message, str(path))
+    message = "The safetensors file can't be read, it may be cut off or damaged: {}."
+    with damaged_as(message, path):
         tensors = safetensors.deserialize(path.read_bytes())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(
-            "The safetensors file can't be read, it may be cut off or damaged: "
-            f"{' '.join(str(error).split())}. Received: {str(path)!r}"
-        ) from error
     return {
         name: _floats(name, tensor, path)
         for name, tensor in tensors
@@ -88,45 +80,32 @@ def _floats(name, tensor, path):
     if kind is None:
         raise InputError(_not_floating(name, tensor["dtype"], path))
     array = np.frombuffer(tensor["data"], kind).reshape(tensor["shape"])
-    if tensor["dtype"] == "BF16":
-        # The upper half of a float32; NumPy has no bfloat16.
-        return (array.astype("<u4") << 16).view("<f4")
     with np.errstate(over="ignore"):
         return array.astype("float32", copy=False)
 
 
 def _read_pickle(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'. "
-            f"Received: {str(path)!r}"
-        ) from error
-    try:
+    message = "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'."
+    torch = needed("torch", message, str(path))
+    message = (
+        "The PyTorch file can't be read: it is damaged, or it holds more than "
+        "tensors, which is refused (of a training checkpoint, save the "
+        "state_dict alone)."
+    )
+    with damaged_as(message, path):
         state = _state_dict(_load(path, torch))
         if not isinstance(state, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in state.items()
         ):
             raise InputError(
-                "The PyTorch file is no state dict: names and tensors, nothing else. "
-                f"Received: {str(path)!r}"
+                "The PyTorch file is no state dict: names and tensors, nothing else."
             )
         return {
             name: _to_numpy(name, tensor, path)
             for name, tensor in state.items()
             if not _is_counter(name)
         }
-    except InputError:
-        raise
-    # What torch makes of a damaged file: KeyError, struct.error, IndexError...
-    except Exception as error:
-        raise InputError(
-            "The PyTorch file can't be read: it is damaged, or it holds more than "
-            "tensors, which is refused (of a training checkpoint, save the "
-            f"state_dict alone). Received: {str(path)!r}"
-        ) from error
 
 
 def _load(path, torch):
