@@ -2,6 +2,7 @@
 
 import importlib
 
+from keras_effnet.benchmarks.targets.target import TargetLost as TargetLost
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
@@ -16,10 +17,6 @@ _KINDS = {
 FORMS = ("host", "adb", "adb:SERIAL", "ssh:USER@HOST", "arm:CORE", "browser")
 # Kinds that take no name after a colon.
 _ALONE = ("host", "browser")
-
-
-class TargetLost(InputError):
-    """A target that was there went away in mid-run."""
 
 
 def open_target(name, settings=None):

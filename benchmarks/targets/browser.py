@@ -7,13 +7,13 @@ import numpy as np
 
 from keras_effnet import files
 from keras_effnet.benchmarks.native import model_io
-from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import _litertjs
 from keras_effnet.benchmarks.targets import _page_address
 from keras_effnet.benchmarks.targets import _page_jobs
 from keras_effnet.benchmarks.targets import _page_results
 from keras_effnet.benchmarks.targets import _page_server
 from keras_effnet.benchmarks.targets.target import Target
+from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
 
 ACCELERATORS = ("wasm", "webgpu")

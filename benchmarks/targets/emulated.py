@@ -17,8 +17,8 @@ from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import counting
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.native import sysroot
-from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets.target import Target
+from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
 
 _MACHINE = "aarch64"

@@ -8,11 +8,11 @@ import subprocess
 import tempfile
 
 from keras_effnet import files
-from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets.remote_folder import CONNECT_SECONDS
 from keras_effnet.benchmarks.targets.remote_folder import Holder
 from keras_effnet.benchmarks.targets.remote_folder import Refused
 from keras_effnet.benchmarks.targets.remote_folder import Unreachable
+from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
 
 _CODE = "keras_effnet-code"

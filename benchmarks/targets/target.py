@@ -2,6 +2,12 @@
 
 import abc
 
+from keras_effnet.errors import InputError
+
+
+class TargetLost(InputError):
+    """A target that was there went away in mid-run."""
+
 
 class Target(abc.ABC):
     """Runs .tflite files somewhere; a context manager that leaves nothing there.
