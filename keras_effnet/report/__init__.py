@@ -1,1 +1,1 @@
-"""Pages that people read: HTML in one file, no server, no network."""
+"""The one room that draws: pages, pictures and tables of text, from plain values."""

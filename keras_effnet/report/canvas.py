@@ -65,6 +65,16 @@ def shortened(text, length=50):
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
+def looks(names):
+    """Each name's colour, mark and line; colours come again with other marks."""
+    kinds = len(SERIES)
+    found = {}
+    for n, name in enumerate(names):
+        color, *_ = SERIES[n % kinds]
+        found[name] = color, *SERIES[(n + n // kinds) % kinds][1:]
+    return found
+
+
 def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
     """A figure with its title, legend, axes and key below each other.
 

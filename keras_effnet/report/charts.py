@@ -5,7 +5,6 @@ Every function returns a `matplotlib.figure.Figure`, without global state; its
 """
 
 import dataclasses
-import itertools
 import textwrap
 
 import numpy as np
@@ -78,7 +77,7 @@ def scatter(
             logarithmic scale.
     """
     points = [point for _, part in panels for point in part]
-    styles = dict(zip(series, itertools.cycle(canvas.SERIES), strict=False))
+    styles = canvas.looks(series)
     handles = {}
     for name, (color, marker, _) in styles.items():
         if any(point.series == name for point in points):
@@ -238,9 +237,8 @@ def bars(names, series, xlabel):
         xlabel: What the values are.
     """
     figure, axis, height = canvas.rows(names, thick=len(series))
-    styles = zip(series.items(), itertools.cycle(canvas.SERIES), strict=False)
-    for n, ((name, values), (color, *_)) in enumerate(styles):
-        for row, value, ends in values:
+    for n, (name, (color, *_)) in enumerate(canvas.looks(series).items()):
+        for row, value, ends in series[name]:
             y = row + (n - (len(series) - 1) / 2) * height
             axis.barh(y, value, height=height, color=color, label=name)
             if ends:
@@ -267,12 +265,11 @@ def stacked(names, parts, xlabel, *, numbers=None):
     """
     figure, axis, height = canvas.rows(names, numbers=numbers)
     left = np.zeros(len(names))
-    colors = (color for color, *_ in itertools.cycle(canvas.SERIES))
-    for (name, shares), color in zip(parts.items(), colors, strict=False):
+    for name, (color, *_) in canvas.looks(parts).items():
         label = canvas.shortened(name, 30)
         style = {"left": left, "height": height, "color": color, "label": label}
-        axis.barh(range(len(names)), shares, **style)
-        left = left + shares
+        axis.barh(range(len(names)), parts[name], **style)
+        left = left + parts[name]
     if (left < 1 - 1e-6).any():
         style = {"left": left, "height": height, "color": canvas.PALE}
         axis.barh(range(len(names)), 1 - left, label="others", **style)
@@ -358,7 +355,7 @@ def curves(panels, xlabel, *, faint=""):
     """
     styles = {}
     names = dict.fromkeys(name for *_, series in panels for name in series)
-    for name, look in zip(names, itertools.cycle(canvas.SERIES), strict=False):
+    for name, look in canvas.looks(names).items():
         style = dict(zip(("color", "marker", "linestyle"), look, strict=True))
         if name == faint:
             style |= {"color": canvas.GREY, "linewidth": 0.7, "linestyle": "-"}

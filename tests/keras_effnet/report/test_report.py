@@ -5,8 +5,10 @@ import re
 
 import numpy as np
 
+from keras_effnet.report import canvas
 from keras_effnet.report import charts
 from keras_effnet.report import page
+from keras_effnet.report import text
 
 FILE = {"name": "a", "median_ms": 2.0, "accuracy": 0.9, "interval": (0.8, 0.95)}
 
@@ -51,3 +53,23 @@ def test_points_of_accuracy_and_latency():
     labels = axis.get_legend_handles_labels()[1]
     assert labels[0] == "a, 2.00 MB"
     assert axis.get_xlim()[1] > 9
+
+
+def test_no_two_series_look_alike():
+    looks = canvas.looks(range(30)).values()
+    assert len({(color, mark) for color, mark, _ in looks}) == 30
+
+
+def test_long_captions_take_two_lines():
+    images, labels = np.zeros((6, 4, 4, 3)), np.zeros(6, int)
+    names = ["a very long name", "another long name"]
+    figure = charts.prediction_grid(images, labels, 1 - labels, names, columns=6)
+    titles = {axis.get_title() for axis in figure.axes}
+    assert titles == {"another long\nname, is a very\nlong name"}
+
+
+def test_columns_of_dashes_are_left_out():
+    columns = {"n": str, "none": lambda n: "-", "some": lambda n: "-" * (n % 2) or "x"}
+    rows = text.cells([1, 2], columns)
+    assert rows[0] == ["n", "none", "some"]
+    assert text.known(rows) == [["n", "some"], ["1", "-"], ["2", "x"]]
