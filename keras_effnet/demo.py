@@ -14,10 +14,12 @@ from keras_effnet import files
 from keras_effnet.data.digits import load_digits
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
+from keras_effnet.export.calibration import evenly
 from keras_effnet.progress import silent
 from keras_effnet.progress import tell
 from keras_effnet.report import charts
 from keras_effnet.report import page
+from keras_effnet.report.text import cells
 from keras_effnet.saving import load_model
 from keras_effnet.training import train
 from keras_effnet.training.recipes import get_recipe
@@ -71,11 +73,13 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
     training_seconds = time.perf_counter() - started
 
     progress(f"Exporting; int8 is calibrated on {_CALIBRATION_IMAGES} training digits")
+    images = train_digits.images
+    chosen = evenly(len(images), _CALIBRATION_IMAGES)
     exported = export(
         model,
         folder,
         ("float32", "int8"),
-        calibration=lambda: _calibration(train_digits.images),
+        calibration=lambda: (images[i : i + 1] for i in chosen),
         name="digits",
     )
 
@@ -129,13 +133,6 @@ def _history(path):
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
-def _calibration(images):
-    step = len(images) / _CALIBRATION_IMAGES
-    for index in range(_CALIBRATION_IMAGES):
-        start = int(index * step)
-        yield images[start : start + 1]
-
-
 def _accuracy(evaluation):
     return {"accuracy": evaluation.top1, "interval": evaluation.interval}
 
@@ -163,6 +160,7 @@ def _report(results, history, digits, predictions):
     count = results["held_out_images"]
     host = results["host"]
     training = results["training"]
+    header, *rows = _table(results)
     return page.render(
         "EfficientNet on handwritten digits, from training to a .tflite file",
         [
@@ -172,7 +170,7 @@ def _report(results, history, digits, predictions):
                 f"epochs in {training['seconds']:.0f} seconds, exported, and evaluated "
                 f"on {count} digits it has never seen."
             ),
-            page.table(*_table(results)),
+            page.table(header, rows),
             page.heading("Accuracy and latency of each file"),
             page.image(
                 charts.accuracy_against_latency(results["files"]),
@@ -202,35 +200,24 @@ def _report(results, history, digits, predictions):
 
 
 def _table(results):
-    header = (
-        "model",
-        "accuracy",
-        "95 % interval",
-        "agrees with Keras",
-        "size",
-        "median",
-        "p90",
-        "first run",
-        "peak memory",
-    )
-    rows = [("Keras", *_percentages(results["keras"]), "", "", "", "", "", "")]
-    for file in results["files"]:
-        peak = file["peak_memory_kb"]
-        rows.append(
-            (
-                file["name"],
-                *_percentages(file),
-                f"{file['agreement_with_keras']:.1%}",
-                f"{file['bytes'] / 1e6:.2f} MB",
-                f"{file['median_ms']:.3f} ms",
-                f"{file['p90_ms']:.3f} ms",
-                f"{file['first_ms']:.3f} ms",
-                "unknown" if peak is None else f"{peak / 1024:.1f} MiB",
-            )
-        )
-    return header, rows
+    def shown(key, spec, unit="", scale=1):
+        def text(row):
+            if row.get(key) is None:
+                return "unknown" if key in row else ""
+            return f"{row[key] / scale:{spec}}{unit}"
 
+        return text
 
-def _percentages(file):
-    low, high = file["interval"]
-    return f"{file['accuracy']:.1%}", f"{low:.1%} to {high:.1%}"
+    columns = {
+        "model": lambda row: row["name"],
+        "accuracy": shown("accuracy", ".1%"),
+        "95 % interval": lambda row: "{:.1%} to {:.1%}".format(*row["interval"]),
+        "agrees with Keras": shown("agreement_with_keras", ".1%"),
+        "size": shown("bytes", ".2f", " MB", 1e6),
+        "median": shown("median_ms", ".3f", " ms"),
+        "p90": shown("p90_ms", ".3f", " ms"),
+        "first run": shown("first_ms", ".3f", " ms"),
+        "peak memory": shown("peak_memory_kb", ".1f", " MiB", 1024),
+    }
+    rows = [{"name": "Keras", **results["keras"]}, *results["files"]]
+    return cells(rows, columns)
