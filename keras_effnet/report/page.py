@@ -78,13 +78,17 @@ def heading(text, level=2):
 
 def paragraph(text, kind=""):
     """A paragraph from plain text; kinds are `note`, small print, and `verdict`."""
-    return f'<p class="{kind}">{html.escape(text)}</p>'
+    return f"<p{_class(kind)}>{html.escape(text)}</p>"
 
 
 def items(texts, kind=""):
     """A list from plain text; of kind `key` in columns and without marks."""
     body = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
-    return f'<ul class="{kind}">{body}</ul>'
+    return f"<ul{_class(kind)}>{body}</ul>"
+
+
+def _class(kind):
+    return f' class="{kind}"' if kind else ""
 
 
 def code(text):
@@ -104,7 +108,7 @@ def table(header, rows, kind=""):
         for row in rows
     )
     return (
-        f'<div class="scroll {kind}"><table><thead><tr>{head}</tr></thead>'
+        f"<div{_class(f'scroll {kind}'.rstrip())}><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 
