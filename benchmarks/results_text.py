@@ -1,7 +1,7 @@
 """Results as the command prints them."""
 
-import math
-
+from keras_effnet.report.text import cell
+from keras_effnet.report.text import significant
 from keras_effnet.report.text import tabulate
 
 _TIMES = {
@@ -72,8 +72,12 @@ def _columns(results):
     if any(result.agreement for result in results):
         found["off the host"] = lambda result: _difference(result.agreement)
     if any(result.accuracy for result in results):
-        found["top-1"] = lambda result: _share(result.accuracy, "top1")
-        found["as the host"] = lambda result: _share(result.accuracy, "agreement")
+        found["top-1"] = lambda result: cell(
+            (result.accuracy or {}).get("top1"), ".1%", "-"
+        )
+        found["as the host"] = lambda result: cell(
+            (result.accuracy or {}).get("agreement"), ".1%", "-"
+        )
     return found
 
 
@@ -90,13 +94,6 @@ def _difference(agreement):
     return f"{agreement['largest_relative_error']:.0e}"
 
 
-def _share(accuracy, key):
-    share = (accuracy or {}).get(key)
-    return "-" if share is None else f"{share:.1%}"
-
-
 def milliseconds(value):
-    """Four significant digits, and never an exponent; a dash for what is unknown."""
-    if value is None:
-        return "-"
-    return f"{value:.{max(0, 3 - math.floor(math.log10(value)))}f}"
+    """Four significant digits; a dash for what is unknown."""
+    return significant(value, missing="-").replace(",", "")

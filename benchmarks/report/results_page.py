@@ -8,6 +8,7 @@ from keras_effnet.benchmarks.report import results_table
 from keras_effnet.report import canvas
 from keras_effnet.report import page
 from keras_effnet.report.text import cell
+from keras_effnet.report.text import significant
 
 _OPERATORS = 6
 _METHOD = (
@@ -168,7 +169,7 @@ def _operators(group):
 
 def _total(rows, key, digits):
     values = [row[key] for row in rows if row.get(key) is not None]
-    return results_table.significant(sum(values) if values else None, digits)
+    return significant(sum(values) if values else None, digits)
 
 
 def _sustained(group):

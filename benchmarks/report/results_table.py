@@ -2,12 +2,12 @@
 
 import csv
 import io
-import math
 
 from keras_effnet.benchmarks.report import entries
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import cells
 from keras_effnet.report.text import known
+from keras_effnet.report.text import significant
 
 # The CSV file's columns, names and units of which docs/benchmarking.md explains, and
 # their places in a result.
@@ -90,15 +90,6 @@ def _costs(group):
         "first": lambda r: significant(r["latency_metrics"]["first_inference_ms"]),
         "init": lambda r: significant(r["latency_metrics"]["init_ms"]),
     }
-
-
-def significant(value, digits=4):
-    """A number above 0 in so many significant digits, and never an exponent."""
-    if value is None:
-        return "–"
-    if value <= 0:
-        return f"{value:g}"
-    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(value)))}f}"
 
 
 def _distance(result):

@@ -62,6 +62,15 @@ def cell(value, spec, missing="–"):
     return format(value, spec) if known else missing
 
 
+def significant(value, digits=4, missing="–"):
+    """A number in so many significant digits, and never an exponent."""
+    if value is None:
+        return missing
+    if value <= 0:
+        return f"{value:g}"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(value)))}f}"
+
+
 def signed(value):
     """A number with two decimals and a minus as wide as a plus."""
     return f"{value:.2f}".replace("-", "−")

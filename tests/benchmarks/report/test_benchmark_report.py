@@ -21,10 +21,10 @@ from keras_effnet.benchmarks.report import comparing
 from keras_effnet.benchmarks.report import entries
 from keras_effnet.benchmarks.report import result_charts
 from keras_effnet.benchmarks.report import results_page
-from keras_effnet.benchmarks.report import results_table
 from keras_effnet.errors import InputError
 from keras_effnet.report import canvas
 from keras_effnet.report import charts
+from keras_effnet.report.text import significant
 
 assert placeholders  # a fixture
 
@@ -458,7 +458,7 @@ def test_a_real_measurement_becomes_a_page(measured, tmp_path):
     assert "Against the other results" in text
     assert "Separate commands" in text
     median = measured[0]["latency_metrics"]["median_ms"]
-    assert results_table.significant(median) in text
+    assert significant(median) in text
 
 
 @pytest.mark.usefixtures("placeholders")
