@@ -13,6 +13,7 @@ from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.tflite import check_file
 
 _NOISY = 1.3
@@ -169,26 +170,25 @@ def check_weight_cache(target, xnnpack):
 
 def _check_integers(lowest, **values):
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise InputError(
-                f"`{name}` must be an integer from {lowest} up. "
-                f"Received: {name}={value!r}"
-            )
+        valid = f"an integer from {lowest} up"
+        check_number(name, value, valid, lambda number: number >= lowest, whole=True)
 
 
 def _check_seconds(**values):
     for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value < float("inf"):
-            raise InputError(
-                f"`{name}` must be a number from 0 up. Received: {name}={value!r}"
-            )
+        check_number(
+            name, value, "a number from 0 up", lambda number: 0 <= number < float("inf")
+        )
 
 
 def _read_model(path):
-    with files.told("The model can't be read", path):
+    try:
         path = check_file(path)
         digest = files.checksum(path)
+    except OSError as error:
+        raise InputError(
+            f"The model can't be read: {error.strerror}. Received: {str(path)!r}"
+        ) from error
     return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
 
 

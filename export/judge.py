@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.evaluation import evaluate
 from keras_effnet.paired import compare
 from keras_effnet.sheet import OVER_LIMIT
@@ -40,13 +41,8 @@ class Judge:
 
     def __init__(self, model, images, max_drop=None):
         if max_drop is not None:
-            if isinstance(max_drop, bool) or not isinstance(max_drop, int | float):
-                max_drop = float("nan")
-            if not 0 <= max_drop <= 100:
-                raise InputError(
-                    "`max_drop` must be a number of percentage points from 0 to 100. "
-                    f"Received: max_drop={max_drop!r}"
-                )
+            valid = "a number of percentage points from 0 to 100"
+            check_number("max_drop", max_drop, valid, lambda points: 0 <= points <= 100)
             if images is None or images.labels is None:
                 raise InputError(
                     "`max_drop` needs labelled images to evaluate on. Received: "

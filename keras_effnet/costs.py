@@ -6,7 +6,7 @@
 import dataclasses
 
 from keras_effnet import scaling
-from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,7 @@ def spec_costs(spec, image_size=None, classes=1000, channels=3):
         ("classes", classes),
         ("channels", channels),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(
-                f"`{label}` must be a positive integer. Received: {label}={value!r}"
-            )
+        check_number(label, value, "a positive integer", lambda n: n > 0, whole=True)
     count = _Counter(size, channels)
     count.conv(scaling.stem_filters(spec), kernel_size=3, strides=2)
     for stage in scaling.scaled_stages(spec):

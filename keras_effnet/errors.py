@@ -5,8 +5,10 @@ import difflib
 import importlib
 import os
 import types
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import Any
 
 
 class InputError(ValueError):
@@ -60,6 +62,30 @@ def damaged_as(message: str, path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         said = message.format(" ".join(str(error).split()))
         raise InputError(f"{said} Received: {str(path)!r}") from error
+
+
+def check_number(
+    name: str,
+    value: object,
+    valid: str,
+    within: Callable[[Any], bool],
+    whole: bool = False,
+) -> None:
+    """Refuses what is no number of the right kind and size; a truth value is none.
+
+    Args:
+        name: Of the argument.
+        value: What was received.
+        valid: What it must be, `"a whole number from 1"`.
+        within: A function of the number that returns whether it is in its range.
+        whole: Whether it must be an int.
+
+    Raises:
+        InputError: It is another thing.
+    """
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not within(value):
+        raise InputError(f"`{name}` must be {valid}. Received: {name}={value!r}")
 
 
 def suggest(value: object, valid: Iterable[str]) -> str:

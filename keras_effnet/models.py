@@ -14,6 +14,7 @@ from keras_effnet import saving
 from keras_effnet import scaling
 from keras_effnet import weights as weights_room
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import get_spec
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
@@ -165,10 +166,7 @@ def _check_arguments(include_top, pooling, classes, features_only, include_top_c
         raise InputError(
             f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}"
         )
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise InputError(
-            f"`classes` must be a positive integer. Received: classes={classes!r}"
-        )
+    check_number("classes", classes, "a positive integer", lambda n: n > 0, whole=True)
     if features_only and pooling is not None:
         raise InputError(
             "`features_only=True` returns maps, which are not pooled. "

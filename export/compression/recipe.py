@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,38 +36,22 @@ class CompressionRecipe:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("steps", "batch_size"):
-            _check(name, getattr(self, name), "a whole number from 1", _whole(1))
-        _check("seed", self.seed, "a whole number from 0 below 2**31", _whole(0))
-        _check(
-            "learning_rate",
-            self.learning_rate,
-            "a number above 0, up to 100",
-            lambda value: 0 < value <= 100,
-        )
-        _check(
-            "temperature",
-            self.temperature,
-            "a number from 1 to 100",
-            lambda value: 1 <= value <= 100,
-        )
-        _check(
-            "distillation",
-            self.distillation,
-            "a number from 0, labels alone, to 1, the float model alone",
-            lambda value: 0 <= value <= 1,
-        )
+        for name, check in _CHECKS.items():
+            check_number(name, getattr(self, name), *check)
 
     def as_json(self):
         """A dict of plain values."""
         return dataclasses.asdict(self)
 
 
-def _check(name, value, valid, test):
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not test(value):
-        raise InputError(f"`{name}` must be {valid}. Received: {name}={value!r}")
-
-
-def _whole(least):
-    return lambda value: isinstance(value, int) and least <= value < 2**31
+_COUNT = "a whole number from 1", lambda value: 1 <= value < 2**31, True
+_SEED = "a whole number from 0 below 2**31", lambda value: 0 <= value < 2**31, True
+_SHARE = "a number from 0, labels alone, to 1, the float model alone"
+_CHECKS = {
+    "steps": _COUNT,
+    "batch_size": _COUNT,
+    "seed": _SEED,
+    "learning_rate": ("a number above 0, up to 100", lambda value: 0 < value <= 100),
+    "temperature": ("a number from 1 to 100", lambda value: 1 <= value <= 100),
+    "distillation": (_SHARE, lambda value: 0 <= value <= 1),
+}

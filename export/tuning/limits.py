@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 
 # What may be chosen, the faster on phones first.
 PRECISIONS = ("int8", "weight-only")
@@ -33,13 +34,9 @@ class Limits:
                 "`min_agreement` from 0 to 1. Received: neither"
             )
         for name, most in (("max_drop", 100), ("min_agreement", 1)):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (number and 0 <= value <= most):
-                raise InputError(
-                    f"`{name}` must be a number from 0 to {most}. "
-                    f"Received: {name}={value!r}"
-                )
+            if (value := getattr(self, name)) is not None:
+                valid = f"a number from 0 to {most}"
+                check_number(name, value, valid, lambda v, most=most: 0 <= v <= most)
 
     def keep(self, figures):
         """Whether a candidate is within them, a dict with what `Judge.figures` says."""
