@@ -68,33 +68,23 @@ def blends(count=300):
 
 def search(model, folder, **options):
     """The search with few steps and short measurements of latency."""
-    from keras_effnet import benchmarks
     from keras_effnet.export.judge import Images
-    from keras_effnet.export.tuning import candidates
-    from keras_effnet.export.tuning import plan
+    from keras_effnet.export.latency import host_latency
     from keras_effnet.export.tuning.search import search as whole
 
-    measure = benchmarks.benchmark_many
-    shorter = functools.partial(
-        measure, min_runs=5, min_seconds=0.02, warmup_seconds=0.0
-    )
-    kept = candidates._ROUNDS, plan.SHARES, plan._MOST_STEPS, plan._LEAST_STEPS
-    benchmarks.benchmark_many = shorter
-    candidates._ROUNDS, plan.SHARES = 1, (0.1, 0.5)
-    plan._MOST_STEPS, plan._LEAST_STEPS = 4, 1
     images, _ = digits()
     judged, _ = blends()
     arguments = {
         "calibration": lambda: [images[:30], images[30:40]],
         "evaluation": Images(lambda: [judged]),
         "min_agreement": 1.0,
+        "cost": functools.partial(
+            host_latency, rounds=1, min_runs=5, min_seconds=0.02, warmup_seconds=0.0
+        ),
+        "float_shares": (0.1, 0.5),
+        "distillation_steps": (1, 4),
     }
-    try:
-        return whole(model, folder, **(arguments | options))
-    finally:
-        benchmarks.benchmark_many = measure
-        candidates._ROUNDS, plan.SHARES = kept[:2]
-        plan._MOST_STEPS, plan._LEAST_STEPS = kept[2:]
+    return whole(model, folder, **(arguments | options))
 
 
 if __name__ == "__main__":

@@ -23,16 +23,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from tensorflow.lite.python.convert import mlir_sparsify
 
-from keras_effnet import benchmarks
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.benchmarks.studies import quantisation
-from keras_effnet.data import photos
 from keras_effnet.data.split import train_and_validation
-from keras_effnet.evaluation import Evaluation
-from keras_effnet.evaluation import load_classifier
 from keras_effnet.export import CompressionRecipe
 from keras_effnet.export import cluster
 from keras_effnet.export import export
@@ -66,11 +62,9 @@ class Half:
     def __init__(self, network, number):
         self.source = quantisation.Half(network, number)
         self.folder = WORK / network / ("even", "odd")[number]
-        paths, labels = photos.read_labels(
-            accuracy.DATA / "data/imagenet_sample/labels.csv"
-        )
         self.model = self.source.built()
-        self.paths, self.labels = paths[number::2], np.asarray(labels)[number::2]
+        self.paths = self.source.calibrating
+        self.labels = self.source.calibrating_labels
         self.others, self.truth = self.source.evaluating, self.source.labels
 
     def others_files(self):
@@ -115,13 +109,6 @@ def _fine_tuned(source, held_out):
     return saving.load_model(path)
 
 
-def images_of(model, paths):
-    """Photographs as a model takes them, in one array."""
-    found = load_classifier(model)
-    batches = photos.batches(paths, found.input_shape, found.preprocessing)
-    return np.concatenate(list(batches))
-
-
 def made(case, methods):
     """`{name: path}` of all files of a case, made once; and their figures."""
     paths, figures = case.others_files(), {}
@@ -131,7 +118,7 @@ def made(case, methods):
         kept = folder / "figures.json"
         if not kept.exists():
             if images is None:
-                images = images_of(case.model, case.paths)
+                images = quantisation.images_of(case.model, case.paths)
             tell(f"{case.folder.parent.name} {case.folder.name}: {name}")
             files.write_text(kept, json.dumps(_make(case, name, folder, images)))
         figures[name] = json.loads(kept.read_text())
@@ -178,22 +165,6 @@ def _make(case, name, folder, images):
     }
 
 
-def answers(case, paths):
-    """`{name: Evaluation}` on the photographs that were not trained on, kept."""
-    images, found = None, {}
-    for name, path in paths.items():
-        kept = case.folder / "answers" / f"{name.replace(' ', '-')}.npy"
-        if not kept.exists() or kept.stat().st_mtime < path.stat().st_mtime:
-            if images is None:
-                images = images_of(case.model, case.others).astype("float32")
-            classifier = load_classifier(path)
-            parts = [classifier.predict(part) for part in np.array_split(images, 10)]
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            np.save(kept, np.concatenate(parts))
-        found[name] = Evaluation(np.load(kept), case.truth)
-    return found
-
-
 def cases_of(network):
     """The cases whose photographs are pooled."""
     if network == "flowers":
@@ -206,10 +177,13 @@ def rows_of(network, methods=tuple(METHODS)):
     cases = cases_of(network)
     found = [made(case, methods) for case in cases]
     paths, figures = [p for p, _ in found], [f for _, f in found]
-    judged = [answers(case, p) for case, p in zip(cases, paths, strict=True)]
+    judged = [
+        quantisation.answers_of(p, case.model, case.others, case.truth)
+        for case, p in zip(cases, paths, strict=True)
+    ]
     names = [name for name in paths[0] if all(name in p for p in paths)]
     reference = quantisation.pooled([half[FLOAT] for half in judged])
-    latencies = _latencies({name: paths[0][name] for name in names})
+    latencies = quantisation.relative_latencies({n: paths[0][n] for n in names}, PLAIN)
     dense = sum(inspection.compressed(p[FLOAT])["gzip"] for p in paths)
     for name in names:
         pooled = quantisation.pooled([half[name] for half in judged])
@@ -247,17 +221,6 @@ def _divergence(expected, found):
     least = np.finfo("float32").tiny
     parts = expected * np.log(np.maximum(expected, least) / np.maximum(found, least))
     return float(parts.sum(-1).mean())
-
-
-def _latencies(paths):
-    """Medians as multiples of the plain int8 file's, all measured in turn."""
-    comparison.wait_until_idle(timeout_seconds=30)
-    results = benchmarks.benchmark_many(
-        list(paths.values()), rounds=3, min_runs=30, max_seconds=2
-    )
-    medians = [result.latency_metrics.median_ms for result in results]
-    found = dict(zip(paths, medians, strict=True))
-    return {name: median / found[PLAIN] for name, median in found.items()}
 
 
 def main():

@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet import benchmarks
+from keras_effnet import build_model
 from keras_effnet import files
 from keras_effnet.benchmarks.studies import _flowers_classifier
 from keras_effnet.benchmarks.studies import accuracy
@@ -41,10 +42,9 @@ from keras_effnet.export.levers import rounding
 from keras_effnet.export.levers import sensitivity
 from keras_effnet.export.levers.draft import Draft
 from keras_effnet.export.levers.network import Network
-from keras_effnet.export.tuning import bias
-from keras_effnet.export.tuning import equalisation
 from keras_effnet.export.tuning.store import Store
 from keras_effnet.paired import compare
+from keras_effnet.specs import get_spec
 
 WORK = accuracy.ROOT / "build/quantisation"
 LIMITS = ("--min-agreement", "0.99", "--budget", "20m")
@@ -82,7 +82,9 @@ class Half:
             self.arguments = [network, "--weights", weights]
             self.model = None
         self.calibrating, self.evaluating = paths[number::2], paths[1 - number :: 2]
-        self.labels = np.asarray(labels)[1 - number :: 2]
+        labels = np.asarray(labels)
+        self.calibrating_labels = labels[number::2]
+        self.labels = labels[1 - number :: 2]
 
     def search(self, limits):
         """Runs the command; returns what it found."""
@@ -96,42 +98,15 @@ class Half:
     def built(self):
         """The Keras model that the command builds."""
         if self.model is None:
-            from keras_effnet import build_model
-            from keras_effnet.specs import get_spec
-
             self.model = build_model(get_spec(self.network), weights=self.arguments[2])
         return self.model
-
-    def images(self, paths):
-        """Photographs as the model takes them, in one array."""
-        classifier = load_classifier(self.built())
-        found = photos.batches(paths, classifier.input_shape, classifier.preprocessing)
-        return np.concatenate(list(found)).astype("float32")
-
-    def evaluate(self, files_by_name):
-        """`{name: Evaluation}` on the other half, kept on disk."""
-        missing = {}
-        answers = {}
-        for name, path in files_by_name.items():
-            kept = pathlib.Path(f"{path}.answers.npy")
-            if kept.exists() and kept.stat().st_mtime > path.stat().st_mtime:
-                answers[name] = Evaluation(np.load(kept), self.labels)
-            else:
-                missing[name] = path
-        images = self.images(self.evaluating) if missing else None
-        for name, path in missing.items():
-            found = load_classifier(path)
-            rows = [found.predict(part) for part in np.array_split(images, 10)]
-            answers[name] = Evaluation(np.concatenate(rows), self.labels)
-            np.save(f"{path}.answers.npy", answers[name].probabilities)
-        return answers
 
     def converter(self):
         """The file of TensorFlow's converter, calibrated on the whole half."""
         path = self.folder / "converter.tflite"
         if not path.exists():
-            images = self.images(self.calibrating)
             model = self.built()
+            images = images_of(model, self.calibrating).astype("float32")
             with tempfile.TemporaryDirectory() as folder:
                 spec = [tf.TensorSpec((1, *model.inputs[0].shape[1:]), "float32")]
                 model.export(folder, verbose=False, input_signature=spec)
@@ -150,7 +125,7 @@ class Half:
         paths = {}
         with tempfile.TemporaryDirectory() as folder:
             trace = converting.trace(self.built(), folder)
-            images = self.images(self.calibrating)
+            images = images_of(self.built(), self.calibrating).astype("float32")
             network = Network(trace.float32)
             data = trace.float32
             observed = ranges.observe(data, (image[None] for image in images))
@@ -164,9 +139,7 @@ class Half:
                 return draft.after("islands", float_nodes=names)
 
             levers = {
-                "min-max + equalisation": lambda: equalisation.equalise(plain, images),
                 "min-max + rounding by layer": lambda: rounding.optimise(plain, images),
-                "min-max + bias correction": lambda: bias.correct(plain, images),
                 f"min-max + float islands {SHARE:.0%}": lambda: float_islands(plain),
                 f"min-max + distillation, {STEPS} steps": lambda: distillation.distil(
                     plain, images, STEPS
@@ -183,6 +156,35 @@ class Half:
                 kept = store.candidate(name, make)
                 paths[name] = self.folder / "alone" / kept["file"]
         return paths
+
+
+def images_of(model, paths):
+    """Photographs as a model takes them, in one array."""
+    found = load_classifier(model)
+    batches = photos.batches(paths, found.input_shape, found.preprocessing)
+    return np.concatenate(list(batches))
+
+
+def answers_of(files_by_name, model, paths, labels):
+    """`{name: Evaluation}` of files on photographs, kept beside the files.
+
+    Args:
+        files_by_name: `{name: path}`.
+        model: Whose files they are.
+        paths: Of the photographs.
+        labels: Of each its class.
+    """
+    images, found = None, {}
+    for name, path in files_by_name.items():
+        kept = pathlib.Path(f"{path}.answers.npy")
+        if not kept.exists() or kept.stat().st_mtime <= path.stat().st_mtime:
+            if images is None:
+                images = images_of(model, paths).astype("float32")
+            classifier = load_classifier(path)
+            parts = [classifier.predict(part) for part in np.array_split(images, 10)]
+            np.save(kept, np.concatenate(parts))
+        found[name] = Evaluation(np.load(kept), labels)
+    return found
 
 
 def commanded(half):
@@ -207,7 +209,7 @@ def halves_of(network):
         tried = {c["name"]: half.folder / c["file"] for c in found["candidates"]}
         paths |= tried if network in IN_DETAIL else {"float32": tried["float32"]}
         paths["chosen by the command"] = tried[command["chosen"]]
-        answers.append(half.evaluate(paths))
+        answers.append(answers_of(paths, half.built(), half.evaluating, half.labels))
         chosen.append(
             {k: command[k] for k in ("chosen", "met", "seconds", "judged_on")}
         )
@@ -220,7 +222,8 @@ def rows_of(network):
     chosen, answers, paths = halves_of(network)
     common = [name for name in answers[0] if name in answers[1]]
     reference = pooled([half["float32"] for half in answers])
-    latencies = relative_latencies(paths, common)
+    first = {name: paths[0][name] for name in common}
+    latencies = relative_latencies(first, CONVERTER, operators)
     for name in common:
         found = compare(reference, pooled([half[name] for half in answers])).as_json()
         sizes = [half[name].stat().st_size for half in paths]
@@ -256,23 +259,23 @@ def pooled(evaluations):
     )
 
 
-def relative_latencies(paths, names):
-    """Medians over the converter's file, of the first half, measured in turn.
+def relative_latencies(paths, base, kind=str):
+    """`{name: its median over that of the file `base`}`, measured in turn.
 
-    Of files with the same operators one is measured.
+    Of files of the same kind, a function of a path, one is measured.
     """
     alike = {}
-    for name in names:
-        alike.setdefault(operators(paths[0][name]), []).append(name)
-    first = [paths[0][group[0]] for group in alike.values()]
+    for name, path in paths.items():
+        alike.setdefault(kind(path), []).append(name)
     comparison.wait_until_idle(timeout_seconds=30)
+    first = [paths[group[0]] for group in alike.values()]
     results = benchmarks.benchmark_many(first, rounds=3, min_runs=30, max_seconds=2)
     medians = {
         name: result.latency_metrics.median_ms
         for group, result in zip(alike.values(), results, strict=True)
         for name in group
     }
-    return {name: medians[name] / medians[CONVERTER] for name in names}
+    return {name: median / medians[base] for name, median in medians.items()}
 
 
 def operators(path):

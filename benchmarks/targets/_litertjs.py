@@ -4,7 +4,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
@@ -38,7 +37,7 @@ def runtime(folder=None):
         with files.locked(home):
             # Another process may have fetched it meanwhile.
             if not found.is_dir():
-                _fetch(home, found)
+                _fetch(found)
     return _checked(found)
 
 
@@ -88,7 +87,7 @@ def _checked(folder):
     return packages
 
 
-def _fetch(home, found):
+def _fetch(found):
     npm = shutil.which("npm")
     if npm is None:
         raise InputError(
@@ -96,9 +95,7 @@ def _fetch(home, found):
             f"install it, or run {_by_hand(found)} on another machine and copy the "
             f"folder here. Received: {str(found)!r}"
         )
-    with tempfile.TemporaryDirectory(dir=home, prefix=".fetching-") as folder:
-        packages = pathlib.Path(folder) / VERSION
-        packages.mkdir()
+    with files.replacing_folder(found) as packages:
         for name in ("package.json", "package-lock.json"):
             shutil.copyfile(_LOCKED / name, packages / name)
         done = subprocess.run(
@@ -117,7 +114,6 @@ def _fetch(home, found):
                 "with a network it is fetched once, and kept. "
                 f"Received: '{_CORE}@{VERSION}'"
             )
-        packages.rename(found)
 
 
 def _by_hand(folder):

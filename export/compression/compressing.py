@@ -5,16 +5,13 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
-import os
 import pathlib
-import signal
-import subprocess
-import sys
 import tempfile
 
 import keras
 import numpy as np
 
+from keras_effnet import children
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.errors import InputError
@@ -98,11 +95,10 @@ def compress(
     if options.get("pattern") == "block":
         description = twin.with_matrices(description)
     kind = twin.loss(description, model.outputs[0].shape[-1])
-    original = twin.weights(model)
-    arrays, folded = folding.fold(description, original)
+    arrays, folded = folding.fold(description, twin.weights(model))
     description, arrays, undo = folding.without_scale(description, arrays)
     probe = np.asarray(images[:PROBES], "float32")
-    answers = _answers(model, probe)
+    answers = twin.answers(model, probe)
     job = {
         "technique": technique,
         "description": description,
@@ -115,12 +111,12 @@ def compress(
         with files.locked(folder):
             _prepare(folder, job, start, arrays, images, labels, probe, answers)
             if not (folder / "result.json").exists():
-                _run(folder, tell or (lambda step, loss: None))
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+                _run(folder, lambda found: tell and "step" in found and tell(**found))
+            result = files.read_json(folder / "result.json")
             found = files.read_arrays(folder / "result.npz")
             outputs = files.read_arrays(folder / "answers.npz")
     trained = _with_weights(model, undo(arrays | found))
-    back = _answers(trained, probe)
+    back = twin.answers(trained, probe)
     difference = float(np.abs(back - outputs["outputs"]).max() / np.abs(back).max())
     ranges = {name: tuple(pair) for name, pair in result.pop("ranges", {}).items()}
     figures = {
@@ -226,61 +222,27 @@ def _prepare(folder, job, start, arrays, images, labels, probe, answers):
 
 def _run(folder, tell):
     """Runs the job in a process in which Keras is Keras 2."""
-    environment = os.environ | {
+    environment = {
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # this process has some of it, too
     }
-    error = None
-    with tempfile.TemporaryFile() as errors:
-        with subprocess.Popen(
-            [sys.executable, "-m", _WORKER, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            text=True,
-        ) as process:
-            try:
-                for line in process.stdout:
-                    if line.startswith('{"error"'):
-                        error = json.loads(line)["error"]
-                    elif line.startswith("{"):
-                        tell(**json.loads(line))
-            finally:
-                process.stdin.close()
-                if process.poll() is None and sys.exc_info()[0] is not None:
-                    process.terminate()
-        if error:
-            raise InputError(error)
-        if process.returncode < 0:
-            name = signal.Signals(-process.returncode).name
-            raise InputError(
-                "The training was killed, most likely for want of memory: take a "
-                "smaller batch or fewer images; begun again with the same arguments "
-                f"and folder it goes on. Received: {name}"
-            )
-        if process.returncode:
-            errors.seek(0)
-            text = errors.read().decode(errors="replace").strip()
-            raise RuntimeError(
-                f"The training through TF-MOT ended with {process.returncode}:\n{text}"
-            )
+    try:
+        children.ask(_WORKER, folder, tell=tell, environment=environment)
+    except children.ChildError as error:
+        if error.signal is None:
+            raise
+        raise InputError(
+            "The training was killed, most likely for want of memory: take a smaller "
+            "batch or fewer images; begun again with the same arguments and folder it "
+            f"goes on. Received: {error.signal}"
+        ) from error
 
 
 def _with_weights(model, arrays):
     """A copy of a model with other weights, and what was attached to it."""
     copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    for layer in copy.layers:
-        if f"{layer.name}/0" in arrays:
-            layer.set_weights(twin.of_layer(layer, arrays))
+    twin.assign(copy, twin.weights(model) | arrays)
     if (rule := saving.attached(model)) is not None:
         saving.attach(copy, rule, saving.class_names(model))
     return copy
-
-
-def _answers(model, images):
-    """Without `predict`, which would compile the model for a few images."""
-    parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
-    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])

@@ -5,9 +5,10 @@ import functools
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.errors import suggest
 from keras_effnet.export.compression import compressing
-from keras_effnet.export.compression import initial
+from keras_effnet.export.compression import post_training
 from keras_effnet.export.compression import twin
 
 PATTERNS = ("unstructured", "2:4", "block")
@@ -54,7 +55,7 @@ def qat(
     _check_choice("keep", keep, (*KEEPS, None))
     compressing.check_model(model)
     _check_kept(model, keep)
-    begin = functools.partial(initial.start, model, images, rounds=keep is None)
+    begin = functools.partial(post_training.start, model, images, rounds=keep is None)
     return compressing.compress(
         model,
         "quantize",
@@ -97,12 +98,8 @@ def prune(
         InputError: The model, the images or an argument can't be taken.
     """
     _check_choice("pattern", pattern, PATTERNS)
-    number = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
-    if not number or not 0 < sparsity < 1:
-        raise InputError(
-            "`sparsity` must be a share of zeros above 0 and below 1. "
-            f"Received: sparsity={sparsity!r}"
-        )
+    share = "a share of zeros above 0 and below 1"
+    check_number("sparsity", sparsity, share, lambda value: 0 < value < 1)
     if pattern == "2:4" and sparsity != 0.5:
         raise InputError(
             f"The pattern '2:4' has a sparsity of 0.5. Received: sparsity={sparsity!r}"
@@ -146,12 +143,8 @@ def cluster(
         InputError: The model, the images or an argument can't be taken.
     """
     _check_choice("keep", keep, ("sparsity", None))
-    whole = isinstance(clusters, int) and not isinstance(clusters, bool)
-    if not whole or not 3 <= clusters <= 256:
-        raise InputError(
-            "`clusters` must be a whole number from 3 to 256. "
-            f"Received: clusters={clusters!r}"
-        )
+    valid = "a whole number from 3 to 256"
+    check_number("clusters", clusters, valid, lambda n: 3 <= n <= 256, whole=True)
     compressing.check_model(model)
     _check_kept(model, keep)
     layers = [

@@ -14,6 +14,14 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 
+_CONVOLUTION = (
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "activation",
+    "use_bias",
+)
 # Of each layer the arguments that decide what it computes; both libraries know them by
 # these names.
 _ARGUMENTS = {
@@ -22,27 +30,10 @@ _ARGUMENTS = {
     "AveragePooling2D": ("pool_size", "strides", "padding"),
     "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
     "Concatenate": ("axis",),
-    "Conv2D": (
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dilation_rate",
-        "groups",
-        "activation",
-        "use_bias",
-    ),
+    "Conv2D": ("filters", "groups", *_CONVOLUTION),
     "Cropping2D": ("cropping",),
     "Dense": ("units", "activation", "use_bias"),
-    "DepthwiseConv2D": (
-        "kernel_size",
-        "strides",
-        "padding",
-        "depth_multiplier",
-        "dilation_rate",
-        "activation",
-        "use_bias",
-    ),
+    "DepthwiseConv2D": ("depth_multiplier", *_CONVOLUTION),
     "Dropout": ("rate", "noise_shape"),
     "Flatten": (),
     "GlobalAveragePooling2D": ("keepdims",),
@@ -163,6 +154,15 @@ def weights(model):
         for layer in model.layers
         for i, array in enumerate(layer.get_weights())
     }
+
+
+def answers(model, images):
+    """What a model of either library answers, an array.
+
+    Without `predict`, which would compile it for a few images.
+    """
+    parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def assign(model, arrays):

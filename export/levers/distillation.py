@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_effnet import files
 from keras_effnet.export import crops
 from keras_effnet.export.levers import fake_quantization
+from keras_effnet.export.levers import islands
 from keras_effnet.export.levers import network as networks
-from keras_effnet.export.tuning import bias
+from keras_effnet.export.levers import objectives
+from keras_effnet.progress import bar
+from keras_effnet.training import checkpoint
 
 BATCH = 10
 # In steps of the numbers' own scales, and shares of e for ranges.
@@ -24,7 +26,7 @@ _RANGE_RATE = 0.2
 _BIAS_RATE = 0.05
 
 
-def distil(draft, images, steps, seed=0, state=None, progress=iter):
+def distil(draft, images, steps, seed=0, state=None, progress=None):
     """Trains a draft's numbers on what its float file answers.
 
     Args:
@@ -35,19 +37,22 @@ def distil(draft, images, steps, seed=0, state=None, progress=iter):
         seed: Of the order, flips and crops.
         state: Path of a file in which progress is kept: after a kill, training goes
             on from there. `None` keeps none.
-        progress: Wraps the sequence of steps, as `tqdm.tqdm` does.
+        progress: Whether a bar is shown, see `keras_effnet.progress`.
 
     Returns:
         A `Draft` with other weights and ranges.
     """
     student = _Student(draft, steps)
-    done = student.load(state)
+    done = 0
+    if state and os.path.exists(state):
+        arrays, done = checkpoint.read(state)
+        checkpoint.restore(student.kept(), arrays["variables"], "variables")
     teacher = tf.function(lambda x: student.network.run(x)[student.network.logits])
-    for step in progress(range(done, steps)):
+    for step in bar(range(done, steps), "distillation", shown=progress):
         _, batch = crops.draw(images, BATCH, np.random.default_rng([seed, step]))
         student.learn(batch, teacher(batch))
         if state and (step + 1) % 20 == 0:
-            student.save(state, step + 1)
+            checkpoint.write(state, {"variables": student.kept()}, step + 1)
     return student.draft()
 
 
@@ -57,7 +62,7 @@ class _Student:
     def __init__(self, draft, steps):
         self._draft = draft
         self.network = network = networks.Network(draft.data)
-        self._float = bias.float_tensors(network, draft)
+        self._float = islands.float_tensors(network, draft.float_nodes)
         in_float = {
             i
             for node in network.nodes
@@ -67,14 +72,9 @@ class _Student:
         self._kernels = {i: a for i, a in network.kernels.items() if i not in in_float}
         self._units = {}
         for index, axis in self._kernels.items():
-            kernel = network.constants[index]
-            # Adam moves all weights alike, and an output sums them up.
-            inputs = kernel.size / kernel.shape[axis]
-            self._units[index] = fake_quantization.kernel_steps(kernel, axis) / np.sqrt(
-                inputs
-            )
+            self._units[index] = fake_quantization.unit(network.constants[index], axis)
         for node in network.nodes:
-            for index in set(node.inputs) & set(network.biases):
+            for index in set(node.inputs) & network.biases:
                 if index not in in_float and node.output in draft.ranges:
                     low, high = draft.ranges[node.output]
                     self._units[index] = np.float32(_BIAS_RATE * (high - low) / 255)
@@ -121,15 +121,7 @@ class _Student:
                 parameters[index] = fake_quantization.kernel(parameters[index], axis)
             rounding = fake_quantization.rounding(network, self._ranges(), self._float)
             found = network.run(images, parameters, rounding)[network.logits]
-            if network.nodes[-1].operator == "LOGISTIC":
-                loss = tf.nn.sigmoid_cross_entropy_with_logits(
-                    tf.sigmoid(logits), found
-                )
-            else:
-                loss = tf.nn.softmax_cross_entropy_with_logits(
-                    tf.nn.softmax(logits), found
-                )
-            loss = tf.reduce_mean(loss)
+            loss = tf.reduce_mean(objectives.divergence(logits, found, network.kind))
         values = [variable.value for variable in self._variables]
         gradients = tape.gradient(
             loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -146,19 +138,6 @@ class _Student:
         data = networks.with_constants(self._draft.data, arrays)
         return self._draft.after("distillation", data=data, ranges=ranges)
 
-    def save(self, path, step):
-        """Keeps everything that the next step needs."""
-        arrays = {str(i): np.asarray(value) for i, value in enumerate(self._kept())}
-        files.write_arrays(path, arrays | {"step": np.array(step)})
-
-    def load(self, path):
-        """Takes up what `save` kept; returns the number of steps done."""
-        if not path or not os.path.exists(path):
-            return 0
-        arrays = files.read_arrays(path)
-        for i, variable in enumerate(self._kept()):
-            variable.assign(arrays[str(i)])
-        return int(arrays["step"])
-
-    def _kept(self):
+    def kept(self):
+        """All variables that the next step needs."""
         return [*self._variables, *self._optimizer.variables]

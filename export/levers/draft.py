@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_effnet.export import converting
 from keras_effnet.export.calibration import Ranges
-from keras_effnet.export.levers import kernels
+from keras_effnet.export.levers import islands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,4 +44,4 @@ class Draft:
             Ranges(self.ranges, 0, ""),
             self.float_nodes,
         )
-        return kernels.in_8_bits(data) if self.float_nodes else data
+        return islands.with_8_bit_kernels(data) if self.float_nodes else data

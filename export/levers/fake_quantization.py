@@ -41,11 +41,37 @@ def kernel(value, axis):
     return (steps + tf.stop_gradient(tf.round(steps) - steps)) * step
 
 
-def kernel_steps(value, axis):
-    """The real value of one step in each output channel, broadcastable, NumPy."""
-    others = tuple(i for i in range(value.ndim) if i != axis)
-    largest = np.abs(value).max(axis=others, keepdims=True)
-    return np.maximum(largest / _LARGEST, np.float32(1e-30))
+def kernels(network):
+    """`{index: tensor}` of all kernels of a `Network`, rounded."""
+    return {
+        index: kernel(tf.constant(network.constants[index]), axis)
+        for index, axis in network.kernels.items()
+    }
+
+
+def kernel_steps(value, *axes):
+    """The real value of one step in each output channel, broadcastable, NumPy.
+
+    Args:
+        value: An array.
+        *axes: Of the output channels; Keras' depthwise kernels have two.
+    """
+    return np.maximum(_steps(value, axes), np.float32(1e-30))
+
+
+def unit(value, *axes):
+    """By how much a kernel's weights may move at a learning rate of one.
+
+    A share of `kernel_steps`: Adam moves all weights alike, an output sums them up. A
+    channel of zeros stays.
+    """
+    steps = _steps(value, axes)
+    return (steps / np.sqrt(value.size / steps.size)).astype(np.float32)
+
+
+def _steps(value, axes):
+    others = tuple(i for i in range(value.ndim) if i not in axes)
+    return np.abs(value).max(axis=others, keepdims=True) / _LARGEST
 
 
 def rounding(network, ranges, keep=()):

@@ -67,10 +67,11 @@ class Network:
         source: Index of the input tensor.
         target: Index of the output tensor.
         logits: Index of what a last softmax or sigmoid reads, else `target`.
+        kind: `"sigmoid"` or `"softmax"`, what makes probabilities of the logits.
         constants: `{index: array}` of weights, biases and shapes.
         kernels: `{index: axis}` of the weights that are quantised per channel, and
             the axis of their output channels.
-        biases: `{index: index of the kernel}`.
+        biases: A set of the indices of what is added to kernels' products.
         joined: `{index: index of the concatenation's output}` of what is joined: a
             quantiser gives it the range of the whole.
         fixed: `{index: (least, greatest)}` of outputs whose range a quantiser does
@@ -104,12 +105,13 @@ class Network:
         last = self.nodes[-1]
         squashed = last.operator in ("SOFTMAX", "LOGISTIC")
         self.logits = last.inputs[0] if squashed else self.target
-        self.kernels, self.biases, self.fixed, self.joined = {}, {}, {}, {}
+        self.kind = "sigmoid" if last.operator == "LOGISTIC" else "softmax"
+        self.kernels, self.biases, self.fixed, self.joined = {}, set(), {}, {}
         for node in self.nodes:
             if node.operator in CHANNEL_AXIS:
                 self.kernels[node.inputs[1]] = CHANNEL_AXIS[node.operator]
                 if len(node.inputs) > 2 and node.inputs[2] >= 0:
-                    self.biases[node.inputs[2]] = node.inputs[1]
+                    self.biases.add(node.inputs[2])
             if node.operator == "CONCATENATION":
                 self.joined |= dict.fromkeys(node.inputs, node.output)
             if node.operator in _FIXED_RANGES:
@@ -160,7 +162,8 @@ class Network:
                 None if i < 0 else values[i] if i in values else known[i]
                 for i in node.inputs
             ]
-            value = self.fused(node, self.compute(node, read))
+            kind = getattr(node.options, "fusedActivationFunction", 0)
+            value = _ACTIVATIONS[kind](self.compute(node, read))
             values[node.output] = activation(node.output, value)
         return values
 
@@ -172,11 +175,6 @@ class Network:
             read: The values of its inputs, `None` for an absent one.
         """
         return _OPERATORS[node.operator](node, read, self.shapes[node.output])
-
-    def fused(self, node, value):
-        """The activation that is fused to an operator, of a value."""
-        kind = getattr(node.options, "fusedActivationFunction", 0)
-        return _ACTIVATIONS[kind](value)
 
 
 def with_constants(data, arrays):

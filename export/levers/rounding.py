@@ -12,8 +12,9 @@ then by descent one weight at a time. No labels, no gradients.
 import numpy as np
 
 from keras_effnet.export.levers import fake_quantization
-from keras_effnet.export.levers import moments as inputs
+from keras_effnet.export.levers import layer_inputs
 from keras_effnet.export.levers import network
+from keras_effnet.progress import bar
 
 # Of the mean second moment, added to each: GPTQ's.
 _DAMPING = 0.01
@@ -24,7 +25,7 @@ _BLOCK = 64
 _MOST_COLUMNS = 4608
 
 
-def optimise(draft, images, seed=0, progress=iter):
+def optimise(draft, images, seed=0, progress=None):
     """Rounds all kernels to the steps that the quantiser will give them.
 
     The mean of each output channel stays as it was: what the rounding would add to
@@ -36,7 +37,7 @@ def optimise(draft, images, seed=0, progress=iter):
         images: `(images, height, width, channels)`, float32, as the float file takes
             them; a few dozen to 200.
         seed: Of the choice of positions.
-        progress: Wraps the list of kernels, as `tqdm.tqdm` does.
+        progress: Whether a bar is shown, see `keras_effnet.progress`.
 
     Returns:
         A `Draft` whose kernels are whole steps of
@@ -50,14 +51,15 @@ def optimise(draft, images, seed=0, progress=iter):
     """
     net = network.Network(draft.data)
     layers = _layers(net, draft.float_nodes)
-    gathered = inputs.second_moments(draft.data, net, layers, images, seed)
+    gathered = layer_inputs.second_moments(draft.data, net, layers, images, seed)
     arrays = {}
-    for node, halves in progress(list(zip(layers, gathered, strict=True))):
+    pairs = list(zip(layers, gathered, strict=True))
+    for node, halves in bar(pairs, "rounding by layer", "kernel", shown=progress):
         kernel = net.constants[node.inputs[1]]
         axis = net.kernels[node.inputs[1]]
         bias = _own_bias(net, node)
         # A bias takes out the mean: what varies is left.
-        mean, moments = inputs.shrunken(halves, centred=bias is not None)
+        mean, moments = layer_inputs.shrunken(halves, centred=bias is not None)
         rows = _as_rows(net, node, kernel)
         steps = _as_rows(
             net,

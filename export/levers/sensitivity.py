@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.export.levers import fake_quantization
+from keras_effnet.progress import bar
 
 # Classes drawn for each image.
 _DRAWS = 2
@@ -46,7 +47,7 @@ class Sensitivity:
         ]
 
 
-def measure(network, ranges, images, seed=0, progress=iter):
+def measure(network, ranges, images, seed=0, progress=None):
     """Measures all tensors of a network.
 
     Args:
@@ -54,20 +55,18 @@ def measure(network, ranges, images, seed=0, progress=iter):
         ranges: `{index: (least, greatest)}`.
         images: A float array, `(images, height, width, channels)`; dozens will do.
         seed: Of the classes that are drawn.
-        progress: Wraps the sequence of images, as `tqdm.tqdm` does.
+        progress: Whether a bar is shown, see `keras_effnet.progress`.
 
     Returns:
         `Sensitivity`.
     """
     rounding = fake_quantization.rounding(network, ranges)
     errors = {
-        index: fake_quantization.kernel(tf.constant(network.constants[index]), axis)
-        - network.constants[index]
-        for index, axis in network.kernels.items()
+        index: rounded - network.constants[index]
+        for index, rounded in fake_quantization.kernels(network).items()
     }
     kernels = list(errors)
     computed = [network.source, *(node.output for node in network.nodes)]
-    squashed_to_two = network.nodes[-1].operator == "LOGISTIC"
 
     @tf.function
     def influences(image, draw):
@@ -82,7 +81,7 @@ def measure(network, ranges, images, seed=0, progress=iter):
 
             values = network.run(image, parameters, watched)
             logits = values[network.logits]
-            if squashed_to_two:
+            if network.kind == "sigmoid":
                 random = tf.random.stateless_uniform(tf.shape(logits), draw)
                 drawn = tf.cast(random < tf.sigmoid(logits), tf.float32)
                 loss = tf.nn.sigmoid_cross_entropy_with_logits(drawn, logits)
@@ -101,7 +100,7 @@ def measure(network, ranges, images, seed=0, progress=iter):
         )
 
     squares = np.zeros(len(computed) + len(kernels))
-    for number, image in enumerate(progress(images)):
+    for number, image in enumerate(bar(images, "sensitivity", "image", shown=progress)):
         for draw in range(_DRAWS):
             found = influences(
                 tf.constant(image[None], tf.float32),

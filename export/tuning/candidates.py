@@ -2,10 +2,10 @@
 
 import time
 
-from keras_effnet import benchmarks
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.levers import islands
+from keras_effnet.export.levers.network import Network
 from keras_effnet.sheet import Sheet
 from keras_effnet.sheet import Tensor
 from keras_effnet.tflite import TFLiteModel
@@ -13,8 +13,6 @@ from keras_effnet.tflite import TFLiteModel
 PLAIN = "min-max"
 # Precisions without ranges: where 8-bit weights alone stand, and the float file.
 REFERENCES = ("weight-only", "float32")
-_ROUNDS = 2
-_SECONDS = 4
 
 
 class Candidates:
@@ -23,43 +21,43 @@ class Candidates:
     Args:
         store: A `Store`.
         trace: The `converting.Trace` of the model.
-        judge: A `Judge`.
+        reference: A `FloatReference`.
         limits: `Limits`.
+        cost: As `search` takes it.
         input_type: Of the files.
         tell: Called with a line of text before each step.
 
     Attributes:
         found: Dicts of figures in the order in which they were tried.
         trace: The `converting.Trace`.
+        network: Its `Network`.
         store: The `Store`.
         tell: The function.
     """
 
-    def __init__(self, store, trace, judge, limits, input_type, tell):
+    def __init__(self, store, trace, reference, limits, cost, input_type, tell):
         self.store, self.trace, self.tell = store, trace, tell
-        self._judge, self._limits, self._input_type = judge, limits, input_type
-        self.found = []
+        self._reference, self._limits, self._cost = reference, limits, cost
+        self._input_type = input_type
+        self.network, self.found = Network(trace.float32), []
 
-    def try_draft(self, name, draft, network=None):
+    def try_draft(self, name, draft):
         """Quantises a draft and judges the file.
 
         Args:
             name: Of the candidate.
             draft: A `Draft`.
-            network: Its `Network`, where operators stay in float.
 
         Returns:
             Its figures.
         """
-        share = islands.float_share(network, draft.float_nodes) if network else 0.0
-        about = {
-            "precision": "int8",
-            "levers": list(draft.levers),
-            "float_nodes": sorted(draft.float_nodes),
-            "float_share": share,
-        }
         return self._try(
-            name, about, lambda: draft.quantised(self.trace, self._input_type)
+            name,
+            lambda: draft.quantised(self.trace, self._input_type),
+            precision="int8",
+            levers=list(draft.levers),
+            float_nodes=sorted(draft.float_nodes),
+            float_share=islands.float_share(self.network, draft.float_nodes),
         )
 
     def try_precision(self, precision):
@@ -67,27 +65,27 @@ class Candidates:
 
         It takes float32 where nothing says what a pixel is worth to the model.
         """
-        input_type = self._input_type if precision != "float32" else None
-        try:
-            converting.file_of(self.trace, precision, input_type)
-        except InputError:
-            input_type = None
-        about = {
-            "precision": precision,
-            "levers": [],
-            "float_nodes": [],
-            "float_share": 1.0,
-        }
+
+        def data():
+            input_type = self._input_type if precision != "float32" else None
+            try:
+                return converting.file_of(self.trace, precision, input_type)
+            except InputError:
+                return converting.file_of(self.trace, precision)
+
         return self._try(
             precision,
-            about,
-            lambda: converting.file_of(self.trace, precision, input_type),
+            data,
+            precision=precision,
+            levers=[],
+            float_nodes=[],
+            float_share=1.0,
         )
 
     def measure(self):
-        """Adds latencies on this machine, relative to the plain int8 file's.
+        """Adds what each file costs, relative to the plain int8 file.
 
-        Files of the same operators take the same time: one of them is measured.
+        Files of the same operators cost the same: one of them is measured.
         """
         first = {}
         for candidate in self.found:
@@ -95,34 +93,25 @@ class Candidates:
         plain, *others = first.values()
         missing = [c for c in others if not c.get("latency")]
         if missing or not plain.get("latency"):
-            self.tell(f"measuring {len(missing) + 1} files")
+            missing.insert(0, plain)
+            self.tell(f"measuring {len(missing)} files")
             folder = self.store.folder.parent
-            results = benchmarks.benchmark_many(
-                [folder / c["file"] for c in (plain, *missing)],
-                rounds=_ROUNDS,
-                max_seconds=_SECONDS,
-            )
-            base = results[0].latency_metrics.median_ms
-            for candidate, result in zip((plain, *missing), results, strict=True):
-                candidate["latency"] = {
-                    "median_ms": result.latency_metrics.median_ms,
-                    "p90_ms": result.latency_metrics.p90_ms,
-                    "relative": result.latency_metrics.median_ms / base,
-                    "threads": result.options["threads"],
-                    "host": result.device["cpu"] or result.device["machine"],
-                }
+            costs = self._cost([folder / c["file"] for c in missing])
+            base = costs[0]["median_ms"]
+            for candidate, found in zip(missing, costs, strict=True):
+                candidate["latency"] = found | {"relative": found["median_ms"] / base}
         for candidate in self.found:
             candidate["latency"] = first[_graph(candidate)]["latency"]
             self.store.update(candidate)
 
-    def _try(self, name, about, data):
+    def _try(self, name, data, **about):
         def make(path):
             started = time.perf_counter()
             path.write_bytes(data())
             # By which an integer input is read.
             pixels = Tensor(pixels=converting.takes_pixels(self.trace))
             file = TFLiteModel(path, threads=2, sheet=Sheet(input=pixels))
-            figures = about | self._judge.figures(file)
+            figures = about | self._reference.figures(file)
             return figures | {"seconds": time.perf_counter() - started}
 
         figures = self.store.candidate(name, make)

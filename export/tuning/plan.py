@@ -5,10 +5,10 @@ import functools
 import time
 
 import numpy as np
-import tqdm
 
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
+from keras_effnet.export.calibration import evenly
 from keras_effnet.export.levers import distillation
 from keras_effnet.export.levers import islands
 from keras_effnet.export.levers import ranges
@@ -16,15 +16,11 @@ from keras_effnet.export.levers import rounding
 from keras_effnet.export.levers import sensitivity
 from keras_effnet.export.levers.draft import Draft
 from keras_effnet.export.levers.network import Network
-from keras_effnet.export.tuning import bias
 from keras_effnet.export.tuning import candidates as trying
-from keras_effnet.export.tuning import equalisation
-from keras_effnet.export.tuning import image_sets
 
-SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _SENSITIVITY_IMAGES = 48
 # Distillation: as many steps as fit into this part of the time that is left.
-_PART, _MOST_STEPS, _LEAST_STEPS = 0.6, 100, 40
+_PART = 0.6
 
 
 class Plan:
@@ -32,23 +28,26 @@ class Plan:
 
     Args:
         candidates: `Candidates`.
-        pool: `image_sets.Pool`.
+        images: `(images, height, width, channels)`, from which the levers learn.
         seed: Of all that is drawn.
         deadline: Of `time.monotonic`, after which nothing new is begun.
-        distils: Whether distillation may be tried.
+        shares: Of the work, for islands, ascending.
+        steps: Of distillation, the least and the most that are worth it; `None` if
+            it shall not be tried.
 
     Attributes:
         sensitivity: `Sensitivity.as_json()`, or `None` where it was not needed.
     """
 
-    def __init__(self, candidates, pool, seed, deadline, distils):
-        self._candidates, self._pool = candidates, pool
+    def __init__(self, candidates, images, seed, deadline, shares, steps):
+        self._candidates, self._images = candidates, images
         self._store, self._tell = candidates.store, candidates.tell
-        self._seed, self._deadline, self._distils = seed, deadline, distils
+        self._network = candidates.network
+        self._seed, self._deadline = seed, deadline
+        self._shares, self._steps = shares, steps
         self.sensitivity = None
         self._draft = self._figures = None
         self._told = False
-        self._network = Network(candidates.trace.float32)
         try:
             self._network.check()
             self._computable = True
@@ -59,16 +58,17 @@ class Plan:
     def run(self):
         """Tries everything that may be needed and fits into the time."""
         self._begin()
-        for name, make in self._ranges():
+        plain = self._draft
+        for name, method in _METHODS.items():
             if self._late():
                 return
-            self._try(name, make)
+            # Each begins with the plain draft: they replace each other.
+            self._try(name, functools.partial(self._with_ranges, plain, name, method))
         for precision in trying.REFERENCES:
             self._candidates.try_precision(precision)
-        for name, lever in self._levers():
-            if self._late():
-                return
-            self._try(name, lambda lever=lever: lever(self._draft))
+        if self._late():
+            return
+        self._try("rounding by layer", self._rounded)
         if self._done() or not self._computable:
             return
         self._islands("")
@@ -87,43 +87,16 @@ class Plan:
 
     @functools.cached_property
     def _observed(self):
-        return self._observe(self._candidates.trace.float32)
-
-    def _observe(self, data):
-        images = (image[None] for image in self._pool.calibration)
-        return ranges.observe(data, images, self._seed)
-
-    def _ranges(self):
-        """Every method begins with the plain draft: they replace each other."""
-        plain = self._draft
-        for name, method in _METHODS.items():
-            yield name, functools.partial(self._with_ranges, plain, name, method)
+        images = (image[None] for image in self._images)
+        return ranges.observe(self._candidates.trace.float32, images, self._seed)
 
     def _with_ranges(self, plain, name, method):
         found = method(self._observed, self._network)
         return dataclasses.replace(plain, ranges=self._pinned(found), levers=(name,))
 
-    def _levers(self):
-        images = np.asarray(self._pool.calibration)
-        yield "equalisation", self._equalise
-        yield (
-            "rounding by layer",
-            lambda draft: rounding.optimise(
-                draft, images, self._seed, _bar("rounding by layer")
-            ),
-        )
-        if self._computable:
-            yield "bias correction", lambda draft: bias.correct(draft, images)
-
-    def _equalise(self, draft):
-        """Other channels, other ranges: they are found again by the same method."""
-        changed = equalisation.equalise(draft, np.asarray(self._pool.calibration))
-        method = _METHODS.get(draft.levers[0]) if draft.levers else None
-        if changed is draft or method is None:
-            return changed
-        observed = self._observe(changed.data)
-        found = method(observed, self._network)
-        return dataclasses.replace(changed, ranges=self._pinned(found))
+    def _rounded(self):
+        images = np.asarray(self._images)
+        return rounding.optimise(self._draft, images, self._seed, self._tell)
 
     def _pinned(self, found):
         """As the file will have them: those of the pixels are known."""
@@ -143,7 +116,7 @@ class Plan:
         if not prefix:
             self.sensitivity = found.as_json(self._network)
         before = frozenset()
-        for share in SHARES:
+        for share in self._shares:
             if self._late():
                 return
             names = islands.float_nodes(self._network, found, share)
@@ -152,7 +125,7 @@ class Plan:
             before = names
             draft = self._draft.after(f"float islands {share:.0%}", float_nodes=names)
             figures = self._candidates.try_draft(
-                f"{prefix}float islands {share:.0%}", draft, self._network
+                f"{prefix}float islands {share:.0%}", draft
             )
             if figures["within"]:
                 return  # larger ones are slower
@@ -160,14 +133,14 @@ class Plan:
     def _measured(self, prefix):
         def measure():
             self._tell("measuring the sensitivity of each tensor")
-            images = image_sets.spread(self._pool.calibration, _SENSITIVITY_IMAGES)
+            images = self._images[evenly(len(self._images), _SENSITIVITY_IMAGES)]
             started = time.monotonic()
             found = sensitivity.measure(
                 Network(self._draft.data),
                 self._draft.ranges,
                 images,
                 self._seed,
-                _bar("sensitivity"),
+                self._tell,
             )
             seconds = (time.monotonic() - started) / len(images)
             return dataclasses.asdict(found) | {"seconds": seconds}
@@ -180,12 +153,13 @@ class Plan:
 
     def _distil(self):
         """Returns whether it was done and paid."""
-        left = self._deadline - time.monotonic()
-        if not self._distils or self._late():
+        if not self._steps or self._late():
             return False
+        least, most = self._steps
+        left = self._deadline - time.monotonic()
         cost = self._seconds / 2 * distillation.BATCH
-        possible = min(_MOST_STEPS, int(_PART * left / cost))
-        enough = possible if possible >= _LEAST_STEPS else None
+        possible = min(most, int(_PART * left / cost))
+        enough = possible if possible >= least else None
         steps = self._store.value("distillation steps", lambda: enough)
         if steps is None:
             self._tell("note: the budget is too short for distillation")
@@ -196,11 +170,11 @@ class Plan:
             "distillation",
             lambda: distillation.distil(
                 before,
-                np.asarray(self._pool.calibration),
+                np.asarray(self._images),
                 steps,
                 self._seed,
                 self._store.state("distillation"),
-                _bar("distillation"),
+                self._tell,
             ),
         )
         return self._draft is not before
@@ -227,7 +201,3 @@ _METHODS = {
     "least square error": functools.partial(ranges.least_error, power=2.0),
     "least cubic error": functools.partial(ranges.least_error, power=3.0),
 }
-
-
-def _bar(name):
-    return functools.partial(tqdm.tqdm, desc=name, leave=False, disable=None)

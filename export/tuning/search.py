@@ -19,12 +19,13 @@ from keras_effnet.export import converting
 from keras_effnet.export import publishing
 from keras_effnet.export import tracing
 from keras_effnet.export.judge import Images
+from keras_effnet.export.latency import host_latency
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
-from keras_effnet.export.tuning import image_sets
-from keras_effnet.export.tuning.answers import Judge
+from keras_effnet.export.tuning import search_images
 from keras_effnet.export.tuning.candidates import PLAIN
 from keras_effnet.export.tuning.candidates import Candidates
+from keras_effnet.export.tuning.float_reference import FloatReference
 from keras_effnet.export.tuning.limits import PRECISIONS as _TRIED
 from keras_effnet.export.tuning.limits import Limits
 from keras_effnet.export.tuning.limits import choose
@@ -65,14 +66,17 @@ def search(
     input_type=None,
     seed=0,
     settings=None,
+    cost=host_latency,
+    float_shares=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
+    distillation_steps=(40, 100),
     progress=None,
 ):
     """Finds the fastest 8-bit file of a model that loses no more than it may.
 
     Tried in this order, each on top of what paid so far: calibration by minimum and
-    maximum, other ranges, equalisation, rounding by layer, bias correction. Where no
-    file that is all int8 is within the limits, growing parts of the network in float
-    follow, chosen by the sensitivity of each tensor, until one is; then distillation.
+    maximum, other ranges, rounding by layer. Where no file that is all int8 is within
+    the limits, growing parts of the network in float follow, chosen by the sensitivity
+    of each tensor, until one is; then distillation.
     All candidates stay in `folder/candidates`; the same call again goes on where this
     one was stopped.
 
@@ -97,6 +101,10 @@ def search(
             probability can't be told apart.
         seed: Of all that is drawn.
         settings: A dict for `search.json`, how to search again.
+        cost: A function of a list of paths of .tflite files that measures them and
+            returns a dict for each, with `median_ms` and what else shall be told.
+        float_shares: Of the network's work, 0 to 1, ascending: what may stay in float.
+        distillation_steps: The least that are worth it and the most, of 10 images each.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -126,23 +134,24 @@ def search(
         float_path = work / "float.tflite"
         float_path.write_bytes(trace.float32)
         tell("reading images")
-        pool = image_sets.collect(work, trace, calibration, evaluation)
-        key = _key(trace, pool, seed, input_type)
+        images = search_images.collect(work, trace, calibration, evaluation)
+        key = _key(trace, images, seed, input_type)
         store = stack.enter_context(Store(folder, key))
         logits = trace.output_name != "probabilities"
-        judge = Judge(float_path, pool.judged, pool.labels, logits)
-        for note in judge.notes:
+        reference = FloatReference(float_path, images.judged, images.labels, logits)
+        for note in reference.notes:
             tell(f"note: {note}")
-        candidates = Candidates(store, trace, judge, limits, input_type, tell)
+        candidates = Candidates(store, trace, reference, limits, cost, input_type, tell)
         deadline = math.inf if budget is None else started + budget
-        plan = Plan(candidates, pool, seed, deadline, distils=budget is not None)
+        steps = None if budget is None else distillation_steps
+        plan = Plan(candidates, images.calibration, seed, deadline, float_shares, steps)
         plan.run()
         candidates.measure()
         chosen = choose(candidates.found, limits)
         calibrated = {
-            "images": len(pool.calibration),
+            "images": len(images.calibration),
             "method": (chosen["levers"] or [PLAIN])[0],
-            "sha256": pool.sha256,
+            "sha256": images.sha256,
         }
         path = _publish(model, trace, work, folder, name, chosen, calibrated, settings)
         report = {
@@ -154,8 +163,8 @@ def search(
             "candidates": candidates.found,
             "sensitivity": plan.sensitivity,
             "calibration": calibrated,
-            "judged_on": len(pool.judged),
-            "notes": judge.notes,
+            "judged_on": len(images.judged),
+            "notes": reference.notes,
             "budget": budget,
             "seconds": time.monotonic() - started,
             "seed": seed,
@@ -196,14 +205,14 @@ def _check(calibration, evaluation, limits, budget, seed):
         )
 
 
-def _key(trace, pool, seed, input_type):
+def _key(trace, images, seed, input_type):
     """Everything on which the candidates depend, but not the limits."""
     seen = hashlib.sha256(trace.float32)
-    labels = b"" if pool.labels is None else np.asarray(pool.labels, "int64").tobytes()
-    counts = f"{len(pool.calibration)} {len(pool.judged)}"
-    about = f"{__version__} {pool.sha256} {counts} {seed} {input_type}"
+    counts = f"{len(images.calibration)} {len(images.judged)}"
+    about = f"{__version__} {images.sha256} {counts} {seed} {input_type}"
     seen.update(about.encode())
-    seen.update(labels)
+    if images.labels is not None:
+        seen.update(np.asarray(images.labels, "int64").tobytes())
     return seen.hexdigest()
 
 

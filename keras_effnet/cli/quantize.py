@@ -5,9 +5,9 @@ keras-effnet quantize EfficientNetV2B0 --weights imagenet --calibrate photos/ \\
 keras-effnet quantize model.keras --calibrate photos/ --evaluate labelled/ \\
     --max-drop 0.5 --output out
 
-The search tries better ranges, kernels rounded together and corrected biases, and
-while all int8 files lose more than the limit, the operators that matter most in float;
-with --budget also distillation. It keeps every file that it makes, with its figures:
+The search tries better ranges and kernels rounded together, and while all int8 files
+lose more than the limit, the operators that matter most in float; with --budget also
+distillation. It keeps every file that it makes, with its figures:
 size, latency on this machine, and what it loses on the photographs of --evaluate. The
 fastest file within the limit is chosen.
 

@@ -22,6 +22,14 @@ def save(folder, arrays, state):
     `"global_step"`. Where it can't be written the earlier ones are untouched.
     """
     path = pathlib.Path(folder) / f"step-{state['global_step']:010d}.npz"
+    write(path, arrays, state)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def write(path, arrays, state):
+    """Writes one file of what `save` takes, whole or not at all."""
     flat = {
         f"{name}/{index}": np.asarray(array)
         for name, group in arrays.items()
@@ -29,9 +37,16 @@ def save(folder, arrays, state):
     }
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
     files.write_arrays(path, {"state": text, **flat})
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink()
-    return path
+
+
+def read(path):
+    """`(arrays, state)` of a file as `write` took them."""
+    flat = files.read_arrays(path)
+    state = json.loads(flat.pop("state").tobytes().decode())
+    arrays = {}
+    for key, array in flat.items():  # in the order in which `write` wrote them
+        arrays.setdefault(key.rpartition("/")[0], []).append(array)
+    return arrays, state
 
 
 def checkpoints(folder):
@@ -47,7 +62,7 @@ def load_last(folder):
     found = checkpoints(folder)
     for path in reversed(found):
         try:
-            return _load(path)
+            return read(path)
         except _DAMAGED as error:
             failure = error
     if not found:
@@ -56,15 +71,6 @@ def load_last(folder):
         f"No checkpoint can be read, the last one says: {failure}. "
         f"Received: {str(folder)!r}"
     )
-
-
-def _load(path):
-    flat = files.read_arrays(path)
-    state = json.loads(flat.pop("state").tobytes().decode())
-    arrays = {}
-    for key, array in flat.items():  # in the order in which `save` wrote them
-        arrays.setdefault(key.rpartition("/")[0], []).append(array)
-    return arrays, state
 
 
 def restore(variables, arrays, what):

@@ -1,16 +1,14 @@
 """One job: a model compressed by TF-MOT.
 
 `python -m keras_effnet.export.compression.tfmot FOLDER`, which holds job.json,
-weights.npz, images.npy, labels.npy and probe.npz. Lines of JSON on the standard output
-tell how far it is; result.npz and result.json are what came out. The process ends when
-its standard input does: whoever began it is gone.
+weights.npz, images.npy, labels.npy and probe.npz; result.npz and result.json are what
+came out. `keras_effnet.children` runs it, and hears how far it is.
 """
 
 import json
 import os
 import pathlib
 import sys
-import threading
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
@@ -33,13 +31,13 @@ def main(folder):
     """Does the job of a folder; what a user can mend is told in a line."""
     try:
         _work(pathlib.Path(folder))
+        _tell(done=True)
     except InputError as error:
         _tell(error=str(error))
         sys.exit(1)
 
 
 def _work(folder):
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     job = files.read_json(folder / "job.json")
     tf_keras.utils.set_random_seed(job["recipe"]["seed"])
     description = job["description"]
@@ -63,10 +61,10 @@ def _work(folder):
         lambda step, loss: _tell(step=step, loss=loss),
     )
     # What the network answers with its numbers rounded, for comparison with the file.
-    rounded = _answers(technique.model, probe["images"])
+    rounded = twin.answers(technique.model, probe["images"])
     arrays, extra = technique.finish()
     arrays = before | arrays
-    outputs = _answers(_twin(description, arrays, None), probe["images"])
+    outputs = twin.answers(_twin(description, arrays, None), probe["images"])
     files.write_arrays(folder / "result.npz", arrays)
     files.write_arrays(folder / "answers.npz", {"rounded": rounded, "outputs": outputs})
     result = extra | {
@@ -85,18 +83,13 @@ def _twin(description, arrays, until):
 
 def _check_twin(description, arrays, probe):
     """The greatest difference of the twin's answers, a share of the greatest answer."""
-    found = _answers(_twin(description, arrays, None), probe["images"])
+    found = twin.answers(_twin(description, arrays, None), probe["images"])
     expected = probe["answers"]
     largest = max(np.abs(expected).max(), np.finfo("float32").tiny)
     difference = float(np.abs(found - expected).max() / largest)
     if not difference <= _TOLERANCE:
         raise RuntimeError(f"the twin answers otherwise, by {difference:g}")
     return difference
-
-
-def _answers(model, images):
-    parts = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
-    return np.concatenate(parts)
 
 
 def _wrappers(model):
@@ -113,13 +106,6 @@ def _wrappers(model):
 def _tell(**values):
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
-
-
-def _end_with_parent():
-    # Not `sys.stdin`, whose lock the interpreter wants when it ends.
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.export import crops
-from keras_effnet.export.compression.tfmot import objectives
 from keras_effnet.export.compression.tfmot.optimizing import ScaledAdam
+from keras_effnet.export.levers import objectives
+from keras_effnet.training import checkpoint
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60
 _FILE = "checkpoint.npz"
@@ -42,10 +42,13 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         tf_keras.optimizers.schedules.CosineDecay(recipe["learning_rate"], steps),
         model.trainable_variables,
     )
-    model.compile(optimizer, objectives.divergence(recipe))
+    model.compile(optimizer, objectives.loss(recipe))
     path = folder / _FILE
     variables = [*model.variables, *optimizer.variables]
-    history = _load(path, variables)
+    history = []
+    if path.exists():
+        arrays, history = checkpoint.read(path)
+        checkpoint.restore(variables, arrays["variables"], "variables")
     for callback in technique.callbacks:
         callback.set_model(model)
         callback.on_train_begin()
@@ -64,7 +67,7 @@ def train(technique, teacher, images, labels, recipe, folder, tell):
         history.append(loss)
         tell(step + 1, history[-1])
         if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
-            _save(path, variables, history)
+            checkpoint.write(path, {"variables": variables}, history)
             saved = time.monotonic()
     for callback in technique.callbacks:
         callback.on_epoch_end(0)
@@ -82,17 +85,3 @@ def _targets(batch, chosen, teacher, labels, recipe, model):
     elif share < 1:
         hard = tf.one_hot(labels[chosen], classes)
     return tf.concat([soft, hard], -1)
-
-
-def _save(path, variables, history):
-    arrays = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    files.write_arrays(path, arrays | {"history": np.array(history)})
-
-
-def _load(path, variables):
-    if not path.exists():
-        return []
-    arrays = files.read_arrays(path)
-    for i, variable in enumerate(variables):
-        variable.assign(arrays[str(i)])
-    return list(arrays["history"])

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from keras_effnet.export.levers import fake_quantization
+
 _STEPS = 127
 # Shares of a unit: a bias moves a whole map, a range is learned as a logarithm.
 _BIAS, _RANGE = 0.2, 0.2
@@ -45,9 +47,5 @@ def unit(variable):
     if value.ndim < 2 or "centroids" in name:
         scale = np.sqrt(np.mean(np.square(value))) / _STEPS
         return np.float32(scale if "centroids" in name else _BIAS * scale)
-    inputs = tuple(range(value.ndim - 1))
-    if name.startswith("depthwise"):
-        inputs = (0, 1)
-    largest = np.abs(value).max(axis=inputs, keepdims=True)
-    count = np.prod([value.shape[i] for i in inputs])
-    return (largest / _STEPS / np.sqrt(count)).astype(np.float32)
+    depthwise = name.startswith("depthwise")
+    return fake_quantization.unit(value, *((2, 3) if depthwise else (value.ndim - 1,)))

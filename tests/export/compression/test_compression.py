@@ -28,9 +28,9 @@ from keras_effnet.export import cluster
 from keras_effnet.export import export
 from keras_effnet.export import prune
 from keras_effnet.export import qat
-from keras_effnet.export.compression import initial
+from keras_effnet.export.compression import post_training
 from keras_effnet.export.compression import twin
-from keras_effnet.export.compression.tfmot import objectives
+from keras_effnet.export.levers import objectives
 
 for _module in ("sklearn", "tf_keras", "tensorflow_model_optimization"):
     # Not imported: TF-MOT would change this process.
@@ -477,7 +477,7 @@ def test_a_black_image_tells_nothing():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8)
     pixels[0] = 0
     description, arrays = twin.describe(model), twin.weights(model)
-    _, ranges = initial.start(model, pixels, description, arrays)
+    _, ranges = post_training.start(model, pixels, description, arrays)
     assert ranges["pixels"] == pytest.approx((0, 1), abs=0.02)
 
 
@@ -488,9 +488,7 @@ def test_the_loss(kind):
     random = np.random.default_rng(0)
     teacher, student = random.normal(0, 4, (2, 2, 7)).astype(np.float32)
     labels = np.eye(7, dtype=np.float32)[[2, 5]]
-    found = objectives.divergence(recipe)(
-        np.concatenate([teacher, labels], -1), student
-    )
+    found = objectives.loss(recipe)(np.concatenate([teacher, labels], -1), student)
     if kind == "softmax":
         p, q = special.softmax(teacher / 3, -1), special.softmax(student / 3, -1)
         divergence = special.rel_entr(p, q).sum(-1)

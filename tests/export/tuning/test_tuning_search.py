@@ -19,8 +19,9 @@ from keras import layers
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.judge import Images
-from keras_effnet.export.tuning.answers import Judge
+from keras_effnet.export.tuning.float_reference import FloatReference
 from keras_effnet.export.tuning.limits import Limits
+from keras_effnet.export.tuning.limits import choose
 from keras_effnet.export.tuning.store import Store
 from keras_effnet.tflite import TFLiteModel
 
@@ -32,8 +33,7 @@ LONG = 3600
 NAMES = [
     "min-max", "percentile 99.99", "percentile 99.999", "least square error",
     "least cubic error", "weight-only", "float32",
-    "rounding by layer", "bias correction", "float islands 10%", "float islands 50%",
-    "distillation",
+    "rounding by layer", "float islands 10%", "float islands 50%", "distillation",
 ]  # fmt: skip
 
 
@@ -142,10 +142,10 @@ def test_figures_are_what_the_files_answer(whole, model):
 def test_each_lever_builds_on_what_paid(whole):
     result, _ = whole
     best, levers = np.inf, None
-    for candidate in result.candidates[:9]:
+    for candidate in result.candidates[:8]:
         if candidate["precision"] != "int8":
             continue
-        if levers and candidate["name"] in ("rounding by layer", "bias correction"):
+        if levers and candidate["name"] == "rounding by layer":
             assert candidate["levers"][:-1] == levers
         if candidate["divergence"] < best:
             best, levers = candidate["divergence"], candidate["levers"]
@@ -191,7 +191,7 @@ def test_a_stopped_search_goes_on(whole, model, tmp_path):
     assert "min-max.tflite" in before
     assert not list(tmp_path.glob("*.tflite"))
     with pytest.raises(_Stopped):
-        search(model, tmp_path, budget=LONG, progress=_stop_at("bias correction:"))
+        search(model, tmp_path, budget=LONG, progress=_stop_at("rounding by layer:"))
     middle = _times(tmp_path)
     assert middle.items() > before.items()
     result = search(model, tmp_path, budget=LONG)
@@ -299,13 +299,13 @@ def test_what_the_images_can_not_tell(float_path):
     ):
         judged = images[kept][:200]
         if with_labels:
-            found = Judge(float_path, judged, labels[kept][:200]).notes
+            found = FloatReference(float_path, judged, labels[kept][:200]).notes
         else:
             answers = TFLiteModel(float_path).predict(judged).argmax(axis=1)
-            found = Judge(float_path, judged[answers == 3]).notes
+            found = FloatReference(float_path, judged[answers == 3]).notes
         assert len(found) == 1
         assert note in found[0]
-    assert Judge(float_path, images[:200], labels[:200]).notes == []
+    assert FloatReference(float_path, images[:200], labels[:200]).notes == []
 
 
 def test_an_untrained_model_is_searched_with_a_note(tmp_path):
@@ -464,7 +464,7 @@ def _candidate(name, relative, divergence, agreement=0.99, drop=None, **changes)
 def _chosen(candidates, limits):
     for candidate in candidates:
         candidate["within"] = limits.keep(candidate)
-    return limits.choose(candidates, limits)["name"]
+    return choose(candidates, limits)["name"]
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path):

@@ -14,35 +14,6 @@ _MOST_POSITIONS = 8192
 _ROWS = 512
 
 
-def watch(data, net, indices, images):
-    """Runs a float file over images, in XNNPACK.
-
-    Args:
-        data: The bytes of a float .tflite file.
-        net: Its `Network`.
-        indices: Of the activations that will be asked for.
-        images: `(images, height, width, channels)`, float32, as the file takes them.
-
-    Yields:
-        For each image a function from an index to a copy of that activation.
-
-    Raises:
-        InputError: There is no image, or they have another shape.
-    """
-    images = np.asarray(images, np.float32)
-    shape = net.shapes[net.source][1:]
-    if images.ndim != 4 or images.shape[1:] != shape or not len(images):
-        raise InputError(
-            f"Images must have the shape (images, {', '.join(map(str, shape))}), one "
-            f"image at least. Received: {images.shape}"
-        )
-    inside = sorted(set(indices) - {net.source})
-    file = Watched(flatbuffer.unpack(data), inside, 2)
-    for image in images:
-        file.run(image[None])
-        yield file.interpreter.get_tensor
-
-
 def second_moments(data, net, nodes, images, seed=0):
     """Means and second moments of what the kernels of layers meet.
 
@@ -50,7 +21,7 @@ def second_moments(data, net, nodes, images, seed=0):
         data: The bytes of a float .tflite file.
         net: Its `Network`.
         nodes: Of its nodes those with a kernel.
-        images: As `watch` takes them.
+        images: `(images, height, width, channels)`, float32, as the file takes them.
         seed: Of the choice of positions.
 
     Returns:
@@ -60,15 +31,25 @@ def second_moments(data, net, nodes, images, seed=0):
         convolution has a group for each input channel, others one.
 
     Raises:
-        InputError: As `watch`, or the network makes no finite number of an image.
+        InputError: There is no image, one has another shape, or the network makes
+            no finite number of one.
     """
+    images = np.asarray(images, np.float32)
+    shape = net.shapes[net.source][1:]
+    if images.ndim != 4 or images.shape[1:] != shape or not len(images):
+        raise InputError(
+            f"Images must have the shape (images, {', '.join(map(str, shape))}), one "
+            f"image at least. Received: {images.shape}"
+        )
     random = np.random.default_rng(seed)
     sums = [(_Sum(), _Sum()) for _ in nodes]
-    watched = [node.inputs[0] for node in nodes]
-    for number, read in enumerate(watch(data, net, watched, images)):
+    read = sorted({node.inputs[0] for node in nodes} - {net.source})
+    file = Watched(flatbuffer.unpack(data), read, 2)
+    for number, image in enumerate(images):
+        file.run(image[None])
         for node, halves in zip(nodes, sums, strict=True):
-            most = _POSITIONS.get(node.operator, _MOST_POSITIONS)
-            value, share = read(node.inputs[0]), -(-most // len(images))
+            value = file.interpreter.get_tensor(node.inputs[0])
+            share = -(-_POSITIONS.get(node.operator, _MOST_POSITIONS) // len(images))
             halves[number % 2].add(_windows(net, node, value, share, random))
     found = [[half.result() for half in halves[: len(images)]] for halves in sums]
     for node, halves in zip(nodes, found, strict=True):

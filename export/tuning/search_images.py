@@ -14,7 +14,7 @@ _EVERY = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
+class SearchImages:
     """Images in float32, `(images, height, width, channels)`, on disk.
 
     Attributes:
@@ -40,7 +40,7 @@ def collect(folder, trace, calibration, evaluation=None):
         evaluation: `Images`, or `None`: every third image of `calibration` judges.
 
     Returns:
-        A `Pool`.
+        `SearchImages`.
 
     Raises:
         InputError: An image has another shape or is not finite, or there are too few.
@@ -65,13 +65,7 @@ def collect(folder, trace, calibration, evaluation=None):
             + f"Received: {first.count + (evaluation is None) * judging.count}"
         )
     labels = None if evaluation is None else evaluation.labels
-    return Pool(first.array(), judging.array(), labels, seen.hexdigest())
-
-
-def spread(images, most):
-    """At most so many images, evenly spread, in one array."""
-    count = min(most, len(images))
-    return np.stack([images[i * len(images) // count] for i in range(count)])
+    return SearchImages(first.array(), judging.array(), labels, seen.hexdigest())
 
 
 def _images(batches):

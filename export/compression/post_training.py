@@ -17,6 +17,7 @@ from keras_effnet.export import crops
 from keras_effnet.export.compression import layer_tensors
 from keras_effnet.export.compression import twin
 from keras_effnet.export.levers import fake_quantization
+from keras_effnet.export.levers import objectives
 from keras_effnet.export.levers import ranges as choosing
 from keras_effnet.export.levers import rounding
 from keras_effnet.export.levers.draft import Draft
@@ -87,29 +88,16 @@ def _divergence(draft, images, kind):
         images: As the model takes them.
         kind: `"softmax"` or `"sigmoid"`, what makes probabilities of its answers.
     """
-    logarithm = {"softmax": _log_softmax, "sigmoid": _log_sigmoid}[kind]
     network = Network(draft.data)
-    parameters = {
-        index: fake_quantization.kernel(network.constants[index], axis)
-        for index, axis in network.kernels.items()
-    }
+    parameters = fake_quantization.kernels(network)
     activation = fake_quantization.rounding(network, draft.ranges)
     total = 0.0
     for i in range(0, len(images), _BATCH):
         batch = images[i : i + _BATCH]
-        found = logarithm(network.run(batch, parameters, activation)[network.logits])
-        expected = logarithm(network.run(batch)[network.logits])
-        total += float(tf.reduce_sum(tf.exp(expected) * (expected - found)))
+        found = network.run(batch, parameters, activation)[network.logits]
+        expected = network.run(batch)[network.logits]
+        total += float(tf.reduce_sum(objectives.divergence(expected, found, kind)))
     return total
-
-
-def _log_softmax(logits):
-    return tf.nn.log_softmax(logits)
-
-
-def _log_sigmoid(logits):
-    """Of each class that it is there, and that it is not."""
-    return tf.stack([tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)])
 
 
 def _carried_over(description, tensors, arrays, before, after):

@@ -18,7 +18,7 @@ from keras_effnet.export import converting
 from keras_effnet.export import lean
 from keras_effnet.export.calibration import Ranges
 from keras_effnet.export.levers import fake_quantization
-from keras_effnet.export.levers import kernels
+from keras_effnet.export.levers import islands
 from keras_effnet.export.levers.draft import Draft
 from keras_effnet.export.levers.network import Network
 from keras_effnet.export.levers.network import with_constants
@@ -383,7 +383,7 @@ WIDE_IMAGES = peer.images(16, 16, batch=6) / 255
 
 
 def _large(network):
-    return [i for i in network.kernels if network.constants[i].size >= kernels.SMALL]
+    return [i for i in network.kernels if network.constants[i].size >= islands.SMALL]
 
 
 def test_a_stored_kernel_answers_as_the_rounded_one(wide):
@@ -394,7 +394,7 @@ def test_a_stored_kernel_answers_as_the_rounded_one(wide):
     ]  # fmt: skip
     (shared,) = (i for i in large if network.shapes[i] == (64, 1, 1, 64))
     assert len(network.consumers(shared)) == 2
-    stored = kernels.in_8_bits(wide.float32)
+    stored = islands.with_8_bit_kernels(wide.float32)
     arrays = {
         i: np.asarray(fake_quantization.kernel(tf.constant(network.constants[i]), axis))
         for i, axis in network.kernels.items()
@@ -407,7 +407,7 @@ def test_a_stored_kernel_answers_as_the_rounded_one(wide):
 
 
 def test_a_file_with_stored_kernels_is_smaller_and_whole(wide, tmp_path):
-    stored = kernels.in_8_bits(wide.float32)
+    stored = islands.with_8_bit_kernels(wide.float32)
     network = Network(wide.float32)
     spared = 3 * sum(network.constants[i].size for i in _large(network))
     assert len(wide.float32) - len(stored) > 0.9 * spared - 2048
@@ -422,10 +422,12 @@ def test_a_file_with_stored_kernels_is_smaller_and_whole(wide, tmp_path):
 
 
 def test_nothing_to_store(traces, wide):
-    stored = kernels.in_8_bits(wide.float32)
-    assert kernels.in_8_bits(stored) == stored
+    stored = islands.with_8_bit_kernels(wide.float32)
+    assert islands.with_8_bit_kernels(stored) == stored
     data = traces("hard_swish").float32
-    np.testing.assert_array_equal(_answers(kernels.in_8_bits(data)), _answers(data))
+    np.testing.assert_array_equal(
+        _answers(islands.with_8_bit_kernels(data)), _answers(data)
+    )
 
 
 def test_a_mixed_file_is_as_small_as_int8(wide, tmp_path):

@@ -19,13 +19,11 @@ from keras_effnet.export.calibration import Ranges
 from keras_effnet.export.levers import distillation
 from keras_effnet.export.levers import fake_quantization
 from keras_effnet.export.levers import islands
-from keras_effnet.export.levers import kernels
 from keras_effnet.export.levers import ranges
 from keras_effnet.export.levers import sensitivity
 from keras_effnet.export.levers.draft import Draft
 from keras_effnet.export.levers.network import Network
 from keras_effnet.export.levers.network import with_constants
-from keras_effnet.export.tuning import bias
 
 
 def _smooth(seed, images):
@@ -187,81 +185,6 @@ def test_samples_come_from_every_image_and_are_drawn_alike(trace):
     assert found.ranges == other.ranges
 
 
-# Bias correction.
-
-
-def test_a_planted_mean_error_is_taken_out(draft):
-    """Kernels that all lean one way: what rounding does, a hundred times stronger."""
-    network = Network(draft.data)
-    (node,) = (n for n in network.nodes if network.shapes[n.output][-1] == 160
-               and n.operator == "CONV_2D")  # fmt: skip
-    wide = dict(draft.ranges)
-    source = node.inputs[0]
-    low, high = wide[source]
-    wide[source] = (low, high * 0.4)  # cut off: the mean falls
-    worse = dataclasses.replace(draft, ranges=wide)
-    corrected = bias.correct(worse, IMAGES)
-
-    def made(some, rounding=None):
-        """What the node computes, before its activation."""
-        net = Network(some.data)
-        kernel = net.constants[node.inputs[1]]
-        if rounding:
-            kernel = fake_quantization.kernel(tf.constant(kernel), 0)
-        parameters = {
-            i: fake_quantization.kernel(tf.constant(net.constants[i]), axis)
-            for i, axis in net.kernels.items()
-        }
-        values = net.run(IMAGES, parameters if rounding else None, rounding)
-        bias_of = net.constants[node.inputs[2]]
-        return np.asarray(net.compute(node, [values[source], kernel, bias_of]))
-
-    def error(some):
-        found = made(some, fake_quantization.rounding(network, wide))
-        return np.abs(np.mean(found - made(draft), axis=(0, 1, 2))).max()
-
-    assert error(worse) > 0.005
-    assert error(corrected) < 1e-4
-    true = _probabilities(draft, IMAGES, quantised=False)
-    before, after = (
-        _divergence(true, _probabilities(d, IMAGES)) for d in (worse, corrected)
-    )
-    assert after < 0.7 * before
-
-
-def test_correction_changes_biases_alone(draft):
-    corrected = bias.correct(draft, IMAGES)
-    before, after = Network(draft.data), Network(corrected.data)
-    changed = {
-        i for i, array in before.constants.items()
-        if not np.array_equal(array, after.constants[i])
-    }  # fmt: skip
-    assert changed
-    assert changed <= set(before.biases)
-    assert corrected.ranges == draft.ranges
-    assert corrected.levers == (*draft.levers, "bias correction")
-    assert bias.correct(draft, IMAGES) == corrected
-
-
-def test_nothing_to_correct_where_all_is_float(draft):
-    names = frozenset(node.name for node in Network(draft.data).nodes)
-    network = Network(draft.data)
-    whole = dataclasses.replace(draft, float_nodes=names)
-    assert bias.float_tensors(network, whole) == {
-        node.output for node in network.nodes[:-1]
-    }
-    # The image itself is rounded: what it is stored as decides.
-    exact = IMAGES.round()
-    ranged = dataclasses.replace(
-        whole, ranges=draft.ranges | {network.source: (0.0, 255.0)}
-    )
-    corrected = Network(bias.correct(ranged, exact).data)
-    for index in network.biases:
-        np.testing.assert_allclose(
-            corrected.constants[index], network.constants[index], atol=1e-5
-        )
-
-
 # Sensitivity.
 
 
@@ -359,16 +282,21 @@ def test_islands_are_whole_groups(draft, measured):
     network = Network(draft.data)
     for share in (0.05, 0.2, 0.5):
         names = islands.float_nodes(network, measured, share)
-        spared = bias.float_tensors(
-            network, dataclasses.replace(draft, float_nodes=names)
-        )
+        spared = islands.float_tensors(network, names)
         for name in names:
             (node,) = (n for n in network.nodes if n.name == name)
             small = any(
-                i in network.kernels and network.constants[i].size < kernels.SMALL
+                i in network.kernels and network.constants[i].size < islands.SMALL
                 for i in node.inputs
             )
             assert small or spared & {node.output, *node.inputs}, name
+
+
+def test_all_tensors_are_float_where_all_operators_are(draft):
+    network = Network(draft.data)
+    names = frozenset(node.name for node in network.nodes)
+    outputs = {node.output for node in network.nodes[:-1]}
+    assert islands.float_tensors(network, names) == outputs
 
 
 def test_the_worst_tensor_is_spared_first(draft):
@@ -380,10 +308,10 @@ def test_the_worst_tensor_is_spared_first(draft):
     readers = [n.name for n in network.nodes if node.output in n.inputs]
     assert names == {node.name, *readers}
     large = next(
-        i for i in network.kernels if network.constants[i].size >= kernels.SMALL
+        i for i in network.kernels if network.constants[i].size >= islands.SMALL
     )
     small = next(
-        i for i in network.kernels if network.constants[i].size < kernels.SMALL
+        i for i in network.kernels if network.constants[i].size < islands.SMALL
     )
     planted = sensitivity.Sensitivity(none, {large: 5.0, small: 1.0})
     (name,) = islands.float_nodes(network, planted, 1.0)
@@ -472,27 +400,36 @@ def undisturbed(small):
     return distillation.distil(small, IMAGES, STEPS, seed=3)
 
 
+class _Watched:
+    """Images that note which of them are drawn, and end the work at a step."""
+
+    def __init__(self, end=None):
+        self.drawn, self._end = [], end
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, chosen):
+        if len(self.drawn) == self._end:
+            raise KeyboardInterrupt
+        self.drawn.append(list(chosen))
+        return IMAGES[chosen]
+
+
 def test_distillation_goes_on_where_it_was(small, undisturbed, tmp_path):
     state = tmp_path / "state.npz"
-
-    def killed(steps):
-        for step in steps:
-            if step == 50:
-                raise KeyboardInterrupt
-            yield step
-
+    killed = _Watched(end=50)
     with pytest.raises(KeyboardInterrupt):
-        distillation.distil(small, IMAGES, STEPS, 3, state, killed)
+        distillation.distil(small, killed, STEPS, 3, state)
     assert os.listdir(tmp_path) == ["state.npz"]
-    left = []
-
-    def watched(steps):
-        left.extend(steps)
-        return iter(left)
-
-    again = distillation.distil(small, IMAGES, STEPS, 3, state, watched)
-    assert left == list(range(40, 60))
-    assert again == undisturbed
+    drawn = [
+        list(np.random.default_rng([3, step]).choice(len(IMAGES), 10, replace=False))
+        for step in range(STEPS)
+    ]
+    assert killed.drawn == drawn[:50]
+    left = _Watched()
+    assert distillation.distil(small, left, STEPS, 3, state) == undisturbed
+    assert left.drawn == drawn[40:]
 
 
 def test_another_seed_draws_other_images(small, undisturbed):

@@ -1,4 +1,4 @@
-"""What a candidate answers, beside the float file, on images kept for it."""
+"""What a candidate's answers are worth beside the float file's."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from keras_effnet.tflite import TFLiteModel
 _LEAST, _LEAST_OF_EVEN = 1e-3, 0.1
 
 
-class Judge:
-    """Compares files with the float file that they come from.
+class FloatReference:
+    """The answers of the float file, with which those of others are compared.
 
     Args:
         float_path: Of the float .tflite file.
