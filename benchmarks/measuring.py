@@ -182,13 +182,9 @@ def _check_seconds(**values):
 
 
 def _read_model(path):
-    try:
+    with files.told("The model can't be read", path):
         path = check_file(path)
         digest = files.checksum(path)
-    except OSError as error:
-        raise InputError(
-            f"The model can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
     return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 
+from keras_effnet import files
 from keras_effnet.benchmarks import schema
 from keras_effnet.errors import InputError
 
@@ -80,14 +81,10 @@ def read_json(path):
     Raises:
         InputError: The file can't be read or is damaged.
     """
+    with files.told("The file can't be read", path):
+        data = pathlib.Path(path).read_bytes()
     try:
-        return json.loads(
-            pathlib.Path(path).read_text(encoding="utf-8"), parse_constant=_refuse
-        )
-    except OSError as error:
-        raise InputError(
-            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
+        return json.loads(data.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The file is no JSON, or was cut short ({error}). Received: {str(path)!r}"
@@ -98,12 +95,8 @@ _content = read_json
 
 
 def _files(path):
-    try:
+    with files.told("The folder can't be read", path):
         return sorted(path.glob("*.json")) if path.is_dir() else [path]
-    except OSError as error:
-        raise InputError(
-            f"The folder can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
 
 
 def _inside(result, folder):

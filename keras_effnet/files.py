@@ -42,7 +42,7 @@ def check_folder(folder):
         InputError: It can't be made or written to.
     """
     folder = pathlib.Path(folder)
-    with _told(folder):
+    with told("The output can't be written", folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -84,7 +84,7 @@ def replacing(path):
         InputError: The folder can't be written to.
     """
     path = pathlib.Path(path)
-    with _told(path):
+    with told("The output can't be written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
@@ -118,7 +118,7 @@ def replacing_folder(path, beside=None):
     """
     path = pathlib.Path(path)
     beside = pathlib.Path(beside or path.parent)
-    with _told(path):
+    with told("The output can't be written", path):
         beside.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=beside))
         try:
@@ -183,12 +183,17 @@ def read_arrays(path):
 
 
 @contextlib.contextmanager
-def _told(path):
+def told(what, path):
+    """One line for what the file system refuses: `what`, its reason and the path.
+
+    Raises:
+        InputError: The block raised an `OSError`.
+    """
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"The output can't be written: {error.strerror}. Received: {str(path)!r}"
+            f"{what}: {error.strerror}. Received: {str(path)!r}"
         ) from error
 
 

@@ -12,6 +12,7 @@ import pathlib
 import struct
 import zipfile
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 
 # `MetadataPopulator.METADATA_FIELD_NAME` of both libraries.
@@ -98,13 +99,8 @@ def check_file(path):
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"There is no such .tflite file. Received: {str(path)!r}")
-    try:
-        with open(path, "rb") as file:
-            header = file.read(8)
-    except OSError as error:
-        raise InputError(
-            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
+    with files.told("The file can't be read", path), open(path, "rb") as file:
+        header = file.read(8)
     if header[4:] != b"TFL3":
         raise InputError(
             "This is no .tflite file: its identifier is not 'TFL3'. "

@@ -6,10 +6,10 @@ prints what the documentation of the tool shows, not the tool itself: no package
 public registry has it.
 """
 
-import hashlib
 import pathlib
 import re
 
+from keras_effnet import files
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.targets.device_facts import device_facts
 from keras_effnet.benchmarks.targets.runners import ended
@@ -54,13 +54,8 @@ class BenchmarkModel:
     def __init__(self, shell, binary, cores=None):
         self._shell, self._cores = shell, cores
         binary = pathlib.Path(binary)
-        try:
-            digest = hashlib.sha256(binary.read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(
-                f"The `benchmark_model` can't be read: {error.strerror}. "
-                f"Received: {str(binary)!r}"
-            ) from error
+        with files.told("The `benchmark_model` can't be read", binary):
+            digest = files.checksum(binary)
         self._runtime = {"name": "benchmark_model", "version": None, "sha256": digest}
         self._binary = shell.put(binary, "benchmark_model")
         shell.run(["chmod", "755", f"{shell.folder}/{self._binary}"])

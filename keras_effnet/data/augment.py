@@ -134,14 +134,8 @@ def random_window(shape, seed, smallest):
 def evaluation_window(shape, size, preprocessing):
     """The part of a photograph that the evaluation crop keeps.
 
-    Args:
-        shape: Int32 tensor, `(height, width, channels)`, of the photograph.
-        size: `(height, width)` of the result, in pixels.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
-
-    Returns:
-        Int32 tensor, `(4,)`: top, left, height, width, the same as of
-        `keras_effnet.data.photos.resize_and_crop`.
+    Arguments and result as of `random_window`, and `size`, `(height, width)` of the
+    result; the same window as of `keras_effnet.data.photos.resize_and_crop`.
     """
     whole = shape[:2]
     if preprocessing.crop_padding is None:
@@ -161,16 +155,9 @@ def flip(image, seed):
 
 
 def colour_jitter(image, seed, strength):
-    """Changes brightness, contrast and saturation, in this order.
+    """Changes brightness, contrast and saturation of a uint8 image, in this order.
 
-    Args:
-        image: uint8, `(height, width, channels)`, static shape.
-        seed: Int tensor, `(2,)`.
-        strength: 0 to 1: each factor is uniform between 1 - strength and
-            1 + strength.
-
-    Returns:
-        A uint8 image of the same shape.
+    Each factor is uniform between 1 - strength and 1 + strength, which is 0 to 1.
     """
     factors = tf.random.stateless_uniform([3], seed, 1 - strength, 1 + strength)
     image = image_ops.brightness(image, factors[0])

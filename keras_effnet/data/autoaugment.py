@@ -37,15 +37,7 @@ POLICY = (
 
 
 def autoaugment(image, seed):
-    """Applies one drawn sub-policy.
-
-    Args:
-        image: uint8, `(height, width, channels)`, static shape.
-        seed: Int tensor, `(2,)`.
-
-    Returns:
-        A uint8 image of the same shape.
-    """
+    """Applies one drawn sub-policy; as `randaugment`."""
     draws = tf.random.stateless_uniform([1 + 2 * 4], seed)
     policy = tf.cast(draws[0] * len(POLICY), tf.int32)
     indices, values, probabilities = (table[policy] for table in _tables())

@@ -167,16 +167,10 @@ def translate_y(image, pixels):
 
 @_fused
 def cutout(image, side, centre):
-    """Blanks a square (DeVries and Taylor 2017).
+    """Blanks a square (DeVries and Taylor 2017); what lies outside is cut off.
 
-    Args:
-        image: uint8, `(height, width, channels)`.
-        side: Of the square, in pixels; what lies outside the image is cut off.
-        centre: Float tensor, `(2,)`, its place as shares of height and width,
-            0 (inclusive) to 1 (exclusive).
-
-    Returns:
-        A uint8 image of the same shape.
+    `side` is in pixels, `centre` a float tensor, `(2,)`: its place as shares of height
+    and width, 0 (inclusive) to 1 (exclusive).
     """
     side = tf.cast(side, tf.int32)
     size = tf.constant(image.shape.as_list()[:2], tf.float32)

@@ -42,18 +42,10 @@ def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0, rows=None):
 
 
 def mixup(images, labels, seed, alpha, rows=None):
-    """Weighted means of pairs (Zhang et al. 2018).
+    """Weighted means of pairs (Zhang et al. 2018); arguments as for `mix`.
 
-    Args:
-        images: `(batch, height, width, channels)`, uint8 or float.
-        labels: Float, `(batch, classes)`.
-        seed: Int tensor, `(2,)`.
-        alpha: Weights are drawn from Beta(alpha, alpha), and the larger of the
-            weight and its complement stays with the image; 0 changes nothing.
-        rows: As for `mix`.
-
-    Returns:
-        `(images, labels)` of the same shapes; mixed images are float32.
+    Weights are drawn from Beta(alpha, alpha), and the larger of the weight and its
+    complement stays with the image; 0 changes nothing.
     """
     if not alpha:
         return images, labels
@@ -66,19 +58,10 @@ def mixup(images, labels, seed, alpha, rows=None):
 
 
 def cutmix(images, labels, seed, alpha, rows=None):
-    """A rectangle of each image comes from another (Yun et al. 2019).
+    """A rectangle of each image comes from another (Yun et al. 2019); as `mix`.
 
-    Args:
-        images: `(batch, height, width, channels)`, uint8 or float.
-        labels: Float, `(batch, classes)`; they follow the share of pixels.
-        seed: Int tensor, `(2,)`.
-        alpha: The share that an image keeps of itself is drawn from
-            Beta(alpha, alpha), before the rectangle is cut off at the border; 0
-            changes nothing.
-        rows: As for `mix`.
-
-    Returns:
-        `(images, labels)` of the same shapes; mixed images are float32.
+    The share that an image keeps of itself is drawn from Beta(alpha, alpha), before the
+    rectangle is cut off at the border; 0 changes nothing. Labels follow the pixels.
     """
     if not alpha:
         return images, labels
@@ -99,16 +82,7 @@ def cutmix(images, labels, seed, alpha, rows=None):
 
 
 def symmetric_beta(count, seed, alpha):
-    """Draws from Beta(alpha, alpha).
-
-    Args:
-        count: How many.
-        seed: Int tensor, `(2,)`.
-        alpha: Above 0.
-
-    Returns:
-        float32, `(count,)`, 0 to 1.
-    """
+    """Draws from Beta(alpha, alpha), alpha above 0: float32, `(count,)`, 0 to 1."""
     # Doubles, since a small alpha makes draws that float32 can't tell from 0.
     gamma = tf.random.stateless_gamma(
         [2, count], seed, tf.constant(alpha, tf.float64), dtype=tf.float64

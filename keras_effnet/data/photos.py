@@ -1,7 +1,6 @@
 """Photographs: found, read, cropped and resized."""
 
 import csv
-import os
 import pathlib
 import warnings
 
@@ -9,6 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 
@@ -177,15 +177,15 @@ def read_labels(path):
     """
     path = pathlib.Path(path)
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with (
+            files.told("The labels can't be read", path),
+            open(path, newline="", encoding="utf-8") as file,
+        ):
             rows = list(csv.DictReader(file))
         paths = [path.parent / row["file"] for row in rows]
         labels = np.array([int(row["class_index"]) for row in rows])
-    except OSError as error:
-        raise InputError(
-            f"The labels can't be read: {os.strerror(error.errno)}. "
-            f"Received: {str(path)!r}"
-        ) from error
+    except InputError:
+        raise
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             "Labels are a CSV file with the columns 'file' and 'class_index', an "

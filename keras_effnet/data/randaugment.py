@@ -88,7 +88,7 @@ def randaugment(image, seed, magnitude, layers=2):
 
 
 def apply(image, index, value, draws):
-    """Applies one operation; no other one runs.
+    """Applies one operation to an image; no other one runs.
 
     Args:
         image: uint8, `(height, width, channels)`, static shape.
@@ -96,9 +96,6 @@ def apply(image, index, value, draws):
         value: Float scalar, its argument without the sign.
         draws: Float tensor, `(3,)`, uniform between 0 and 1: the sign, and the
             place of Cutout's square.
-
-    Returns:
-        A uint8 image of the same shape.
     """
     sign = tf.where(draws[0] < 0.5, -1.0, 1.0)
     # `tf.switch_case` becomes a graph in which every operation of every branch

@@ -93,38 +93,19 @@ class Source:
         )
 
     def rows(self, chosen):
-        """What `image` needs of some images.
-
-        Args:
-            chosen: Int array, `(images,)`.
-
-        Returns:
-            A tuple of arrays, `(images, ...)`.
-        """
+        """What `image` needs of some images: a tuple of arrays, `(images, ...)`."""
         flags = (self.convert,) if self.convert.any() else ()
         return tuple(tensor[chosen] for tensor in (*self.tensors, *flags))
 
     def image(self, row):
-        """One image, in a graph; as `image` of `dataset`.
-
-        Args:
-            row: A tuple of tensors, of one image of `rows`.
-        """
+        """One image, in a graph, of the tensors of one image of `rows`."""
         if not self.convert.any():
             return self.load(row)
         *row, flag = row
         return scan.convert_where(flag, self.load(tuple(row)))
 
     def subset(self, name, mask):
-        """Some of the images.
-
-        Args:
-            name: Of the new source.
-            mask: Bool array, `(count,)`.
-
-        Returns:
-            A `Source` with the same classes.
-        """
+        """A `Source` of some of the images, by a bool mask, with the same classes."""
         return dataclasses.replace(
             self,
             name=name,
@@ -137,15 +118,12 @@ class Source:
 
 
 def order(count, seed, places=None):
-    """An order that the seed fixes for good, or a part of it.
+    """An order of so many things that the seed fixes for good, an int64 array.
 
     Args:
         count: Number of things.
         seed: A non-negative integer, or `None` for 0, 1, 2 ...
         places: Int array: which places of the order; `None` for all.
-
-    Returns:
-        An int64 array, `(count,)` or `(places,)`.
     """
     found = np.arange(count)
     if seed is not None:

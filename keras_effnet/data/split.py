@@ -47,10 +47,7 @@ def train_and_validation(
         validation: The share that is held out where the data has no such split.
         train_split: Name of the split to train with; `None` for `train`, or all.
         validation_split: Name of the split to validate with; `None` as above.
-        data_dir: As for `open_source`.
-        on_broken: As for `open_source`.
-        cache: As for `open_source`.
-        progress: As for `open_source`.
+        data_dir, on_broken, cache, progress: As for `open_source`.
 
     Returns:
         `(train, validation)`, two `Source` with the same classes.

@@ -253,16 +253,8 @@ class Training:
             )
 
     def evaluation_batches(self, source, batch_size=None, part=None):
-        """The images of a source as the model evaluates them.
-
-        Args:
-            source: A `keras_effnet.data.source.Source`.
-            batch_size: The recipe's when `None`.
-            part: As for `keras_effnet.data.pipeline.evaluation_batches`.
-
-        Returns:
-            See `keras_effnet.data.pipeline.evaluation_batches`.
-        """
+        """The images of a source as the model evaluates them, as
+        `keras_effnet.data.pipeline.evaluation_batches` gives them."""
         return pipeline.evaluation_batches(
             source,
             networks.eval_size(self.recipe),

@@ -10,19 +10,11 @@ _COLUMNS = 6
 
 
 def render(recipe, history, evaluation, class_names, worst, counts):
-    """The page of one run.
+    """The page of one run, HTML as text.
 
-    Args:
-        recipe: A `keras_effnet.training.recipe.Recipe`.
-        history: A list of dicts, one for each epoch.
-        evaluation: The `Evaluation` of the trained model.
-        class_names: Names of the classes, in order.
-        worst: `(image, index)` of the most confident mistakes; images
-            `(height, width, channels)`, 0-255.
-        counts: Numbers of training and validation images.
-
-    Returns:
-        The HTML as text.
+    `history` holds a dict for each epoch; `worst` `(image, index)` of the most
+    confident mistakes, images `(height, width, channels)`, 0-255; `counts` the numbers
+    of training and validation images.
     """
     low, high = evaluation.interval
     curves = {key: [row[key] for row in history] for key in history[0]}

@@ -24,6 +24,10 @@ class Block:
     name: str
     layers: dict[str, str]
 
+    def layer(self, part):
+        """The name of a part's layer, as it would be where the block has none."""
+        return self.layers.get(part, f"{self.name}_{part}")
+
 
 def blocks(model):
     """A list of the `Block`s of a model, in the order they were built."""

@@ -1,6 +1,6 @@
 """One file over HTTP: resumed after a cut, checked, then renamed into place.
 
-Built on requests and tqdm; pooch and `keras.utils.get_file` download too, but
+Built on requests; pooch and `keras.utils.get_file` download too, but
 neither resumes a cut download nor locks out a second process.
 """
 
@@ -179,11 +179,9 @@ def _receive(session, url, part, progress, timeout):
         try:
             with part.kept_if_resumable():
                 return _request(session, url, part, progress, timeout)
-        except _Cut as failure:
-            reason = failure
-        except _Unreachable as failure:
+        except (_Cut, _Unreachable) as failure:
             # A server that is gone after it had been there: a cut too.
-            if not attempt:
+            if not attempt and isinstance(failure, _Unreachable):
                 raise
             reason = failure
     if not part.resumable:
@@ -272,13 +270,10 @@ def _first(pieces):
 
 
 def _ensure_kind(first, response, suffix):
+    right = first.startswith(_STARTS[suffix]) if suffix in _STARTS else None
     if suffix == ".safetensors":
         # The header's length in eight bytes, then the header, which is JSON.
         right = first[8:9] == b"{"
-    elif suffix in _STARTS:
-        right = first.startswith(_STARTS[suffix])
-    else:
-        right = None
     page = "text/html" in response.headers.get("Content-Type", "").lower()
     page = page or first.lstrip().lower().startswith((b"<!doctype", b"<html"))
     if page and not right:

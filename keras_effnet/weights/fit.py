@@ -56,9 +56,6 @@ def stem(kernel, channels):
     Args:
         kernel: `(height, width, channels of the file, filters)`.
         channels: Of the model.
-
-    Returns:
-        `(height, width, channels, filters)`.
     """
     if kernel.ndim != 4 or kernel.shape[2] == channels:
         return kernel

@@ -84,7 +84,7 @@ def _of_block(match, found):
     part = _PARTS.get(match[3])
     if block is None or part is None:
         return None
-    return block.layers.get(part, f"{block.name}_{part}")
+    return block.layer(part)
 
 
 def variables(layer):

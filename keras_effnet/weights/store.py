@@ -159,14 +159,10 @@ def _ensure_hash(weight_set, file):
     """As `verify`, of a file or of a part that shall become it; writes the hash down
     where there is nothing to check."""
     path = path_of(weight_set)
-    try:
+    with files.told("The file can't be read", path):
         expected = weight_set.hash or _recorded(path)
         algorithm, _, digits = (expected or "sha256:").partition(":")
         digest = files.checksum(file, algorithm)
-    except OSError as error:
-        raise InputError(
-            f"The file can't be read: {error.strerror}. Received: {str(path)!r}"
-        ) from error
     found = f"{algorithm}:{digest}"
     if not digest.startswith(digits.lower()):
         where = "published"

@@ -13,6 +13,8 @@ with k the number of halvings, 5 (33, 65, 97, ...); elsewhere they are near.
 
 import re
 
+from keras_effnet.weights.blocks import Block
+
 # tensorflow/tpu's and google/automl's, so everyone's who ported their weights.
 _EPSILON = 1e-3
 _NUMBER = r"(0|[1-9]\d{0,3})"
@@ -108,7 +110,9 @@ def to_keras(state, blocks, epsilons):
     layers = {name.rpartition(".")[0] for name in state}
     places = _places(layers)
     numbers = sorted({number for number, _ in places.values() if number})
-    names = {number: _BlockNames(i, blocks) for i, number in enumerate(numbers)}
+    beyond = range(len(blocks), len(numbers))
+    known = [*blocks, *(Block(f"block number {i + 1}", {}) for i in beyond)]
+    names = dict(zip(numbers, known, strict=False))
     epsilon = _file_epsilon(layers, len(numbers))
     values = {}
     for name, array in state.items():
@@ -126,18 +130,6 @@ def to_keras(state, blocks, epsilons):
             array = array + array.dtype.type(shift) if shift else array
         values[f"{ours}/{kinds[variable]}"] = _layout(array, part)
     return values
-
-
-class _BlockNames:
-    """Our names for the layers of the block with a number, counted from 0."""
-
-    def __init__(self, number, blocks):
-        known = number < len(blocks)
-        self._name = blocks[number].name if known else f"block number {number + 1}"
-        self._layers = blocks[number].layers if known else {}
-
-    def layer(self, part):
-        return self._layers.get(part, f"{self._name}_{part}")
 
 
 def _places(layers):

@@ -16,9 +16,9 @@ def test_a_note_is_logged(caplog):
 
 
 def test_strict_refuses_it_and_ends_with_the_block():
-    with pytest.raises(InputError, match=r"Received: a thing was assumed"):
-        with notes.strict():
-            notes.note("a thing was assumed")
+    refused = pytest.raises(InputError, match=r"Received: a thing was assumed")
+    with refused, notes.strict():
+        notes.note("a thing was assumed")
     notes.note("allowed again")
 
 

@@ -85,7 +85,7 @@ def compared(script, case):
             children.append(FakeChild(side, script, asked, **options))
             return children[-1]
 
-        result = script.compare(case, start, say=lines.append)
+        result = script.compare(case, start, progress=lines.append)
         return result, asked, children, lines
 
     return compare

@@ -67,7 +67,7 @@ def onnx_missing():
     return None
 
 
-def write_files(model, network, images, folder, say, note):
+def write_files(model, network, images, folder, progress, note):
     """Converts one function on all sides.
 
     Args:
@@ -75,7 +75,7 @@ def write_files(model, network, images, folder, say, note):
         network: Its name in keras.applications.
         images: Float32 array, `(count, height, width, 3)`, for calibration.
         folder: Where the files go.
-        say: Called with a line of text before each step.
+        progress: Called with a line of text before each step.
         note: Called with a line of text where a side is left out.
 
     Returns:
@@ -84,7 +84,7 @@ def write_files(model, network, images, folder, say, note):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {precision: {} for precision in PRECISIONS}
-    say(OURS)
+    progress(OURS)
     exported = export(
         model,
         folder,
@@ -95,13 +95,13 @@ def write_files(model, network, images, folder, say, note):
         paths[file.precision][OURS] = file.path
     other = _stock.counterpart(model, network)
     for precision in PRECISIONS:
-        say(f"{STOCK}, {precision}")
+        progress(f"{STOCK}, {precision}")
         path = folder / f"{network}_stock_{precision}.tflite"
         _stock.write(path, other, precision, images)
         paths[precision][STOCK] = path
     if onnx_missing():
         return paths
-    say(ONNX)
+    progress(ONNX)
     of_onnx = folder / f"{network}_float32.onnx", folder / f"{network}_int8.onnx"
     try:
         write_onnx(model, *of_onnx, images)

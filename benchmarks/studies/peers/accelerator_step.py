@@ -128,13 +128,13 @@ class Child:
         self._connection.close()
 
 
-def compare(case, start=Child, say=print):
+def compare(case, start=Child, progress=print):
     """Both sides in turn; where one fails, the other alone.
 
     Args:
         case: A `Case`.
         start: Called with a side's name and the `Case`; returns a `Child`.
-        say: Called with a line of text.
+        progress: Called with a line of text.
 
     Returns:
         A dict for the JSON file.
@@ -153,7 +153,7 @@ def compare(case, start=Child, say=print):
                 return children[side].ask(*what)
             except Failed as error:
                 sides[side] = {"error": str(error)}
-                say(f"{case.network}, {side}: {error}")
+                progress(f"{case.network}, {side}: {error}")
 
         for side in SIDES:
             if found := ask(side, "prepare"):

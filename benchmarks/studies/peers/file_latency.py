@@ -158,7 +158,7 @@ def compare(network, args, folder, bar):
         network,
         images,
         folder,
-        say=lambda step: bar.set_description(f"{network}, converting: {step}"),
+        progress=lambda step: bar.set_description(f"{network}, converting: {step}"),
         note=bar.write,
     )
     checked = _latency_files.check(paths, images)
