@@ -144,7 +144,7 @@ def _make(case, name, folder, images):
             labels=case.labels,
             recipe=CompressionRecipe(**recipe),
             folder=folder / "training",
-            tell=lambda step, loss: step % 50 or tell(f"step {step}: {loss:.4f}"),
+            progress=lambda line: int(line.split()[1]) % 50 or tell(line),
             **arguments,
         )
     seconds = result and started and time.perf_counter() - started

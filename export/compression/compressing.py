@@ -19,6 +19,8 @@ from keras_effnet.export import tracing
 from keras_effnet.export.compression import folding
 from keras_effnet.export.compression import twin
 from keras_effnet.export.compression.recipe import CompressionRecipe
+from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 
 _WORKER = "keras_effnet.export.compression.tfmot"
 # Images on which the twin is compared with the model, and the file with the training.
@@ -59,7 +61,7 @@ def compress(
     labels=None,
     recipe=None,
     folder=None,
-    tell=None,
+    progress=None,
 ):
     """Trains a model in one of TF-MOT's wrappers.
 
@@ -76,7 +78,7 @@ def compress(
         recipe: A `CompressionRecipe`; its defaults when `None`.
         folder: Where the training is kept, so that it goes on after a kill; a
             temporary one when `None`. A second training in it waits for the first.
-        tell: Called with the number of the step and its loss.
+        progress: Called with a line of text after each step; a bar counts them.
 
     Returns:
         `Compressed`.
@@ -111,7 +113,8 @@ def compress(
         with files.locked(folder):
             _prepare(folder, job, start, arrays, images, labels, probe, answers)
             if not (folder / "result.json").exists():
-                _run(folder, lambda found: tell and "step" in found and tell(**found))
+                with bar(name="training", total=recipe.steps, shown=progress) as done:
+                    _run(folder, lambda found: _tell(found, done, progress or silent))
             result = files.read_json(folder / "result.json")
             found = files.read_arrays(folder / "result.npz")
             outputs = files.read_arrays(folder / "answers.npz")
@@ -218,6 +221,13 @@ def _prepare(folder, job, start, arrays, images, labels, probe, answers):
         np.save(folder / "labels.npy", np.asarray(labels))
     files.write_text(folder / "job.json", json.dumps(job))
     files.write_text(stamp, key)
+
+
+def _tell(found, done, tell):
+    if "step" in found:
+        done.update(found["step"] - done.n)
+        done.set_postfix(loss=f"{found['loss']:.3f}")
+        tell(f"step {found['step']} of {done.total}: loss {found['loss']:.4f}")
 
 
 def _run(folder, tell):

@@ -14,7 +14,7 @@ from keras_effnet.export.judge import Judge
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.publishing import checked_name
-from keras_effnet.progress import bar
+from keras_effnet.progress import silent
 
 # Images from which the ranges of the files are taken.
 _CALIBRATION = 250
@@ -83,21 +83,15 @@ def train_and_export(
     files.check_folder(folder)
     images = photographs.in_one_array(model, paths, progress)
     work = folder / f"{name}-training"
-    with bar(name="training", total=recipe.steps, shown=progress) as done:
-
-        def tell(step, loss):
-            done.update(step - done.n)
-            done.set_postfix(loss=f"{loss:.3f}")
-
-        result = getattr(techniques, technique)(
-            model,
-            images,
-            labels=labels,
-            recipe=recipe,
-            folder=work,
-            tell=tell,
-            **options,
-        )
+    result = getattr(techniques, technique)(
+        model,
+        images,
+        labels=labels,
+        recipe=recipe,
+        folder=work,
+        progress=progress and silent,
+        **options,
+    )
     with files.replacing(folder / f"{name}.keras") as temporary:
         result.model.save(temporary)
     exported = exporting.export(

@@ -25,7 +25,7 @@ def qat(
     keep=None,
     recipe=None,
     folder=None,
-    tell=None,
+    progress=None,
 ):
     """Quantisation-aware training: numbers are rounded as in an int8 file.
 
@@ -44,7 +44,7 @@ def qat(
             each output channel, of which an int8 file scales each by itself.
         recipe: A `CompressionRecipe`; its defaults when `None`.
         folder: Where the training is kept, to go on after a kill.
-        tell: Called with the number of the step and its loss.
+        progress: Called with a line of text after each step; a bar counts them.
 
     Returns:
         `Compressed`.
@@ -65,7 +65,7 @@ def qat(
         labels=labels,
         recipe=recipe,
         folder=folder,
-        tell=tell,
+        progress=progress,
     )
 
 
@@ -89,7 +89,7 @@ def prune(
         pattern: `"unstructured"`; `"2:4"`, two zeros among four (the sparsity is then
             half); or `"block"`, four neighbouring output channels at a time, in 1x1
             convolutions and dense layers.
-        **training: `labels`, `recipe`, `folder` and `tell`, as `qat` takes them.
+        **training: `labels`, `recipe`, `folder` and `progress`, as `qat` takes them.
 
     Returns:
         `Compressed`.
@@ -134,7 +134,7 @@ def cluster(
         images: As `qat` takes them.
         clusters: Values in each kernel of a convolution or dense layer, 3 to 256.
         keep: `"sparsity"` of an earlier `prune`, or `None`.
-        **training: `labels`, `recipe`, `folder` and `tell`, as `qat` takes them.
+        **training: `labels`, `recipe`, `folder` and `progress`, as `qat` takes them.
 
     Returns:
         `Compressed`.

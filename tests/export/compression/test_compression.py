@@ -374,7 +374,7 @@ compressing._WORKER = "hasty"
 result = prune(
     keras.saving.load_model(sys.argv[1]), np.load(sys.argv[2]), folder=sys.argv[3],
     recipe=CompressionRecipe(steps=40, batch_size=8, seed=3),
-    tell=lambda step, loss: print(step, flush=True),
+    progress=lambda line: print(line.split()[1], flush=True),
 )
 np.save(sys.argv[4], result.figures["history"])
 """
