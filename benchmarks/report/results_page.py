@@ -23,15 +23,8 @@ _METHOD = (
 
 
 def build(results, others=None):
-    """The page.
-
-    Args:
-        results: Dicts, as `results_file.read_all` returns them.
-        others: Those of another set to hold them against, or `None`.
-
-    Returns:
-        HTML.
-    """
+    """The page of results, as `results_file.read_all` returns them, held against
+    those of another set where there is one."""
     groups = entries.grouped(results)
     parts = [page.paragraph(_summary(results, groups))]
     for group in groups:

@@ -196,12 +196,8 @@ def _legend_columns(handles):
 
 
 def spread_out(axis, values):
-    """A logarithmic scale of costs or ratios, where a linear one would press them.
-
-    Args:
-        axis: A `matplotlib.axes.Axes`.
-        values: Those on its horizontal axis, above 0.
-    """
+    """A logarithmic scale of costs or ratios, values above 0 on the horizontal axis,
+    where a linear one would press them."""
     if max(values) > _LOG_FROM * min(values):
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
