@@ -135,10 +135,14 @@ def search(
     if isinstance(score, str):
         score = load_function(score)
     specs = {point: scaling.compound_scale(1, *point, base) for point in candidates}
-    memory = _State(state, _settings(score, base, step, tolerance))
+    settings = _settings(score, base, step, tolerance)
+    state = None if state is None else pathlib.Path(state)
+    kept = _read(state, settings)
+    # Before the first training: that it can't be written should show now.
+    _write(state, settings, kept)
     scores = {
         _network(specs[point]): number
-        for point, number in memory.scores.items()
+        for point, number in kept.items()
         if point in specs
     }
     networks = len({_network(spec) for spec in specs.values()})
@@ -153,7 +157,8 @@ def search(
         is_new = network not in scores
         if is_new:
             scores[network] = _finite(score(spec), point)
-            memory.add(point, scores[network])
+            kept[point] = scores[network]
+            _write(state, settings, kept)
         result = Candidate(point, scores[network], spec_costs(spec).multiply_adds)
         results.append(result)
         if is_new:
@@ -269,55 +274,37 @@ def _gamma_line(gamma):
     return f"γ = {gamma:g}", [(_TARGET / (beta * gamma) ** 2, beta) for beta in betas]
 
 
-class _State:
-    """The scores so far, in memory and, where a path is given, in a file."""
-
-    def __init__(self, path, settings):
-        self._path = None if path is None else pathlib.Path(path)
-        self._settings = settings
-        self.scores = {}
-        if self._path is None:
-            return
-        if self._path.exists():
-            self._read()
-        # Before the first training: that it can't be written should show now.
-        self._write()
-
-    def add(self, point, score):
-        self.scores[point] = score
-        if self._path is not None:
-            self._write()
-
-    def _read(self):
-        content = files.read_json(self._path)
-        try:
-            settings = dict(content["settings"])
-            self.scores = {
-                Coefficients(*(row[name] for name in Coefficients._fields)): float(
-                    row["score"]
-                )
-                for row in content["evaluations"]
-            }
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                "This is no state file of a search, or it can't be read. "
-                f"Received: {str(self._path)!r}"
-            ) from error
-        for label in self._settings | settings:
-            old, new = settings.get(label), self._settings.get(label)
-            if old != new:
-                raise InputError(
-                    f"The state file is of another search: its `{label}` is "
-                    f"{reprlib.repr(old)}, not {reprlib.repr(new)}. Name another file. "
-                    f"Received: {str(self._path)!r}"
-                )
-
-    def _write(self):
-        content = {
-            "settings": self._settings,
-            "evaluations": [
-                {**point._asdict(), "score": score}
-                for point, score in self.scores.items()
-            ],
+def _read(path, settings):
+    """The scores by point that a state file keeps; none where there is no file."""
+    if path is None or not path.exists():
+        return {}
+    content = files.read_json(path)
+    try:
+        kept = dict(content["settings"])
+        scores = {
+            Coefficients(*(row[name] for name in Coefficients._fields)): float(
+                row["score"]
+            )
+            for row in content["evaluations"]
         }
-        files.write_text(self._path, json.dumps(content, indent=1) + "\n")
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            "This is no state file of a search, or it can't be read. "
+            f"Received: {str(path)!r}"
+        ) from error
+    for label in settings | kept:
+        old, new = kept.get(label), settings.get(label)
+        if old != new:
+            raise InputError(
+                f"The state file is of another search: its `{label}` is "
+                f"{reprlib.repr(old)}, not {reprlib.repr(new)}. Name another file. "
+                f"Received: {str(path)!r}"
+            )
+    return scores
+
+
+def _write(path, settings, scores):
+    if path is not None:
+        rows = [{**point._asdict(), "score": x} for point, x in scores.items()]
+        content = {"settings": settings, "evaluations": rows}
+        files.write_text(path, json.dumps(content, indent=1) + "\n")
