@@ -16,6 +16,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 from keras_effnet.export import flatbuffer
 
 
@@ -81,10 +82,9 @@ def quantize(data, precision, engine, ranges=None, float_nodes=frozenset()):
             return _quantize_tflite(data, ranges, float_nodes)
         return _quantize_litert(data, precision, ranges)
     except (ConverterError, RuntimeError, ValueError, NotImplementedError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"The engine {engine!r} can't make this model {precision}. "
-            f"Received: {lines[0]}"
+            f"Received: {first_line(error)}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from keras import layers as keras_layers
 from keras import tree
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 
 _BLOCK = re.compile(r"(block\d+)([a-z]+)_")
 _TOP = re.compile(r"top_|(avg_pool|max_pool|predictions)$")
@@ -226,10 +227,9 @@ def _follow(model, image_size):
         except InputError:
             raise
         except Exception as error:
-            first_line = str(error).strip().split("\n")[0]
             shapes = [tuple(x.shape[1:]) for x in inputs]
             raise InputError(
-                f"The model cannot run on this input: {first_line} "
+                f"The model cannot run on this input: {first_line(error)}. "
                 f"Received: {', '.join(map(str, shapes))}"
             ) from error
     outputs = {id(x) for x in outputs}

@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import importlib
-import os
 import types
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -39,16 +38,22 @@ def needed(module: str, message: str, received: object) -> types.ModuleType:
         raise InputError(f"{message} Received: {received!r}") from error
 
 
-@contextlib.contextmanager
-def damaged_as(message: str, path: str | os.PathLike[str]) -> Iterator[None]:
-    """One line for all that libraries make of a damaged file.
+def first_line(error: BaseException) -> str:
+    """What an exception says, without a full stop; its type where it is silent."""
+    text = str(getattr(error, "message", error)).strip()
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(". ")
 
-    They raise OSError, KeyError, RuntimeError, ValueError, MemoryError ...
-    An `InputError` from within is only given the path, where it has none.
+
+@contextlib.contextmanager
+def explained(message: str, received: object) -> Iterator[None]:
+    """One line for all that a library raises on what it can't use.
+
+    Of damaged files that is OSError, KeyError, RuntimeError, ValueError ...
+    An `InputError` from within is only given what was received, where it has nothing.
 
     Args:
         message: A sentence; `{}` in it stands for what the library said.
-        path: Of the file.
+        received: A path or a name.
 
     Raises:
         InputError: Anything was raised.
@@ -58,10 +63,10 @@ def damaged_as(message: str, path: str | os.PathLike[str]) -> Iterator[None]:
     except InputError as error:
         if "Received: " in str(error):
             raise
-        raise InputError(f"{error} Received: {str(path)!r}") from error
+        raise InputError(f"{error} Received: {str(received)!r}") from error
     except Exception as error:
-        said = message.format(" ".join(str(error).split()))
-        raise InputError(f"{said} Received: {str(path)!r}") from error
+        said = message.format(first_line(error))
+        raise InputError(f"{said} Received: {str(received)!r}") from error
 
 
 def check_number(

@@ -9,7 +9,7 @@ import zipfile
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 from keras_effnet.rule import as_json
 from keras_effnet.rule import from_json
 
@@ -90,7 +90,7 @@ def read(path):
 
 def _entry(path, name, convert):
     message = f"The archive's {name} can't be read: {{}}."
-    with damaged_as(message, path), zipfile.ZipFile(path) as archive:
+    with explained(message, path), zipfile.ZipFile(path) as archive:
         if name not in archive.namelist():
             return None
         return convert(json.loads(archive.read(name)))
@@ -123,13 +123,8 @@ def load_model(path):
         raise InputError(f"This is no .keras file. Received: {str(path)!r}")
     preprocessing = read(path)
     names = _entry(path, CLASSES_ENTRY, _names)
-    try:
+    with explained("Keras can't load the model: {}.", path):
         model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"Keras can't load the model: {str(error).splitlines()[0]} "
-            f"Received: {str(path)!r}"
-        ) from error
     if preprocessing is not None:
         attach(model, preprocessing, names)
     return model

@@ -9,6 +9,7 @@ from keras_effnet import preprocessing
 from keras_effnet import sheet as sheets
 from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite_metadata import check_file
 from keras_effnet.tflite_metadata import read_metadata
@@ -69,16 +70,13 @@ class TFLiteModel(Classifier):
 
         self.path = check_file(path)
         self.sheet = sheet or sheets.read(self.path) or sheets.Sheet()
-        try:
-            with native_stderr_held_back():
-                self.interpreter = Interpreter(str(self.path), num_threads=threads)
-                self.interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise InputError(
-                "LiteRT can't run the file, it may be cut off or hold operators "
-                f"that it does not know: {str(error).splitlines()[0].rstrip('.')}. "
-                f"Received: {str(path)!r}"
-            ) from error
+        message = (
+            "LiteRT can't run the file, it may be cut off or hold operators that it "
+            "does not know: {}."
+        )
+        with explained(message, path), native_stderr_held_back():
+            self.interpreter = Interpreter(str(self.path), num_threads=threads)
+            self.interpreter.allocate_tensors()
         inputs = self.interpreter.get_input_details()
         outputs = self.interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0]["shape"]) != 4:

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import check_file
 
@@ -70,8 +71,9 @@ def _loaded(path):
 
 
 def _refused(path, error):
-    reason = str(error).split("\n")[0].rstrip(". ")
-    return InputError(f"The model can't be run: {reason}. Received: {str(path)!r}")
+    return InputError(
+        f"The model can't be run: {first_line(error)}. Received: {str(path)!r}"
+    )
 
 
 def digested(output):

@@ -10,7 +10,7 @@ from keras_effnet.data.digits import load_digits
 from keras_effnet.data.source import array_source
 from keras_effnet.data.source import check_split
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UINT8 = 0x08
@@ -55,7 +55,7 @@ def read_idx(path):
         InputError: It is no such file, or not whole.
     """
     path = pathlib.Path(path)
-    with damaged_as("The IDX file can't be read: {}.", path):
+    with explained("The IDX file can't be read: {}.", path):
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)

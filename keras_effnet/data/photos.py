@@ -10,6 +10,7 @@ from PIL import ImageOps
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.progress import bar
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -65,26 +66,20 @@ def read_photo(path, channels=3):
             has more pixels than Pillow takes for an honest photograph.
     """
     path = pathlib.Path(path)
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns at half of what it refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    message = "The photograph can't be read, it may be damaged or no image: {}."
+    with explained(message, path), warnings.catch_warnings():
+        # Pillow warns at half of what it refuses.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
             with Image.open(path) as image:
-                image = ImageOps.exif_transpose(image)
-                return to_array(image, channels)
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"The photograph has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels. "
-            f"Received: {str(path)!r}"
-        ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"There is no such file. Received: {str(path)!r}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InputError(
-            "The photograph can't be read, it may be damaged or no image: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. "
-            f"Received: {str(path)!r}"
-        ) from error
+                return to_array(ImageOps.exif_transpose(image), channels)
+        except Image.DecompressionBombError as error:
+            most = 2 * Image.MAX_IMAGE_PIXELS
+            raise InputError(
+                f"The photograph has more than {most:,} pixels."
+            ) from error
+        except FileNotFoundError as error:
+            raise InputError("There is no such file.") from error
 
 
 def to_array(image, channels):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_effnet.data import cached
 from keras_effnet.data import scan
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 from keras_effnet.progress import bar
 from keras_effnet.progress import silent
 
@@ -152,7 +153,7 @@ def read_index(examples, name, progress=None, cache=None, stamp=None):
     except tf.errors.OpError as error:
         raise InputError(
             "The records can't be read, a file may be damaged or of another kind: "
-            f"{error.message.splitlines()[0]}. Received: {name!r}"
+            f"{first_line(error)}. Received: {name!r}"
         ) from error
     if not verdicts:
         raise InputError(f"The data holds no images. Received: {name!r}")

@@ -16,6 +16,7 @@ from PIL import ImageOps
 from keras_effnet.data import cached
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 from keras_effnet.progress import bar
 from keras_effnet.progress import silent
 
@@ -63,9 +64,8 @@ def inspect(data):
     # Pillow's plug-ins fail on damaged bytes in every way there is.
     except Exception as error:
         # The message names the buffer's address, of no use to anybody.
-        reason = "no image" if isinstance(error, Image.UnidentifiedImageError) else ""
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Verdict(BROKEN, len(data), reason or text)
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        return Verdict(BROKEN, len(data), "no image" if unknown else first_line(error))
 
 
 @contextlib.contextmanager

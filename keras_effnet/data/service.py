@@ -20,6 +20,7 @@ import tensorflow as tf
 from tensorflow.python.eager import cancellation
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 
 _CONNECT_SECONDS = 30
 _PATIENCE_SECONDS = 60
@@ -247,8 +248,7 @@ class _Stream:
             pass
         # Whatever it is, the batches can be made here.
         except Exception as error:
-            text = getattr(error, "message", str(error))
-            self.failed = (text.splitlines() or [type(error).__name__])[0]
+            self.failed = first_line(error)
         if not self.closed:
             self._found.put(None)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_effnet.data import service as client
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 from keras_effnet.quiet import native_stderr_held_back
 
 
@@ -102,7 +103,6 @@ def _started(kind, config):
     try:
         return kind(config)
     except (tf.errors.OpError, RuntimeError) as error:
-        message = str(error).splitlines()[0]
         raise InputError(
-            f"The server can't start: {message}. Received: port {config.port}"
+            f"The server can't start: {first_line(error)}. Received: port {config.port}"
         ) from error

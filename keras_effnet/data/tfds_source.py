@@ -11,6 +11,7 @@ from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import check_split
 from keras_effnet.data.source import checked_source
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.errors import needed
 from keras_effnet.errors import suggest
 
@@ -206,28 +207,18 @@ def _builder(tfds, text, data_dir):
             f"{suggest(first, known)}Received: {text!r}"
         ) from error
     if not builder.info.splits:
-        try:
-            builder.download_and_prepare()
+        message = "TensorFlow Datasets couldn't download and prepare the dataset: {}."
         # Each dataset's own code runs here: it fails in every way there is.
-        except Exception as error:
-            message = str(error).strip().splitlines() or [type(error).__name__]
-            raise InputError(
-                "TensorFlow Datasets couldn't download and prepare the dataset: "
-                f"{message[0]} Received: {text!r}"
-            ) from error
+        with explained(message, text):
+            builder.download_and_prepare()
     return builder
 
 
 def _from_folder(tfds, path):
-    try:
+    with explained("TensorFlow Datasets can't read the folder: {}.", path):
         if (path / "dataset_info.json").is_file():
             return tfds.builder_from_directory(path)
         builder = tfds.ImageFolder(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"TensorFlow Datasets can't read the folder: {str(error).splitlines()[0]} "
-            f"Received: {str(path)!r}"
-        ) from error
     if not builder.info.splits:
         raise InputError(
             "A folder for 'tfds:' is one that TFDS prepared (with dataset_info.json), "

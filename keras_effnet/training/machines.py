@@ -16,6 +16,7 @@ import numpy as np
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.errors import WorkerLost
+from keras_effnet.errors import first_line
 from keras_effnet.training.devices import Parallel
 from keras_effnet.training.devices import hide_accelerators_from_tensorflow
 
@@ -119,7 +120,7 @@ def joined(address, processes=None, number=None):
         # If a process doesn't come, JAX ends this one without an exception.
         except (ValueError, RuntimeError) as error:
             raise InputError(
-                f"The cluster doesn't come about: {str(error).splitlines()[0]} "
+                f"The cluster doesn't come about: {first_line(error)}. "
                 f"Received: {address!r}"
             ) from error
         try:

@@ -6,7 +6,7 @@ import pathlib
 import zipfile
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 from keras_effnet.weights import keras_h5
 
 _CONFIG = "config.json"
@@ -27,7 +27,7 @@ def read(path, model):
             could need.
     """
     message = "The archive can't be read, it may be cut off or damaged: {}."
-    with damaged_as(message, path), zipfile.ZipFile(path) as archive:
+    with explained(message, path), zipfile.ZipFile(path) as archive:
         _check_entries(archive.namelist())
         config = json.loads(_entry(archive, _CONFIG, _CONFIG_LIMIT))
         weights = _entry(archive, _WEIGHTS, keras_h5.size_limit(model))

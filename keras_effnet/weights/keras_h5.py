@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 from keras_effnet.weights import keras_names
 
 # The last layers of a network by their kind: a model without the top reads a
@@ -44,7 +44,7 @@ def read_file(file, model, source, names=None):
             file by their keys: `{"conv2d_17": "top_conv", ...}`.
     """
     message = "The weights file can't be read, it may be cut off or damaged: {}."
-    with damaged_as(message, source), h5py.File(file, "r") as root:
+    with explained(message, source), h5py.File(file, "r") as root:
         layers = _layers(root, model, names)
     return _named(layers, model, source)
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 from keras_effnet.errors import needed
 from keras_effnet.weights import archives
 from keras_effnet.weights import tf_names
@@ -40,7 +40,7 @@ def read(path, model):
         "The TensorFlow checkpoint can't be read: it is damaged, or a file of it is "
         "missing."
     )
-    with _prefix(path) as prefix, damaged_as(message, path):
+    with _prefix(path) as prefix, explained(message, path):
         return _arrays(tf.compat.v1.train.NewCheckpointReader(prefix), model)
 
 

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import damaged_as
+from keras_effnet.errors import explained
 from keras_effnet.errors import needed
 from keras_effnet.weights.blocks import blocks
 from keras_effnet.weights.torch_names import to_keras
@@ -66,7 +66,7 @@ def _read_safetensors(path):
     message = "A .safetensors file needs its library: pip install safetensors."
     safetensors = needed("safetensors", message, str(path))
     message = "The safetensors file can't be read, it may be cut off or damaged: {}."
-    with damaged_as(message, path):
+    with explained(message, path):
         tensors = safetensors.deserialize(path.read_bytes())
     return {
         name: _floats(name, tensor, path)
@@ -92,7 +92,7 @@ def _read_pickle(path):
         "tensors, which is refused (of a training checkpoint, save the "
         "state_dict alone)."
     )
-    with damaged_as(message, path):
+    with explained(message, path):
         state = _state_dict(_load(path, torch))
         if not isinstance(state, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
