@@ -82,7 +82,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    formats = _list(args.format, FORMATS, "--format")
+    formats = _formats(args.format)
     if "tflite" not in formats:
         _refuse_options_of_tflite(args)
     precisions = [name.strip() for name in (args.precision or "float32").split(",")]
@@ -140,15 +140,15 @@ def _refuse_options_of_tflite(args):
             )
 
 
-def _list(text, valid, option):
-    values = [value.strip() for value in text.split(",")]
-    for value in values:
-        if value not in valid:
+def _formats(text):
+    formats = [name.strip() for name in text.split(",")]
+    for name in formats:
+        if name not in FORMATS:
             raise InputError(
-                f"{option} must be of {', '.join(valid)}. {suggest(value, valid)}"
-                f"Received: {value!r}"
+                f"--format must be of {', '.join(FORMATS)}. {suggest(name, FORMATS)}"
+                f"Received: {name!r}"
             )
-    return values
+    return formats
 
 
 def _batch_size(text):

@@ -126,10 +126,8 @@ def _search(args, base):
         for label in ("step", "tolerance")
         if getattr(args, label) is not None
     }
-    if args.plot and not args.plot.lower().endswith(".png"):
-        raise InputError(f"The plot is a .png file. Received: --plot {args.plot}")
     if args.plot:
-        _check_writable(args.plot)
+        _check_plot(args.plot)
     results = scaling_search.search(
         args.search, base, state=args.state, progress=tell, **options
     )
@@ -146,9 +144,11 @@ class _Untouched(Exception):
     pass
 
 
-def _check_writable(path):
+def _check_plot(path):
     """Raises now what writing would raise after days of training. A temporary
     file kept open for so long would stay behind if the process were killed."""
+    if not path.lower().endswith(".png"):
+        raise InputError(f"The plot is a .png file. Received: --plot {path}")
     with contextlib.suppress(_Untouched), files.replacing(path):
         raise _Untouched
 
