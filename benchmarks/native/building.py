@@ -19,9 +19,6 @@ RUNNER = ("lrbench.c", "fail.c", "litert.c", "options.c", "profile.c")
 def runner(machine):
     """The runner of .tflite files, `lrbench.c`.
 
-    Args:
-        machine: Which processor it is for, `"x86_64"` or `"aarch64"`.
-
     Returns:
         The `pathlib.Path` of a program that is linked with the C library of the
         compiler's system.
@@ -34,9 +31,6 @@ def runner(machine):
 
 def plugin(interface):
     """The plugin that counts instructions in QEMU, `icount.c`.
-
-    Args:
-        interface: Number of the plugin interface that QEMU speaks.
 
     Returns:
         The `pathlib.Path` of a shared library for this machine.
@@ -51,9 +45,6 @@ def plugin(interface):
 
 def compiler(machine):
     """The path of the compiler that makes programs for a processor.
-
-    Args:
-        machine: `"x86_64"` or `"aarch64"`.
 
     Returns:
         A string.

@@ -15,9 +15,6 @@ from keras_effnet.tflite import check_file
 def described(path):
     """The tensors of a file as results of this machine describe them.
 
-    Args:
-        path: The .tflite file.
-
     Returns:
         A dict: `inputs` and `outputs`, lists of dicts of `name`, `shape`,
         `shape_signature`, `dtype`, `scale` and `zero_point`.
@@ -34,9 +31,6 @@ def described(path):
 
 def random_input_bytes(path):
     """The input that every target is measured with.
-
-    Args:
-        path: The .tflite file.
 
     Returns:
         Bytes: all inputs, one after the other, of the generator with the seed 0.

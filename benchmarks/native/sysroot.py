@@ -35,9 +35,6 @@ def libraries(machine):
     `./LOADER --library-path . ./program` runs it there; the loader's name is in
     `LOADERS`.
 
-    Args:
-        machine: `"x86_64"` or `"aarch64"`.
-
     Returns:
         A dict of `pathlib.Path`s here by the names that they need there.
 
@@ -52,9 +49,6 @@ def libraries(machine):
 
 def runtime(machine):
     """LiteRT's library for a processor, of the version that is installed here.
-
-    Args:
-        machine: `"x86_64"` or `"aarch64"`.
 
     Returns:
         A `pathlib.Path`. For another processor than this machine's it comes out of

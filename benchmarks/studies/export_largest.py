@@ -28,10 +28,6 @@ PRECISIONS = ("float32", "dynamic")
 def measure(name, size):
     """Exports once, in this process.
 
-    Args:
-        name: Of the network.
-        size: Of its image, pixels.
-
     Returns:
         A dict for the JSON file.
     """

@@ -46,11 +46,7 @@ TOLERANCE = 0.02
 
 
 class Sleeper(Target):
-    """A target whose runs take a known time: the loop of the real one around a sleep.
-
-    Args:
-        seconds: Of each run.
-    """
+    """Runs of a known time: the loop of the real target around a sleep."""
 
     name = "sleeper"
 
@@ -84,10 +80,6 @@ class Sleeper(Target):
 
 def sleeps(path, runs=30):
     """Known times against what comes out.
-
-    Args:
-        path: Of any .tflite file, which is not run.
-        runs: Of each time.
 
     Returns:
         A list of dicts, one for each time.
@@ -143,9 +135,6 @@ def overhead(runs=100_000):
 def write_files(folder):
     """A file, its copy, and one with more of the same layers.
 
-    Args:
-        folder: Where they go.
-
     Returns:
         `(paths, multiply_adds)`, dicts by `"file"`, `"copy"` and `"slower"`.
     """
@@ -174,9 +163,6 @@ def write_files(folder):
 def instructions(paths):
     """What an emulated Cortex-A76 counts for an inference.
 
-    Args:
-        paths: As `write_files` returns them.
-
     Returns:
         A dict by `"file"` and `"slower"`, or `None` where there is no emulator.
     """
@@ -193,11 +179,6 @@ def instructions(paths):
 
 def compare_once(paths, rounds, runs):
     """One comparison of the file with its copy, and one with the slower file.
-
-    Args:
-        paths: As `write_files` returns them.
-        rounds: Processes of each.
-        runs: Of each, of all rounds together.
 
     Returns:
         A dict: `median_ns` of the rounds, and of `"copy"` and `"slower"` the verdict,
@@ -229,10 +210,6 @@ def compare_once(paths, rounds, runs):
 
 def report(args, folder):
     """All checks.
-
-    Args:
-        args: Of the command line.
-        folder: Where files may be written.
 
     Returns:
         A dict for the JSON file; `passed` tells whether nothing misses.

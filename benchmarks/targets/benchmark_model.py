@@ -42,11 +42,6 @@ _STATISTICS = {
 class BenchmarkModel:
     """Measures with `benchmark_model` on a target that has a shell.
 
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
-        binary: The path of the tool here, built for the target.
-        cores: The numbers of the cores it may run on, or `None`.
-
     Raises:
         InputError: There is no such file, or the target doesn't take it.
     """
@@ -97,10 +92,6 @@ class BenchmarkModel:
 def arguments(model, request):
     """The tool's command line, without the tool.
 
-    Args:
-        model: The file's path on the target.
-        request: The dict of `ShellTarget.measure`.
-
     Returns:
         A list of strings.
     """
@@ -119,9 +110,6 @@ def arguments(model, request):
 
 def parse(text):
     """Reads what the tool prints.
-
-    Args:
-        text: Its standard output and standard error.
 
     Returns:
         A dict like that of `ShellTarget.measure`, with empty `latency_ns` and

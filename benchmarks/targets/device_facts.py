@@ -31,9 +31,6 @@ _NO_SENSOR_BELOW = -50  # a missing sensor is given as -99.9 or so
 def device_facts(shell):
     """What the times on a target depend on.
 
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
-
     Returns:
         A dict like `device` of a result, without `battery` and `thermal`.
     """
@@ -61,9 +58,6 @@ def _joined(told, *keys):
 
 def device_state(shell):
     """How warm and how full a target is at this moment.
-
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
 
     Returns:
         A dict: `battery`, a dict of `level_percent`, `temperature_c` and `plugged`;

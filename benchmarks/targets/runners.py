@@ -31,13 +31,7 @@ _SECONDS_OF_AN_ANSWER = 10
 
 
 class PythonWorker:
-    """Measures with the target's own Python, NumPy and ai-edge-litert.
-
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
-        python: Python's name or path there.
-        cores: The numbers of the cores it may run on, or `None`.
-    """
+    """Measures with the target's own Python, NumPy and ai-edge-litert."""
 
     def __init__(self, shell, python, cores=None):
         self._shell = shell
@@ -64,13 +58,7 @@ class PythonWorker:
 
 
 class NativeRunner:
-    """Measures with the runner in C, which needs nothing that the target has.
-
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
-        machine: `"x86_64"` or `"aarch64"`.
-        cores: The numbers of the cores it may run on, or `None`.
-    """
+    """Measures with the runner in C, which needs nothing that the target has."""
 
     def __init__(self, shell, machine, cores=None):
         self._shell = shell
@@ -152,12 +140,6 @@ def as_rows(data, path):
 
 def ended(shell, command, seconds, path):
     """Runs a program that measures, to its end.
-
-    Args:
-        shell: An open `keras_effnet.benchmarks.targets.shell.Shell`.
-        command: The program and its arguments.
-        seconds: How long its runs may take; a minute is added for the rest.
-        path: The .tflite file here, for messages.
 
     Returns:
         A `keras_effnet.benchmarks.targets.shell.Answer`.

@@ -26,10 +26,6 @@ _COMPARED = 8
 def build(network, images):
     """A network with real weights if there are any.
 
-    Args:
-        network: Its name.
-        images: Float32 array, `(count, height, width, 3)`.
-
     Returns:
         `(model, weights)`: a `keras.Model`, and `"imagenet"` or `"random"`.
     """
@@ -69,14 +65,6 @@ def onnx_missing():
 
 def write_files(model, network, images, folder, progress, note):
     """Converts one function on all sides.
-
-    Args:
-        model: A network of this package.
-        network: Its name in keras.applications.
-        images: Float32 array, `(count, height, width, 3)`, for calibration.
-        folder: Where the files go.
-        progress: Called with a line of text before each step.
-        note: Called with a line of text where a side is left out.
 
     Returns:
         A dict of precisions; each is a dict of sides and paths.
@@ -171,10 +159,6 @@ def logits(path, images):
 
 def check(paths, images):
     """Raises unless the sides compute the same, on the same input.
-
-    Args:
-        paths: As `write_files` returns them.
-        images: Float32 array, `(count, height, width, 3)`.
 
     Returns:
         A dict: the largest difference of a float file's logits from ours, over

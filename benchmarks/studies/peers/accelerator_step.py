@@ -131,11 +131,6 @@ class Child:
 def compare(case, start=Child, progress=print):
     """Both sides in turn; where one fails, the other alone.
 
-    Args:
-        case: A `Case`.
-        start: Called with a side's name and the `Case`; returns a `Child`.
-        progress: Called with a line of text.
-
     Returns:
         A dict for the JSON file.
     """

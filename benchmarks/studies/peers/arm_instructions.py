@@ -44,9 +44,6 @@ _REQUEST = {"threads": 1, "xnnpack": True, "max_seconds": 600}
 def without_normalisation(model):
     """A network of keras.applications that takes images normalised already.
 
-    Args:
-        model: A `keras.Model`.
-
     Returns:
         A `keras.Model` with the same weights, whose Rescaling and Normalization
         layers do nothing; the converter leaves such layers out.
@@ -112,11 +109,6 @@ def write_files(ours, stock, images, folder):
 def count(core, files, target):
     """Counts the instructions of an inference of each file.
 
-    Args:
-        core: An `Emulated`.
-        files: A dict of sides and paths, ours first.
-        target: The largest ratio that was hoped for.
-
     Returns:
         A dict for the JSON file.
     """
@@ -148,11 +140,6 @@ def _facts(path):
 
 def compare(core, network, folder):
     """Both comparisons of a network.
-
-    Args:
-        core: An `Emulated`.
-        network: Its name.
-        folder: Where the files go.
 
     Yields:
         A dict for the JSON file.

@@ -67,11 +67,6 @@ def cases(networks=None, rounds=None, image_size=None):
 def run_side(side, case, images):
     """Converts once, in a fresh process.
 
-    Args:
-        side: One of `SIDES`.
-        case: A `Case`.
-        images: Path of the .npy file of the calibration images.
-
     Returns:
         What `_export_sides.main` returns.
 
@@ -88,15 +83,7 @@ def run_side(side, case, images):
 
 
 def compare(case, images, source, bar, run=run_side):
-    """Both sides in turn; a dict for the JSON file.
-
-    Args:
-        case: A `Case`.
-        images: The calibration images, an array.
-        source: What they are.
-        bar: A `tqdm` that counts the processes.
-        run: As `run_side`.
-    """
+    """Both sides in turn; a dict for the JSON file."""
     answers = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "images.npy")

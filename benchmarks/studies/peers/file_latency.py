@@ -48,10 +48,6 @@ _WORKER = "keras_effnet.benchmarks.studies.peers._latency_worker"
 def run_worker(files, runs):
     """One round: a fresh process.
 
-    Args:
-        files: A dict of sides and paths.
-        runs: Timed runs of each.
-
     Returns:
         What `_latency_worker.main` returns.
 
@@ -73,13 +69,6 @@ def run_worker(files, runs):
 
 def measure(files, rounds, runs, bar, run=run_worker):
     """All rounds; each starts with another file.
-
-    Args:
-        files: A dict of sides and paths, ours first.
-        rounds: Processes.
-        runs: Timed runs of each file in each.
-        bar: A `tqdm` that counts the processes.
-        run: As `run_worker`.
 
     Returns:
         A dict for the JSON file.
@@ -110,11 +99,7 @@ def _of_all(function, nanoseconds):
 
 
 def ratio(ours, theirs):
-    """Of medians, of all runs.
-
-    Args:
-        ours: Nanoseconds, `(rounds, runs)`.
-        theirs: Likewise, of the same rounds.
+    """Of medians, of all runs: of nanoseconds `(rounds, runs)` of the same rounds.
 
     Returns:
         A dict: the ratio; its interval, 95 %, from resampled rounds, which keep
@@ -136,12 +121,6 @@ def ratio(ours, theirs):
 
 def compare(network, args, folder, bar):
     """Converts and measures one network.
-
-    Args:
-        network: Its name.
-        args: Of the command line.
-        folder: Where the files go.
-        bar: A `tqdm`.
 
     Yields:
         For each precision `(label, result)`, a dict for the JSON file.
