@@ -113,6 +113,26 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
     return answer
 
 
+def finished(command, **options):
+    """Runs any program to its end.
+
+    Args:
+        command: A list of strings.
+        **options: Of `subprocess.run`.
+
+    Returns:
+        A `subprocess.CompletedProcess` of text, whatever bytes the program writes.
+    """
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", **options
+    )
+
+
+def last_line(done):
+    """Of a finished program's errors, or how it ended where there is none."""
+    return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+
+
 def last_answer(text):
     """The answer in what a child printed, wherever it ran.
 

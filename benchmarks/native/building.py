@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 
+from keras_effnet import children
 from keras_effnet import files
 from keras_effnet.errors import InputError
 
@@ -87,12 +88,7 @@ def _compiled(name, machine, sources, flags=()):
     paths = [str(_FOLDER / source) for source in sources]
     # Of two processes that come here at once the later one replaces the same file.
     with files.replacing(path) as temporary:
-        done = subprocess.run(
-            [*command, "-o", str(temporary), *paths],
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        done = children.finished([*command, "-o", str(temporary), *paths])
         if done.returncode:
             lines = done.stderr.splitlines()
             reason = next((line for line in lines if "error" in line), lines[-1])

@@ -1,8 +1,8 @@
 """The plugin that counts instructions, for the QEMU that is there."""
 
 import re
-import subprocess
 
+from keras_effnet import children
 from keras_effnet.benchmarks.native import building
 from keras_effnet.errors import InputError
 
@@ -38,15 +38,10 @@ def plugin(command):
 def _tried(command, interface):
     """The plugin of an interface, and QEMU's objection or `None`."""
     path = building.plugin(interface)
-    done = subprocess.run(
-        [command[0], *option(path, "/dev/null"), *command[1:]],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env={},
+    done = children.finished(
+        [command[0], *option(path, "/dev/null"), *command[1:]], env={}
     )
-    told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return path, told[-1] if done.returncode else None
+    return path, children.last_line(done) if done.returncode else None
 
 
 def option(path, counts):

@@ -7,11 +7,11 @@ import importlib.metadata
 import importlib.util
 import pathlib
 import platform
-import subprocess
 import sys
 import tempfile
 import zipfile
 
+from keras_effnet import children
 from keras_effnet import files
 from keras_effnet.benchmarks.native import building
 from keras_effnet.errors import InputError
@@ -80,21 +80,18 @@ def _fetch(version, machine, path):
         for option in ("--platform", f"{tag}_{machine}")
     ]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
+        done = children.finished(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                 *("--only-binary", ":all:", "--retries", "1", *platforms),
                 *("--dest", folder, requirement),
-            ],
-            capture_output=True,
-            text=True,
-            errors="replace",
+            ]
         )
         wheels = list(pathlib.Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
-            told = done.stderr.strip().splitlines() or ["it says nothing"]
+            reason = children.last_line(done).rstrip(".")
             raise InputError(
-                f"pip can't download LiteRT for {machine}: {told[-1].rstrip('.')}; "
+                f"pip can't download LiteRT for {machine}: {reason}; "
                 "with a network it is fetched once, and kept. "
                 f"Received: {requirement!r}"
             )
@@ -104,10 +101,8 @@ def _fetch(version, machine, path):
 
 def _of_compiler(command, name, machine):
     """The library of that name which the compiler links programs with."""
-    told = subprocess.run(
-        [command, f"-print-file-name={name}"], capture_output=True, text=True
-    ).stdout.strip()
-    path = pathlib.Path(told)
+    told = children.finished([command, f"-print-file-name={name}"])
+    path = pathlib.Path(told.stdout.strip())
     if not path.is_absolute() or not path.is_file():
         package = _PACKAGES.get(name, "libc6") + building.debian_suffix(machine)
         raise InputError(
@@ -117,7 +112,12 @@ def _of_compiler(command, name, machine):
     return path.resolve()
 
 
-def runtime_facts():
-    """The `runtime` of a result of the runner in C."""
+def measured(found):
+    """What a result has of the JSON that the runner in C prints, a dict."""
+    times = ("init_ns", "first_ns", "warmup_ns", "latency_ns", "memory")
     version = importlib.metadata.version("ai-edge-litert")
-    return {"name": "ai-edge-litert", "version": version, "runner": "lrbench"}
+    return {
+        **{key: found[key] for key in times},
+        "operators": {"partitions": None, "undelegated": None},
+        "runtime": {"name": "ai-edge-litert", "version": version, "runner": "lrbench"},
+    }

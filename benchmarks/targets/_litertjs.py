@@ -3,8 +3,8 @@
 import json
 import pathlib
 import shutil
-import subprocess
 
+from keras_effnet import children
 from keras_effnet import files
 from keras_effnet.errors import InputError
 
@@ -98,12 +98,8 @@ def _fetch(found):
     with files.replacing_folder(found) as packages:
         for name in ("package.json", "package-lock.json"):
             shutil.copyfile(_LOCKED / name, packages / name)
-        done = subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=packages,
-            capture_output=True,
-            text=True,
-            errors="replace",
+        done = children.finished(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=packages
         )
         if done.returncode:
             mark = "npm error "

@@ -122,14 +122,11 @@ class Emulated(Target):
         instructions = [int(line) for line in counts.read_text().split()]
         counted = instructions[-len(found["latency_ns"]) :]
         return {
-            **{key: found[key] for key in ("init_ns", "first_ns")},
-            **{key: found[key] for key in ("warmup_ns", "latency_ns")},
+            **sysroot.measured(found),
             # What is asked of Linux would be told of QEMU.
             "memory": dict.fromkeys(found["memory"]),
-            "operators": {"partitions": None, "undelegated": None},
             **described,
             **model_io.digested(output),
-            "runtime": sysroot.runtime_facts(),
             "device": {
                 "cpu": self._cpu.title(),
                 "machine": _MACHINE,
@@ -156,11 +153,8 @@ class Emulated(Target):
         model.symlink_to(pathlib.Path(path).absolute())
         (self._folder / "input").write_bytes(data)
         try:
-            done = subprocess.run(
+            done = children.finished(
                 [*self._qemu, *plugin, *self._command, *options],
-                capture_output=True,
-                text=True,
-                errors="replace",
                 # Of no length that varies: it stands on the program's stack.
                 env={},
                 cwd=self._folder,
@@ -179,8 +173,8 @@ class Emulated(Target):
         found = children.last_answer(done.stdout)
         if not done.returncode and found and "error" not in found:
             return found
-        told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        reason = found["error"] if found and not done.returncode else told[-1]
+        told = found and not done.returncode
+        reason = found["error"] if told else children.last_line(done)
         raise InputError(
             f"The model can't be run on {self.name}: {reason.rstrip('. ')}. "
             f"Received: {str(path)!r}"
@@ -199,6 +193,6 @@ def _write_cpuinfo(folder, cpu):
 
 
 def _version(qemu):
-    told = subprocess.run([qemu, "--version"], capture_output=True, text=True).stdout
+    told = children.finished([qemu, "--version"]).stdout
     found = re.search(r"version (\S+)", told)
     return found[1] if found else None

@@ -81,12 +81,9 @@ class NativeRunner:
         found = self._run(path, request, cache)
         output = shell.pull("outputs")
         return {
-            **{key: found[key] for key in ("init_ns", "first_ns")},
-            **{key: found[key] for key in ("warmup_ns", "latency_ns", "memory")},
-            "operators": {"partitions": None, "undelegated": None},
+            **sysroot.measured(found),
             **described,
             **model_io.digested(output),
-            "runtime": sysroot.runtime_facts(),
             "device": device | {"cores": len(found["cores"])},
         }
 
