@@ -229,30 +229,25 @@ void model_load(Model *model, const char *path, const Settings *settings) {
   free(outputs);
 }
 
-void model_set_inputs(Model *model, const unsigned char *data) {
-  Tensors *side = &model->inputs;
+// Between the tensors of a side, in the order of the graph, and one block of memory.
+static void copy(Tensors *side, unsigned char *data, bool in) {
   for (size_t place = 0; place < side->count; place++) {
     size_t i = side->order[place];
     void *address;
-    CHECK("The input can't be set",
-          LockTensorBuffer(side->buffers[i], &address, kLockWrite));
-    memcpy(address, data, side->bytes[i]);
+    CHECK(in ? "The input can't be set" : "The output can't be read",
+          LockTensorBuffer(side->buffers[i], &address, in ? kLockWrite : kLockRead));
+    memcpy(in ? address : data, in ? data : address, side->bytes[i]);
     UnlockTensorBuffer(side->buffers[i]);
     data += side->bytes[i];
   }
 }
 
+void model_set_inputs(Model *model, unsigned char *data) {
+  copy(&model->inputs, data, true);
+}
+
 void model_get_outputs(Model *model, unsigned char *data) {
-  Tensors *side = &model->outputs;
-  for (size_t place = 0; place < side->count; place++) {
-    size_t i = side->order[place];
-    void *address;
-    CHECK("The output can't be read",
-          LockTensorBuffer(side->buffers[i], &address, kLockRead));
-    memcpy(data, address, side->bytes[i]);
-    UnlockTensorBuffer(side->buffers[i]);
-    data += side->bytes[i];
-  }
+  copy(&model->outputs, data, false);
 }
 
 void model_run(Model *model) {

@@ -37,7 +37,7 @@ void *runtime_function(const char *name);
 void model_load(Model *model, const char *path, const Settings *settings);
 
 // Copies all inputs in, or all outputs out, in the order of the graph.
-void model_set_inputs(Model *model, const unsigned char *data);
+void model_set_inputs(Model *model, unsigned char *data);
 void model_get_outputs(Model *model, unsigned char *data);
 
 void model_run(Model *model);
