@@ -193,7 +193,9 @@ def _merge(model, target, options, parts):
     warmup_ns = [time for part in parts for time in part["warmup_ns"]]
     latency = _latency(parts, latency_ns, warmup_ns)
     num_runs = sum(part.get("num_runs", len(part["latency_ns"])) for part in parts)
-    same = _agreement(model, target, parts[0])
+    off = None
+    if target.name != Host.name:
+        off = outputs.difference_from_host(model["path"], parts[0])
     return schema.BenchmarkResult(
         schema_version=schema.SCHEMA_VERSION,
         name=pathlib.Path(model["path"]).stem,
@@ -220,8 +222,8 @@ def _merge(model, target, options, parts):
         outputs=parts[0]["outputs"],
         output_sha256=parts[0]["output_sha256"],
         instructions=parts[0].get("instructions"),
-        agreement=same,
-        warnings=tuple(_warnings(options, parts, latency, num_runs, same)),
+        agreement=off,
+        warnings=tuple(_warnings(options, parts, latency, num_runs, off)),
         rounds=tuple(
             schema.Round(
                 init_ns=part["init_ns"],
@@ -253,10 +255,6 @@ def _median(values):
     return None if None in values else float(np.median(values))
 
 
-def _agreement(model, target, part):
-    return None if target.name == Host.name else outputs.agreement(model["path"], part)
-
-
 def _median_ms(parts, key):
     return float(np.median([part[key] for part in parts])) / 1e6
 
@@ -266,7 +264,7 @@ def _largest(parts, key):
     return None if None in values else max(values)
 
 
-def _warnings(options, parts, latency, num_runs, same):
+def _warnings(options, parts, latency, num_runs, off):
     """What a reader should know before trusting or comparing the numbers."""
     noise = (latency.p90_ms or latency.p95_ms) / latency.median_ms
     emulated = parts[0]["device"].get("emulated")
@@ -287,6 +285,5 @@ def _warnings(options, parts, latency, num_runs, same):
         yield "The batch is open and measured at 1; a fixed one can be faster"
     if len({part["output_sha256"] for part in parts}) > 1:
         yield "The outputs differ between rounds on the same input"
-    off = same and outputs.disagreement(same)
-    if off:
-        yield f"The outputs are not this machine's: off by {off}"
+    if far := off and outputs.too_far(off):
+        yield f"The outputs are not this machine's: off by {far}"

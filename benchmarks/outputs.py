@@ -23,7 +23,7 @@ _ONCE = {
 }
 
 
-def agreement(path, answer):
+def difference_from_host(path, answer):
     """How far a target's outputs are from this machine's on the same input.
 
     Args:
@@ -47,11 +47,11 @@ def agreement(path, answer):
     }
 
 
-def disagreement(found):
+def too_far(found):
     """How far off a target is, in words, where it is more than rounding; else `None`.
 
     Args:
-        found: What `agreement` returned.
+        found: What `difference_from_host` returned.
     """
     steps, error = found["largest_steps"], found["largest_relative_error"]
     if steps is not None and steps > _MOST_STEPS:
@@ -82,8 +82,7 @@ def evaluate(path, target, source, progress=None):
         TargetLost: The target went away.
     """
     model = TFLiteModel(path)
-    if progress and model.note_of_guess:
-        progress(model.note_of_guess)
+    model.note_guess()
     paths, labels = labelled_photos(source, model, optional=True)
     host, here, there = Host(), [], []
     for batch in photo_batches(model, paths, pathlib.Path(path).name, progress):

@@ -1,5 +1,6 @@
 """Several precisions of one model, from one trace, each with its sheet."""
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -25,6 +26,7 @@ from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.precisions import engine_of
 from keras_effnet.export.samples import write_samples
+from keras_effnet.progress import silent
 from keras_effnet.sheet import Sheet
 
 # Errors of layers differ by factors; a few images tell them.
@@ -111,7 +113,7 @@ def export(
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
     tracing.check(model)
-    tell = progress or (lambda line: None)
+    tell = progress or silent
     calibration, evaluation = photographs.opened(
         model, calibration, evaluation, calibration_images, progress
     )
@@ -123,27 +125,28 @@ def export(
     exported = []
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
+        seconds = {}
         tell("tracing")
-        started = time.perf_counter()
-        trace = converting.trace(model, work / "saved_model", batch_size)
-        seconds = {"trace": time.perf_counter() - started}
+        with _timed(seconds, "trace"):
+            trace = converting.trace(model, work / "saved_model", batch_size)
         float_path = work / "float.tflite"
         float_path.write_bytes(trace.float32)
         found = None
         if any(PRECISIONS[precision].calibrated for precision in precisions):
             tell("calibrating")
-            started = time.perf_counter()
-            found = calibrating.calibrate(trace.float32, calibration())
-            if ranges:
-                found = layer_tensors.with_learned(
-                    trace, model, found, ranges, calibration
-                )
-            seconds["calibrate"] = time.perf_counter() - started
+            with _timed(seconds, "calibrate"):
+                found = calibrating.calibrate(trace.float32, calibration())
+                if ranges:
+                    found = layer_tensors.with_learned(
+                        trace, model, found, ranges, calibration
+                    )
         for precision in precisions:
             tell(f"{precision}: converting")
-            started = time.perf_counter()
             calibrated = found if PRECISIONS[precision].calibrated else None
-            data = converting.file_of(trace, precision, input_type, engine, calibrated)
+            with _timed(seconds, "convert"):
+                data = converting.file_of(
+                    trace, precision, input_type, engine, calibrated
+                )
             sheet = Sheet(
                 model=model.name,
                 precision=precision,
@@ -151,7 +154,7 @@ def export(
                 batch_size=batch_size,
                 class_names=saving.class_names(model),
                 calibration=calibrated and calibrated.for_sheet(),
-                seconds=seconds | {"convert": time.perf_counter() - started},
+                seconds=dict(seconds),
                 training=training,
                 settings=settings,
             )
@@ -174,6 +177,13 @@ def export(
     for file in exported if samples else ():
         write_samples(file.path, file.path.with_name(f"{file.path.stem}_samples"))
     return exported
+
+
+@contextlib.contextmanager
+def _timed(seconds, step):
+    started = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - started
 
 
 def _check(precisions, calibration, input_type, batch_size, engine):

@@ -1,5 +1,7 @@
 """How fast files are on this machine."""
 
+import dataclasses
+
 from keras_effnet import benchmarks
 from keras_effnet.sheet import Latency
 
@@ -14,8 +16,7 @@ def host_latency(paths, rounds=2, max_seconds=4, **options):
         **options: Further ones of `keras_effnet.benchmarks.benchmark_many`.
 
     Returns:
-        A dict for each file: `median_ms`, `p90_ms`, `threads`, `runs` and `host`, a
-        name.
+        A `keras_effnet.sheet.Latency` for each file.
 
     Raises:
         InputError: A file can't be run.
@@ -24,13 +25,13 @@ def host_latency(paths, rounds=2, max_seconds=4, **options):
         paths, rounds=rounds, max_seconds=max_seconds, **options
     )
     return [
-        {
-            "threads": result.options["threads"],
-            "runs": result.misc_metrics.num_runs,
-            "median_ms": result.latency_metrics.median_ms,
-            "p90_ms": result.latency_metrics.p90_ms,
-            "host": result.device["cpu"] or result.device["machine"],
-        }
+        Latency(
+            median_ms=result.latency_metrics.median_ms,
+            p90_ms=result.latency_metrics.p90_ms,
+            threads=result.options["threads"],
+            runs=result.misc_metrics.num_runs,
+            host=result.device["cpu"] or result.device["machine"],
+        )
         for result in results
     ]
 
@@ -45,13 +46,12 @@ def measure(exported, progress=None):
     Returns:
         The list, with the latencies in it.
     """
-    paths = {file.precision: file.path for file in exported}
-    found = host_latency(list(paths.values()), max_seconds=5, progress=progress)
-    latencies = dict(zip(paths, found, strict=True))
-    of_float = latencies.get("float32", {}).get("median_ms")
+    paths = [file.path for file in exported]
+    found = host_latency(paths, max_seconds=5, progress=progress)
+    pairs = list(zip(exported, found, strict=True))
+    medians = {file.precision: latency.median_ms for file, latency in pairs}
+    of_float = medians.get("float32")
     return [
-        file.with_sheet(
-            latency=Latency(**latencies[file.precision], float_median_ms=of_float)
-        )
-        for file in exported
+        file.with_sheet(latency=dataclasses.replace(latency, float_median_ms=of_float))
+        for file, latency in pairs
     ]

@@ -7,6 +7,7 @@ import zipfile
 import flatbuffers
 import numpy as np
 
+from keras_effnet.class_names import check_names
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
 from keras_effnet.tflite_metadata import ENTRY
@@ -142,11 +143,7 @@ def _check_normalisation(mean, std, channels):
 
 
 def _check_names(class_names, classes):
-    if len(class_names) != classes:
-        raise InputError(
-            f"There must be one name for each of the {classes} classes. "
-            f"Received: {len(class_names)} names"
-        )
+    check_names(class_names, classes)
     for name in class_names:
         if not isinstance(name, str) or name.splitlines() != [name]:
             raise InputError(

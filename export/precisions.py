@@ -74,15 +74,19 @@ def engine_of(precision, engine=None):
     able = PRECISIONS[precision].engines
     if engine is not None:
         _check_one_of("engine", engine, ENGINES)
-        if precision != "float32":  # what the others are made of
-            _check_one_of("engine", engine, able, f" for {precision}")
-            return engine
-    return able[0]
+    if engine is None or precision == "float32":  # what the others are made of
+        return able[0]
+    if engine not in able:
+        raise InputError(
+            f"`engine` for {precision} must be one of {', '.join(able)}. "
+            f"Received: {engine!r}"
+        )
+    return engine
 
 
-def _check_one_of(name, value, valid, where=""):
+def _check_one_of(name, value, valid):
     if value not in valid:
         raise InputError(
-            f"`{name}`{where} must be one of {', '.join(valid)}. "
+            f"`{name}` must be one of {', '.join(valid)}. "
             f"{suggest(value, valid)}Received: {value!r}"
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_effnet import files
 from keras_effnet import saving
+from keras_effnet.class_names import check_names
 from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
@@ -72,7 +73,9 @@ def write_saved_model(model, folder, class_names=None, version=1):
     classifier = KerasClassifier(model)
     if class_names is None:
         class_names = classifier.class_names
-    names = _class_names(class_names, classifier.classes)
+    names = names_of(classifier.classes, class_names)
+    names = names or list(map(str, range(classifier.classes)))
+    check_names(names, classifier.classes)
     rule = classifier.preprocessing.for_channels(classifier.input_shape[-1])
     described = {
         "name": model.name,
@@ -119,16 +122,6 @@ def _check_classifier(model):
             "Photographs have 1 or 3 channels, and so must the model's input. "
             f"Received: input shape {tuple(shape)}"
         )
-
-
-def _class_names(class_names, classes):
-    names = names_of(classes, class_names) or [str(i) for i in range(classes)]
-    if len(names) != classes:
-        raise InputError(
-            f"There must be a name for each of the {classes} classes. "
-            f"Received: {len(names)} names"
-        )
-    return names
 
 
 def _archive(model, rule, names):

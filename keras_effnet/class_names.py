@@ -49,6 +49,15 @@ def names_of(classes, given=None):
     return None
 
 
+def check_names(names, classes):
+    """Raises an `InputError` unless there is a name for each class."""
+    if len(names) != classes:
+        raise InputError(
+            f"There must be a name for each of the {classes} classes. "
+            f"Received: {len(names)} names"
+        )
+
+
 def decode_predictions(probabilities, top=5, class_names=None):
     """The most probable classes of each image.
 
@@ -76,11 +85,7 @@ def decode_predictions(probabilities, top=5, class_names=None):
         classes = imagenet_classes()
     else:
         classes = [(str(index), f"class {index}") for index in range(count)]
-    if len(classes) != count:
-        raise InputError(
-            f"There must be a name for each of the {count} classes. "
-            f"Received: {len(classes)} names"
-        )
+    check_names(classes, count)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         [Prediction(*classes[index], float(row[index])) for index in indices]

@@ -283,6 +283,7 @@ def evaluate_photos(source, photographs, progress=None):
             the model's.
     """
     classifier = load_classifier(source)
+    classifier.note_guess()
     paths, labels = labelled_photos(photographs, classifier)
     return evaluate(
         classifier, photo_batches(classifier, paths, None, progress), labels

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from keras_effnet import notes
 from keras_effnet import preprocessing
 from keras_effnet import sheet as sheets
 from keras_effnet.class_names import names_of
@@ -31,16 +32,15 @@ class Classifier:
         """Its rule, else what its name tells."""
         return self.rule or preprocessing.for_name(self.name, self.input_shape[0])
 
-    @property
-    def note_of_guess(self):
-        """A line where nothing but its name tells the preprocessing, or `None`."""
+    def note_guess(self):
+        """Tells, by `keras_effnet.notes`, of preprocessing that is only a guess."""
         if self.rule:
-            return None
+            return
         rule = self.preprocessing
         cut = "whole" if rule.crop_padding is None else "cropped to the middle"
-        return (
-            f"note: {self.name} doesn't tell how photographs go in; guessed from its "
-            f"name: 0-255 pixels, {cut}, {rule.interpolation} interpolation"
+        notes.note(
+            f"{self.name} doesn't tell how photographs go in; guessed from its name: "
+            f"0-255 pixels, {cut}, {rule.interpolation} interpolation"
         )
 
 

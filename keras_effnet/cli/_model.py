@@ -1,7 +1,6 @@
 """The arguments by which several commands name a model, and its loading."""
 
 import pathlib
-import sys
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -108,10 +107,7 @@ def classifier(args):
         refuse_weights(args)
         if not args.model.endswith(".tflite"):
             import_keras()
-        found = load_classifier(args.model)
-        if found.note_of_guess:
-            print(f"keras-effnet: {found.note_of_guess}", file=sys.stderr)
-        return found
+        return load_classifier(args.model)
     spec = find_spec(args.model)
     if not args.weights:
         raise InputError(

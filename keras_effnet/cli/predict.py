@@ -32,6 +32,7 @@ def run(args):
         raise InputError(f"--top must be at least 1. Received: {args.top}")
     photos = find_photos(args.photos)
     classifier = _model.classifier(args)
+    classifier.note_guess()
     results, failed = [], False
     for photo in photos:
         try:

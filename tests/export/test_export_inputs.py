@@ -10,6 +10,7 @@ import tflite_file
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_effnet
+from keras_effnet import notes
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.export import PRECISIONS
@@ -176,7 +177,7 @@ def test_a_file_moved_alone_tells_how_photographs_go_in(network, included, tmp_p
             alone = TFLiteModel(shutil.copy(file.path, tmp_path / "another.tflite"))
             beside = TFLiteModel(file.path)
             assert alone.class_names == beside.class_names == tuple("abcde")
-            assert alone.note_of_guess is None
+            assert alone.rule is not None
             assert np.array_equal(_answers(alone), _answers(beside))
             assert np.ptp(_answers(alone), axis=0).max() > 0
 
@@ -189,11 +190,13 @@ def _answers(classifier):
 
 def test_without_sheet_and_metadata_it_is_a_guess(traced):
     file = TFLiteModel(traced.file("int8", "uint8"))
-    assert "guessed from its name: 0-255 pixels" in file.note_of_guess
+    with notes.strict(), pytest.raises(InputError, match="guessed from its name: 0-2"):
+        file.note_guess()
     assert file.preprocessing.included
     rule = Preprocessing((1.0,), (2.0,))
     told = TFLiteModel(file.path, sheet=Sheet(preprocessing=rule))
-    assert (told.preprocessing, told.note_of_guess) == (rule, None)
+    assert told.preprocessing == rule
+    told.note_guess()
 
 
 def test_a_network_whose_pixels_have_no_one_scale(tmp_path):

@@ -13,7 +13,7 @@ import peer
 import pytest
 
 from keras_effnet.benchmarks import benchmark_many
-from keras_effnet.benchmarks.outputs import agreement
+from keras_effnet.benchmarks.outputs import difference_from_host
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import _litertjs
 from keras_effnet.benchmarks.targets import _page_jobs
@@ -28,7 +28,7 @@ def litertjs():
 
 
 def _relative_error(path, answer):
-    return agreement(str(path), answer)["largest_relative_error"]
+    return difference_from_host(str(path), answer)["largest_relative_error"]
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def page(litertjs, tmp_path_factory):
 @pytest.mark.parametrize("name", ["float32", "int8_inside", "uint8"])
 def test_wasm_gives_the_outputs_of_this_machine(page, models, name):
     answer = page.measure(models[name], page_client.REQUEST)
-    found = agreement(str(models[name]), answer)
+    found = difference_from_host(str(models[name]), answer)
     if name == "uint8":
         assert found["largest_steps"] <= 1
     elif name == "float32":
@@ -164,7 +164,7 @@ def test_webgpu_gives_the_outputs_of_this_machine(litertjs, models, name, tmp_pa
     # Each run takes so long here that a second alone would be too little.
     warmup_ns = answer["warmup_ns"]
     assert len(warmup_ns) >= 60 or sum(warmup_ns) >= 4.5e9
-    found = agreement(str(models[name]), answer)
+    found = difference_from_host(str(models[name]), answer)
     if name == "uint8":
         assert found["largest_steps"] <= 1
     else:

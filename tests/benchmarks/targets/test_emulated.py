@@ -16,7 +16,7 @@ from keras_effnet import benchmarks
 from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import counting
 from keras_effnet.benchmarks.native import sysroot
-from keras_effnet.benchmarks.outputs import agreement
+from keras_effnet.benchmarks.outputs import difference_from_host
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import emulated
 from keras_effnet.benchmarks.targets.emulated import Emulated
@@ -87,7 +87,7 @@ def measured(cores, settled):
 @pytest.mark.parametrize("name", emulated.CORES)
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_the_outputs_are_those_of_this_machine(measured, settled, name, precision):
-    found = agreement(str(settled[precision]), measured[name, precision])
+    found = difference_from_host(str(settled[precision]), measured[name, precision])
     if precision == "int8":
         assert found["largest_steps"] <= 1
     else:

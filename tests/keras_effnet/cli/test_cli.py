@@ -8,6 +8,7 @@ import pytest
 from conftest import one_line
 
 from keras_effnet import cli
+from keras_effnet.export import flatbuffer
 
 
 def test_predict_prints_the_best_classes(command, tiny_files, copies):
@@ -20,6 +21,22 @@ def test_predict_prints_the_best_classes(command, tiny_files, copies):
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=2)
     assert all("class" in line for line in lines[1:6])
+
+
+def test_a_guess_is_told(command, tiny_files, copies, tmp_path):
+    """Moved without its sheet a file tells how photographs go in; another can't."""
+    data = tiny_files["float32"].read_bytes()
+    model = flatbuffer.unpack(data)
+    model.metadata = []
+    moved, stranger = tmp_path / "moved.tflite", tmp_path / "stranger.tflite"
+    moved.write_bytes(data)
+    stranger.write_bytes(flatbuffer.pack(model))
+    code, output, errors = command("predict", copies, "--model", moved)
+    assert (code, errors) == (0, [])
+    code, found, (note,) = command("predict", copies, "--model", stranger)
+    assert "stranger doesn't tell how photographs go in; guessed from its name" in note
+    assert code == 0
+    assert found.count("class") == output.count("class") == 10
 
 
 def test_predict_json(command, tiny_files, copies):
