@@ -86,9 +86,14 @@ def _unpack(path, folder, wanted):
             raise tarfile.ReadError("a damaged header")
 
 
+def leads_out(name):
+    """Whether an entry of this name would be written outside of the folder."""
+    place = pathlib.PureWindowsPath(name)  # knows both / and \
+    return bool(place.anchor) or ".." in place.parts
+
+
 def _refused(member):
-    place = pathlib.PureWindowsPath(member.name)  # knows both / and \
-    if place.anchor or ".." in place.parts:
+    if leads_out(member.name):
         return "named to be written elsewhere"
     if not (member.isreg() or member.isdir()) or member.issparse():
         return "neither a plain file nor a folder"

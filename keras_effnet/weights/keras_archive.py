@@ -2,11 +2,11 @@
 
 import io
 import json
-import pathlib
 import zipfile
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
+from keras_effnet.weights import archives
 from keras_effnet.weights import keras_h5
 
 _CONFIG = "config.json"
@@ -36,12 +36,10 @@ def read(path, model):
 
 
 def _check_entries(entries):
-    for entry in entries:
-        paths = pathlib.PurePosixPath(entry), pathlib.PureWindowsPath(entry)
-        if any(path.anchor or ".." in path.parts for path in paths):
-            raise InputError(
-                f"The archive has an entry outside of its own folder: {entry!r}."
-            )
+    for entry in filter(archives.leads_out, entries):
+        raise InputError(
+            f"The archive has an entry outside of its own folder: {entry!r}."
+        )
     for wanted in (_CONFIG, _WEIGHTS):
         if wanted not in entries:
             raise InputError(f"This is no archive of Keras: it has no {wanted}.")

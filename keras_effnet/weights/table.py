@@ -202,14 +202,7 @@ def summary(rows):
 
 
 def sets_of(model_name):
-    """The names of a network's published sets, in the table's order.
-
-    Args:
-        model_name: As `keras_effnet.specs.get_spec` takes it.
-
-    Returns:
-        A tuple of strings, empty for a network without published weights.
-    """
+    """The names of a network's published sets, a tuple, in the table's order."""
     return tuple(dict.fromkeys(row.name for row in _rows_of(model_name)))
 
 
