@@ -71,51 +71,25 @@ def search(
     distillation_steps=(40, 100),
     progress=None,
 ):
-    """Finds the fastest 8-bit file of a model that loses no more than it may.
+    """What `keras_effnet.export.quantize` does, with images in place of photographs.
 
-    Tried in this order, each on top of what paid so far: calibration by minimum and
-    maximum, other ranges, rounding by layer. Where no file that is all int8 is within
-    the limits, growing parts of the network in float follow, chosen by the sensitivity
-    of each tensor, until one is; then distillation.
-    All candidates stay in `folder/candidates`; the same call again goes on where this
-    one was stopped.
+    What is not listed is as there.
 
     Args:
-        model: As `keras_effnet.export.export` takes it.
-        folder: Where everything goes.
         calibration: A function without arguments that returns an iterable of float
             arrays, `(batch, height, width, channels)`, images as the model takes
-            them, without labels; two hundred that resemble those of later use.
-        evaluation: `Images` by which the candidates are judged, none of them used
-            for calibration. `None`: every third calibration image is kept out and
-            judges.
-        max_drop: Percentage points of accuracy that the file may lose; needs
-            `evaluation` with labels.
-        min_agreement: The least share of images, 0 to 1, on which the file names the
-            float model's class; needs no labels.
-        budget: Seconds after which nothing new is begun, or `None`. Distillation,
-            which takes as long as it is given, is done with a budget alone.
-        name: Of the file; the model's when `None`.
-        input_type: `"float32"` (also when `None`), `"uint8"` or `"int8"`. The file
-            answers in the same type; in 8 bits classes of equal rounded
-            probability can't be told apart.
-        seed: Of all that is drawn.
-        settings: A dict for `search.json`, how to search again.
+            them, without labels.
+        evaluation: `Images`; `None`: every third calibration image judges.
         cost: A function of a list of paths of .tflite files that measures them and
             returns a dict for each, with `median_ms` and what else shall be told.
         float_shares: Of the network's work, 0 to 1, ascending: what may stay in float.
         distillation_steps: The least that are worth it and the most, of 10 images each.
-        progress: Called with a line of text before each step.
 
     Returns:
-        A `Result`. `folder/NAME_int8.tflite` is the chosen file (or
-        `NAME_weight-only.tflite`, where no int8 file is within the limits; with
-        `-over-limit` in its name where none is), and `folder/search.json` holds
-        everything.
+        A `Result`; `folder/search.json` holds everything.
 
     Raises:
-        InputError: An argument is out of range, an image has another shape or is not
-            finite, the float model answers NaN, or the model can't be converted.
+        InputError: As there.
     """
     limits = Limits(max_drop, min_agreement)
     _check(calibration, evaluation, limits, budget, seed)

@@ -271,9 +271,12 @@ def test_a_limit_that_is_not_met(model, tmp_path):
 def test_a_spent_budget_ends_with_what_there_is(model, tmp_path):
     lines = []
     result = search(
-        model, tmp_path, budget=1e-6, min_agreement=0.5, progress=lines.append
-    )
+        model, tmp_path, budget=1e-6, min_agreement=0.5, progress=lines.append,
+        cost=lambda paths: [{"median_ms": 7.0, "host": path.name} for path in paths],
+    )  # fmt: skip
     assert [c["name"] for c in result.candidates] == ["min-max"]
+    cost = {"median_ms": 7.0, "host": "min-max.tflite", "relative": 1.0}
+    assert result.chosen["latency"] == cost
     assert result.met
     assert result.path.exists()
     assert sum("the budget is spent" in line for line in lines) == 1
