@@ -18,6 +18,7 @@ import requests
 import requests.adapters
 import urllib3
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 
@@ -144,10 +145,7 @@ class _Part:
 
     def record(self):
         """`{"url": ..., "validator": ..., "total": ...}`; empty: start again."""
-        try:
-            return json.loads(self._record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        return files.read_json(self._record) or {}
 
     def begin(self, url, validator, total):
         # In this order: a record never describes bytes of another file.
