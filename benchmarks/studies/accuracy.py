@@ -19,17 +19,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_effnet
 from keras_effnet import benchmarks
-from keras_effnet import preprocessing
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.data import photos
 from keras_effnet.evaluation import evaluate
+from keras_effnet.evaluation import photo_batches
 from keras_effnet.export import export
 from keras_effnet.paired import compare
 from keras_effnet.progress import tell
-from keras_effnet.specs import get_spec
 
 ROOT, DATA = comparison.ROOT, comparison.SHARED
-CALIBRATION_IMAGES = 200
+FLOWERS = DATA / "data/flowers"
+LABELS = DATA / "data/imagenet_sample/labels.csv"
 # int16x8 would take an hour: its kernels are slow.
 PRECISIONS = ("float32", "float16", "dynamic", "weight-only", "int8")
 
@@ -50,36 +50,16 @@ WEIGHTS = {
 }
 
 
-def sample():
-    """`(paths, labels)` of the photographs of ImageNet."""
-    return photos.read_labels(DATA / "data/imagenet_sample/labels.csv")
-
-
-def calibrating():
-    """Photographs that files are calibrated on, evenly of all flowers."""
-    flowers = photos.find_photos([DATA / "data/flowers"])
-    return flowers[:: len(flowers) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
-
-
 def rows_of(name, folder, args):
-    spec = get_spec(name)
-    shape = (spec.image_size, spec.image_size, 3)
-    rule = preprocessing.for_weights(name, "imagenet")
-    paths, labels = (part[: args.images] for part in sample())
-    flowers = calibrating()
+    paths, labels = (part[: args.images] for part in photos.read_labels(LABELS))
 
     def evaluated(source):
-        return evaluate(source, photos.batches(paths, shape, rule), labels)
+        return evaluate(source, photo_batches(source, paths), labels)
 
-    model = keras_effnet.build_model(spec, weights=WEIGHTS[name]())
+    model = keras_effnet.build_model(name, weights=WEIGHTS[name]())
     reference = evaluated(model)
     yield {"network": name, "form": "keras", **accuracy(reference)}
-    exported = export(
-        model,
-        folder,
-        args.precision or PRECISIONS,
-        calibration=lambda: photos.batches(flowers, shape, rule, batch_size=1),
-    )
+    exported = export(model, folder, args.precision or PRECISIONS, FLOWERS)
     comparison.wait_until_idle(timeout_seconds=args.idle_seconds)
     latencies = benchmarks.benchmark_many(
         [file.path for file in exported], rounds=args.rounds

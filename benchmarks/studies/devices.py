@@ -23,16 +23,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras_effnet
 from keras_effnet import benchmarks
 from keras_effnet import files
-from keras_effnet import preprocessing
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.data import photos
-from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export
-from keras_effnet.paired import compare
 from keras_effnet.progress import tell
-from keras_effnet.specs import get_spec
 
 NETWORKS = (
     "EfficientNetLite0",
@@ -65,35 +60,28 @@ def files_of(network):
 
 
 def _made(network):
-    spec = get_spec(network)
-    shape = (spec.image_size, spec.image_size, 3)
     real = network in accuracy.WEIGHTS
     weights = accuracy.WEIGHTS[network]() if real else None
-    model = keras_effnet.build_model(spec, weights=weights)
-    rule = preprocessing.for_weights(network, "imagenet" if real else None)
-    flowers = accuracy.calibrating()
     exported = export(
-        model,
+        keras_effnet.build_model(network, weights=weights),
         WORK,
         PRECISIONS,
-        lambda: photos.batches(flowers, shape, rule, batch_size=1),
+        accuracy.FLOWERS,
         network,
+        evaluation=accuracy.LABELS if real else None,
     )
-    found = {file.path.name: None for file in exported}
-    if real:
-        paths, labels = accuracy.sample()
-        evaluated = [
-            evaluate(source, photos.batches(paths, shape, rule), labels)
-            for source in (model, *(file.path for file in exported))
-        ]
-        for name, evaluation in zip(found, evaluated[1:], strict=True):
-            compared = compare(evaluated[0], evaluation).as_json()
-            found[name] = {
-                "top1": evaluation.top1,
-                "agreement_with_float": compared["agreement"],
-                "images": len(labels),
-            }
-    return found
+    return {
+        file.path.name: _accuracy(file.sheet.evaluation) if real else None
+        for file in exported
+    }
+
+
+def _accuracy(found):
+    return {
+        "top1": found.top1,
+        "agreement_with_float": found.agreement,
+        "images": found.images,
+    }
 
 
 def measure(name, accuracies):
