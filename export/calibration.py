@@ -18,33 +18,20 @@ from keras_effnet.sheet import Calibration
 FEW_IMAGES = 50
 
 
-def evenly(count, most):
-    """Which of `count` things to take where no more than `most` shall be.
-
-    Photographs come class by class: the first ones would be of one class.
-
-    Returns:
-        A list of indices, evenly spread.
-    """
+def evenly(count, most) -> list[int]:
+    """Indices of `most` of `count` things, or of all, evenly spread: photographs come
+    class by class, and the first ones would be of one class."""
     taken = min(count, most)
     return [i * count // taken for i in range(taken)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """What calibration found.
+    """What calibration found."""
 
-    Attributes:
-        by_tensor: The least and the greatest value of each activation, by the
-            index of its tensor in the float file.
-        images: How many images were seen.
-        sha256: Of all their values, float32, one after the other.
-        method: By which the ranges were found.
-    """
-
-    by_tensor: dict[int, tuple[float, float]]
+    by_tensor: dict[int, tuple[float, float]]  # least and greatest value
     images: int
-    sha256: str
+    sha256: str  # of all their values, float32
     method: str = "min-max"
 
     def for_sheet(self):
@@ -52,23 +39,12 @@ class Ranges:
         return Calibration(self.images, self.method, self.sha256)
 
 
-def calibrate(data, images, threads=2, each=None):
-    """Runs a float file over images and notes the ranges of its activations.
+def calibrate(data: bytes, images, threads=2, each=None) -> Ranges:
+    """The ranges of a float file's activations on images.
 
-    Args:
-        data: The bytes of a float .tflite file.
-        images: An iterable of arrays, `(batch, height, width, channels)`, values
-            as the file takes them.
-        threads: How many LiteRT uses.
-        each: Called with the index and the values of each activation, for every
-            image; the array is LiteRT's own and must be copied to be kept.
-
-    Returns:
-        `Ranges`.
-
-    Raises:
-        InputError: There is no image, one has another shape, or a value of it, or
-            of what the network makes of it, is no finite number.
+    Images come in batches, `(batch, height, width, channels)`, values as the file takes
+    them. `each` is called with the index and the values of each activation, for every
+    image; the array is LiteRT's own and must be copied to be kept.
     """
     model = flatbuffer.unpack(data)
     tensors = flatbuffer.graph(model).tensors

@@ -11,45 +11,28 @@ from keras_effnet.export import flatbuffer
 from keras_effnet.export import interface
 from keras_effnet.export.calibration import Ranges
 from keras_effnet.export.lean import check_built_in
+from keras_effnet.export.normalisation import Normalisation
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import engine_of
 from keras_effnet.export.tracing import freeze
 from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.rule import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
 class Trace:
-    """A model, traced once.
+    """A model, traced once."""
 
-    Attributes:
-        folder: Of the SavedModel.
-        normalisation: What `freeze` returned.
-        rule: The `Preprocessing` attached to the model, or `None`.
-        output_name: `"probabilities"`, or `"outputs"` without a last softmax.
-        float32: The bytes of the float file.
-    """
-
-    folder: str
-    normalisation: object
-    rule: object
-    output_name: str
-    float32: bytes
+    folder: str  # of the SavedModel
+    normalisation: Normalisation | None
+    rule: Preprocessing | None  # attached to the model
+    output_name: str  # "probabilities", or "outputs" without a last softmax
+    float32: bytes  # the float file
 
 
-def trace(model, folder, batch_size=1):
-    """Traces a model and converts it to float32, on which the others build.
-
-    Args:
-        model: A `keras.Model` that `freeze.check` lets pass.
-        folder: An empty folder for the SavedModel.
-        batch_size: Of the files; `None` leaves it open.
-
-    Returns:
-        A `Trace`.
-
-    Raises:
-        InputError: The model holds operations that .tflite does not have.
-    """
+def trace(model, folder, batch_size=1) -> Trace:
+    """Traces a model and converts it to float32, on which the others build; the batch
+    is open where its size is `None`."""
     with native_stderr_held_back():
         found = freeze(model, folder, batch_size)
         data = engines.convert(folder, "float32")
@@ -70,24 +53,14 @@ def file_of(
     engine=None,
     ranges=None,
     float_nodes=frozenset(),
-):
+) -> bytes:
     """The bytes of a file.
 
-    Args:
-        trace: A `Trace`.
-        precision: A key of `PRECISIONS`.
-        input_type: `"float32"`, `"uint8"` or `"int8"`; the precision's own when
-            `None`. int8 files answer in the same type, others in float32.
-        engine: `"tflite"`, `"litert"`, or `None` for the preferred one.
-        ranges: `calibration.Ranges`, for the precisions that need them.
-        float_nodes: Names of operators (their outputs') that int8 of the engine
-            `"tflite"` leaves in float.
-
-    Returns:
-        Bytes.
-
-    Raises:
-        InputError: The engine refuses, or nothing says what a pixel is worth.
+    The input has the precision's own type when `None`. int8 files answer in the same
+    type, others in float32. `ranges` are a `calibration.Ranges`, for the precisions
+    that need them; `float_nodes` names of operators (their outputs') that int8 of the
+    engine `"tflite"` leaves in float. An `InputError` where the engine refuses, or
+    nothing says what a pixel is worth.
     """
     engine = engine_of(precision, engine)
     input_type = input_type or PRECISIONS[precision].input_type
@@ -132,13 +105,10 @@ def takes_pixels(trace):
 
 
 def pixel_statistics(trace, model):
-    """`(mean, std)` by which a reader makes an input of a file from pixels, 0-255.
+    """`(mean, std)` by which a reader makes an input of a trace's file, a
+    `schema.ModelT`, from pixels, 0-255.
 
     What an integer input stores is then the pixel itself, or minus 128 for int8.
-
-    Args:
-        trace: A `Trace`.
-        model: One of its files, a `schema.ModelT`.
     """
     tensor = flatbuffer.graph(model).tensors[flatbuffer.graph(model).inputs[0]]
     quantization = tensor.quantization
@@ -171,15 +141,8 @@ def _ranges_of(trace, base, ranges, drops):
 
 
 def pinned(trace, by_tensor, base=None):
-    """Ranges with those of the pixels as they are known, not as they were seen.
-
-    Args:
-        trace: A `Trace`.
-        by_tensor: `{index: (least, greatest)}`.
-        base: The trace's float file unpacked, where it is at hand.
-
-    Raises:
-        InputError: The images that were seen can't have been pixels.
+    """`{index: (least, greatest)}` with the ranges of the pixels as they are known, not
+    as they were seen; `base` is the trace's float file unpacked, where it is at hand.
     """
     base = base or flatbuffer.unpack(trace.float32)
     found = dict(by_tensor)

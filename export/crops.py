@@ -7,16 +7,11 @@ import tensorflow as tf
 _CROP = 0.6
 
 
-def draw(images, count, random):
+def draw(images, count, random: np.random.Generator):
     """Draws images and changes them as a camera might have.
 
-    Args:
-        images: `(images, height, width, channels)`.
-        count: How many to draw, at most all.
-        random: A `numpy.random.Generator`.
-
-    Returns:
-        `(indices, batch)`: which were drawn, and a float32 tensor of them.
+    At most `count` of `(images, height, width, channels)`, flipped and cropped. Returns
+    `(indices, batch)`, the batch a float32 tensor.
     """
     chosen = random.choice(len(images), min(count, len(images)), replace=False)
     batch = images[chosen]

@@ -20,19 +20,9 @@ from keras_effnet.errors import first_line
 from keras_effnet.export import flatbuffer
 
 
-def convert(folder, precision):
-    """Converts a SavedModel by TensorFlow's converter, without calibration.
-
-    Args:
-        folder: Of the SavedModel.
-        precision: `"float32"`, `"float16"` or `"dynamic"`.
-
-    Returns:
-        The file's bytes.
-
-    Raises:
-        InputError: The model holds operations that .tflite does not have.
-    """
+def convert(folder, precision) -> bytes:
+    """A SavedModel by TensorFlow's converter, without calibration, to float32, float16
+    or dynamic."""
     flags = {
         "saved_model_dir": str(folder),
         "saved_model_version": 1,
@@ -57,25 +47,16 @@ def convert(folder, precision):
         raise InputError(_reason(str(error))) from error
 
 
-def quantize(data, precision, engine, ranges=None, float_nodes=frozenset()):
-    """Quantises a float file.
+def quantize(
+    data: bytes, precision, engine, ranges=None, float_nodes=frozenset()
+) -> bytes:
+    """Quantises a float file to any precision but float32; `"tflite"` to int8 only.
 
-    Args:
-        data: The bytes of the float .tflite file.
-        precision: Any but `"float32"`.
-        engine: `"tflite"` (int8 only) or `"litert"`.
-        ranges: `{tensor: (least, greatest)}` of all activations by their index,
-            for `"int8"` and `"int16x8"`.
-        float_nodes: Names of operators (their outputs') that `"tflite"` leaves in
-            float.
-
-    Returns:
-        The file's bytes. Its input and output have the activations' type (for
-        int8: per-tensor asymmetric activations, per-channel symmetric weights;
-        the LiteRT quantization specification).
-
-    Raises:
-        InputError: The engine refuses the model.
+    `ranges` are `{tensor: (least, greatest)}` of all activations by their index, for
+    int8 and int16x8; `float_nodes` names of operators (their outputs') that `"tflite"`
+    leaves in float. Input and output get the activations' type (for int8: per-tensor
+    asymmetric activations, per-channel symmetric weights; the LiteRT quantization
+    specification).
     """
     try:
         if engine == "tflite":

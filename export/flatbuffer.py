@@ -58,11 +58,7 @@ def pack(model):
 
 
 def graph(model):
-    """The one subgraph of a classifier.
-
-    Raises:
-        InputError: There are more, of loops and branches.
-    """
+    """The one subgraph of a classifier; loops and branches would make more."""
     if len(model.subgraphs) != 1:
         raise InputError(
             "The model must be one graph, without loops or branches. "
@@ -119,11 +115,7 @@ def set_data(model, tensor, array):
 
 
 def add_tensor(model, like, name, dtype, scale=None, zero_point=None):
-    """Adds a tensor of a computed value, of the same shape as another.
-
-    Returns:
-        Its index.
-    """
+    """Adds a tensor of a computed value, of the same shape as another; its index."""
     tensor = schema.TensorT()
     tensor.name = name
     tensor.shape = like.shape
@@ -138,15 +130,11 @@ def add_tensor(model, like, name, dtype, scale=None, zero_point=None):
 
 
 def cast_operator(model, source, target, quantize, version=2):
-    """An operator between two tensors that differ in type, scale or zero point.
+    """QUANTIZE, or DEQUANTIZE, between the tensors of two indices that differ in type,
+    scale or zero point.
 
-    Args:
-        model: A `schema.ModelT`.
-        source: Index of the tensor it reads.
-        target: Index of the tensor it writes.
-        quantize: QUANTIZE when true, else DEQUANTIZE.
-        version: Of the operator: 2 brought int8, and QUANTIZE's int8 to uint8; 5
-            DEQUANTIZE's scales per channel.
+    Version 2 brought int8, and QUANTIZE's int8 to uint8; 5 DEQUANTIZE's scales per
+    channel.
     """
     builtin = schema.BuiltinOperator
     code = builtin.QUANTIZE if quantize else builtin.DEQUANTIZE

@@ -26,17 +26,9 @@ _DTYPES = {0: np.float32, 1: np.float16, 9: np.int8}
 _LEVELS = {"gzip": 6, "zstd": 9}
 
 
-def describe(file, model):
-    """Reads from a .tflite file what is in it.
-
-    Args:
-        file: A `keras_effnet.tflite.TFLiteModel`.
-        model: The same unpacked, a `schema.ModelT`.
-
-    Returns:
-        A dict of fields of a `Sheet`: what can be read from a file and from the
-        versions that wrote it.
-    """
+def describe(file, model) -> dict:
+    """The fields of a `Sheet` that can be read from a file, a `TFLiteModel` and the
+    same unpacked, and the versions that wrote it."""
     operators = file.interpreter._get_ops_details()
     dtypes = {t["index"]: t["dtype"] for t in file.interpreter.get_tensor_details()}
     count, outside = partitions(operators, [file.input["index"]])

@@ -22,13 +22,10 @@ def subtraction(model):
 
 
 def drop_subtraction(model):
-    """Takes the subtraction at the graph's beginning away.
+    """Takes the subtraction at the beginning of a float graph away.
 
-    The graph's input is then pixel - mean, which a quantised tensor stores as the
-    pixel itself.
-
-    Args:
-        model: A `schema.ModelT` in float32.
+    The graph's input is then pixel - mean, which a quantised tensor stores as the pixel
+    itself.
     """
     subgraph = flatbuffer.graph(model)
     first = subtraction(model)
@@ -37,14 +34,11 @@ def drop_subtraction(model):
 
 
 def set_types(model, input_type, output_type, pixels):
-    """Gives the input and the output the types that a user asked for.
+    """Gives the input and the output the types that a user asked for, float32, uint8 or
+    int8.
 
-    Args:
-        model: A `schema.ModelT`.
-        input_type: `"float32"`, `"uint8"`, `"int8"`.
-        output_type: The same.
-        pixels: `(scale, zero point)` of a uint8 pixel for a network that computes
-            its input in float.
+    `pixels` is `(scale, zero point)` of a uint8 pixel for a network that computes its
+    input in float.
     """
     subgraph = flatbuffer.graph(model)
     (index,) = map(int, subgraph.inputs)

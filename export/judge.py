@@ -28,16 +28,7 @@ class Images:
 
 
 class Judge:
-    """Compares files with the Keras model that they come from.
-
-    Args:
-        model: The `keras.Model`.
-        images: `Images`.
-        max_drop: Percentage points of accuracy that a file may lose, or `None`.
-
-    Raises:
-        InputError: `max_drop` is no number from 0 up, or there are no labels.
-    """
+    """Compares files with the Keras model that they come from."""
 
     def __init__(self, model, images, max_drop=None):
         if max_drop is not None:

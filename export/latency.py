@@ -6,20 +6,10 @@ from keras_effnet import benchmarks
 from keras_effnet.sheet import Latency
 
 
-def host_latency(paths, rounds=2, max_seconds=4, **options):
-    """Measures files in turn on this machine.
+def host_latency(paths, rounds=2, max_seconds=4, **options) -> list[Latency]:
+    """Measures files in turn on this machine, each round in a process of its own.
 
-    Args:
-        paths: Of .tflite files.
-        rounds: How many, each in a process of its own.
-        max_seconds: Of each file in all rounds together.
-        **options: Further ones of `keras_effnet.benchmarks.benchmark_many`.
-
-    Returns:
-        A `keras_effnet.sheet.Latency` for each file.
-
-    Raises:
-        InputError: A file can't be run.
+    `max_seconds` are of each file in all rounds together.
     """
     results = benchmarks.benchmark_many(
         paths, rounds=rounds, max_seconds=max_seconds, **options
@@ -37,15 +27,7 @@ def host_latency(paths, rounds=2, max_seconds=4, **options):
 
 
 def measure(exported, progress=None):
-    """Adds latencies on this machine to the sheets of files, measured in turn.
-
-    Args:
-        exported: A list of `ExportedFile`.
-        progress: Called with a line of text before each step.
-
-    Returns:
-        The list, with the latencies in it.
-    """
+    """`ExportedFile`s with latencies on this machine in their sheets, taken in turn."""
     paths = [file.path for file in exported]
     found = host_latency(paths, max_seconds=5, progress=progress)
     pairs = list(zip(exported, found, strict=True))

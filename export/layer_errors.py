@@ -14,29 +14,18 @@ from keras_effnet.tflite import TFLiteModel
 _PART = 8192
 
 
-def layer_errors(float_file, other_file, batches):
+def layer_errors(float_file, other_file, batches) -> list[dict]:
     """Compares two .tflite files of one model, operator by operator.
 
-    Both run whole, as they would in use, so that an error is what has gathered up
-    to that operator. Operators are paired by what they are, their output's name
-    and its shape; those that only one file has (QUANTIZE) are left out. An image takes
-    about twice as long as both files take for it in use.
+    Both, paths or `TFLiteModel`s, run whole, as they would in use, so that an error is
+    what has gathered up to that operator. Operators are paired by what they are, their
+    output's name and its shape; those that only one file has (QUANTIZE) are left out.
+    An image takes about twice as long as both files take for it in use; int16x8 has
+    slow kernels alone, about 1 s for an image in EfficientNet-B0. Batches are `(batch,
+    height, width, channels)`, in the value range of the float model's input.
 
-    Args:
-        float_file: The float32 .tflite file, its path or a `TFLiteModel`.
-        other_file: The other file of the same model, in the same way: float16,
-            dynamic range, int8, int16x8. int16x8 has slow kernels alone: about
-            1 s for an image in EfficientNet-B0.
-        batches: An iterable of arrays, `(batch, height, width, channels)`, in the
-            value range of the float model's input (0-255 with preprocessing).
-
-    Returns:
-        A list of `keras_effnet.sheet.LayerError`, one for each operator's output, in
-        the order of the float file's operators.
-
-    Raises:
-        InputError: A file is none of .tflite, an image has another size, there are
-            no images, or the files have no operator in common.
+    Returns the figures of each operator's output, in the order of the float file's
+    operators.
     """
     first, second = _Recorder(float_file), _Recorder(other_file)
     pairs = _paired(first.outputs, second.outputs)

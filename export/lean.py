@@ -5,6 +5,7 @@ import collections
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
 from keras_effnet.export.precisions import PRECISIONS
+from keras_effnet.sheet import Sheet
 
 # What a dynamic batch, explicit padding or a Reshape would leave.
 WASTE = (
@@ -54,11 +55,7 @@ def _activation(layer):
 
 
 def check_built_in(model):
-    """Raises an `InputError` where the file needs operators that phones lack.
-
-    Args:
-        model: A `schema.ModelT`.
-    """
+    """Raises an `InputError` where a `schema.ModelT` has operators that phones lack."""
     names = [
         flatbuffer.operator_name(model, operator)
         for subgraph in model.subgraphs
@@ -72,15 +69,10 @@ def check_built_in(model):
         )
 
 
-def waste(sheet):
-    """What keeps a file from being lean.
+def waste(sheet: Sheet) -> tuple[str, ...]:
+    """What keeps a file from being lean, short texts, by what its sheet says.
 
-    Args:
-        sheet: A `Sheet` with what `inspection.describe` read from the file.
-
-    Returns:
-        Short texts, none for a lean file or one of an open batch, which may need
-        arithmetic of shapes.
+    None for an open batch, which may need arithmetic of shapes.
     """
     if sheet.batch_size is None:
         return ()
@@ -92,17 +84,12 @@ def waste(sheet):
     return tuple(found)
 
 
-def partitions(operators, graph_inputs):
+def partitions(operators, graph_inputs) -> tuple[int, dict[str, int]]:
     """How XNNPACK divides a graph, from an interpreter that has applied it.
 
-    Args:
-        operators: Of LiteRT's `_get_ops_details()`; the delegate's own nodes stand
-            among them and name the tensors that they read and write.
-        graph_inputs: Indices of the graph's input tensors.
-
-    Returns:
-        `(count, outside)`: how many pieces XNNPACK took, and a dict of the names
-        and counts of the operators in none of them.
+    `operators` are LiteRT's `_get_ops_details()`, where the delegate's own nodes stand
+    among the others and name the tensors that they read and write. Returns how many
+    pieces XNNPACK took, and the names and counts of the operators in none of them.
     """
     delegates = [op for op in operators if op["op_name"] == "DELEGATE"]
     own = [op for op in operators if op["op_name"] != "DELEGATE"]

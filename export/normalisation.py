@@ -16,19 +16,12 @@ _LAYERS = keras.layers
 
 @dataclasses.dataclass(frozen=True)
 class Normalisation:
-    """What stands between the pixels and the network.
+    """What stands between the pixels and the network."""
 
-    Attributes:
-        mean: Float array, `(channels,)`; the graph subtracts it.
-        tensor: The symbolic Keras tensor that the network begins with.
-        kernel: The variable of the first convolution, and
-        scaled_kernel: its value with the scale in it.
-    """
-
-    mean: np.ndarray
-    tensor: object
-    kernel: object
-    scaled_kernel: np.ndarray
+    mean: np.ndarray  # (channels,); the graph subtracts it
+    tensor: keras.KerasTensor  # that the network begins with
+    kernel: keras.Variable  # of the first convolution
+    scaled_kernel: np.ndarray  # its value with the scale in it
 
     @property
     def subtracts(self):
@@ -44,15 +37,10 @@ class Normalisation:
         return int(first) if one_value and is_pixel else None
 
 
-def find(model):
-    """The normalisation that a model begins with.
+def find(model) -> Normalisation | None:
+    """The normalisation that a functional model of one image input begins with.
 
-    Args:
-        model: A functional `keras.Model` with one image input.
-
-    Returns:
-        A `Normalisation`, or `None` where the model has none, or one that can't
-        go into a convolution.
+    `None` where it has none, or one that can't go into a convolution.
     """
     tensor = model.inputs[0]
     channels = tensor.shape[-1]

@@ -19,21 +19,9 @@ _BATCH = 32
 def opened(model, calibration, evaluation, most, progress=None):
     """Opens what a user gave as paths; anything else stays as it is.
 
-    Args:
-        model: The `keras.Model`.
-        calibration: Paths of photographs and of folders of them, or one path.
-        evaluation: Path of a folder of one folder per class, of a CSV file with the
-            columns file and class_index, or of a folder of photographs alone.
-        most: Of the photographs to calibrate with so many are used, evenly spread.
-        progress: Called with a line of text, a note on few photographs; with it,
-            photographs are counted as they are read.
-
-    Returns:
-        `(calibration, evaluation)` as `keras_effnet.export.export` takes them.
-
-    Raises:
-        InputError: There are no photographs, one for calibration can't be read, or
-            one is in both.
+    `most` of the photographs to calibrate with are used, evenly spread. Returns
+    `(calibration, evaluation)` as `exporting.export` takes them. An `InputError` where
+    there are no photographs, one for calibration can't be read, or one is in both.
     """
     known = []
     if paths := paths_of(calibration):
@@ -44,22 +32,11 @@ def opened(model, calibration, evaluation, most, progress=None):
     return calibration, evaluation
 
 
-def judging(model, source, known, argument, progress=None):
-    """Photographs to judge a file by.
+def judging(model, source, known, argument, progress=None) -> Images:
+    """Photographs to judge a file by, from a path.
 
-    Args:
-        model: The `keras.Model`.
-        source: As `opened` takes `evaluation`.
-        known: Paths of photographs that the file was made with, none of which may be
-            among them.
-        argument: By which those were given.
-        progress: As for `opened`.
-
-    Returns:
-        `Images`.
-
-    Raises:
-        InputError: There are no photographs, or one is known.
+    None may be among the `known` ones, with which the file was made; `argument` names
+    how those were given.
     """
     paths, labels = labelled_photos(source, load_classifier(model), optional=True)
     known = {path.resolve() for path in known}
@@ -74,21 +51,8 @@ def judging(model, source, known, argument, progress=None):
 
 
 def training(model, source, most, labelled):
-    """Photographs to train on.
-
-    Args:
-        model: The `keras.Model`.
-        source: As `opened` takes `calibration`; one path with classes as it takes
-            `evaluation`, where they are needed.
-        most: So many are used, at least 2, evenly spread.
-        labelled: Whether classes are needed.
-
-    Returns:
-        `(paths, labels)`: a list, and an int array where classes are needed.
-
-    Raises:
-        InputError: There are no photographs, or none with classes.
-    """
+    """`most` photographs to train on, at least 2, evenly spread, and their labels where
+    they are needed: one path with classes then, as for evaluation."""
     if most < 2:
         raise InputError(f"`train_images` must be at least 2. Received: {most}")
     source = paths_of(source)

@@ -61,16 +61,8 @@ def check_input_type(input_type):
         _check_one_of("input_type", input_type, INPUT_TYPES)
 
 
-def engine_of(precision, engine=None):
-    """The engine that makes a precision.
-
-    Args:
-        precision: A key of `PRECISIONS`.
-        engine: `"tflite"`, `"litert"`, or `None` for the preferred one.
-
-    Raises:
-        InputError: There is no such engine, or it can't make this precision.
-    """
+def engine_of(precision, engine=None) -> str:
+    """The engine that makes a precision, the preferred one when `None`."""
     able = PRECISIONS[precision].engines
     if engine is not None:
         _check_one_of("engine", engine, ENGINES)

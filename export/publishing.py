@@ -73,19 +73,11 @@ def checked_name(name):
     return name
 
 
-def write(path, data, trace, sheet, **about):
-    """Writes a file with its metadata.
+def write(path, data, trace, sheet, **about) -> TFLiteModel:
+    """Writes a file with its metadata: `about` are `description`, `licence`, `author`.
 
-    Args:
-        path: Where to.
-        data: The bytes of the .tflite file.
-        trace: The `converting.Trace` that it comes from.
-        sheet: A `Sheet` with `model` and `class_names`.
-        **about: Of the metadata: `description`, `licence`, `author`.
-
-    Returns:
-        The file as a `TFLiteModel`; to its sheet are added the model's rule and what
-        can be read from the file.
+    Of the sheet `model` and `class_names` are used; to the sheet of what returns are
+    added the model's rule and what can be read from the file.
     """
     model = flatbuffer.unpack(data)
     mean, std = converting.pixel_statistics(trace, model)
@@ -109,18 +101,10 @@ def write(path, data, trace, sheet, **about):
     return file
 
 
-def publish(path, folder, sheet, over=None):
-    """Puts a finished file where the user wants it, its sheet first.
+def publish(path, folder, sheet, over=None) -> ExportedFile:
+    """Puts a finished file, `NAME_PRECISION.tflite`, where the user wants it.
 
-    Args:
-        path: Of the file, `NAME_PRECISION.tflite`.
-        folder: Where to.
-        sheet: Its `Sheet`.
-        over: Whether it is over a limit and must be named so; what its sheet says
-            when `None`.
-
-    Returns:
-        An `ExportedFile`.
+    Whether it is over a limit and must be named so is what its sheet says when `None`.
     """
     over = sheet.over_limit if over is None else over
     target = folder / f"{path.stem}{OVER_LIMIT if over else ''}.tflite"

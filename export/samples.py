@@ -31,25 +31,15 @@ _SECTION = re.compile(r"^\{\{#(\w+)\}\}\n(.*?)^\{\{/\1\}\}\n", re.DOTALL | re.MU
 _PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
 
 
-def samples(path, model=None):
-    """Source code that classifies photographs with one .tflite file.
+def samples(path, model=None) -> dict[str, str]:
+    """`{file name: text}` of source code that classifies photographs with one .tflite
+    file.
 
-    Sizes, types, scales and zero points are this file's; crop, interpolation and
-    normalisation are its weights'.
-
-    Args:
-        path: Of a .tflite file: one image input of 1 or 3 channels and one output
-            of probabilities, each uint8, int8, int16 or float32. What the .json
-            file beside it says of preprocessing and classes is used.
-        model: Where the Python and the C++ sample find the file, relative to
-            themselves; its name when `None`.
-
-    Returns:
-        A dict from file name to text: `classify.py`, `Classifier.kt`,
-        `Classifier.swift`, `classify.cc` and `labels.txt`.
-
-    Raises:
-        InputError: It is no such file.
+    The file has one image input of 1 or 3 channels and one output of probabilities,
+    each uint8, int8, int16 or float32. Sizes, types, scales and zero points are its
+    own; crop, interpolation and normalisation are its weights', from the .json file
+    beside it. `model` is where the Python and the C++ sample find the file, relative to
+    themselves; its name when `None`.
     """
     classifier = TFLiteModel(path)
     _check(classifier)

@@ -170,15 +170,9 @@ def decode_and_crop(image, shape, rule):
     """One encoded photograph as `keras_effnet.data.photos` would read and crop it.
 
     In TensorFlow's operations, but equal to Pillow's to the last bit or so: the
-    accurate inverse DCT, and one pass for each direction with rounding between.
-
-    Args:
-        image: A scalar string tensor, JPEG or PNG.
-        shape: `(height, width, channels)` to make, 1 or 3 channels.
-        rule: A `Preprocessing`, whose interpolation and crop are used.
-
-    Returns:
-        A uint8 tensor of that shape.
+    accurate inverse DCT, and one pass for each direction with rounding between. From a
+    scalar string tensor, JPEG or PNG, to uint8 `(height, width, channels)`, 1 or 3
+    channels.
     """
     height, width, channels = shape
     pixels = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")

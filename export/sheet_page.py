@@ -18,17 +18,9 @@ _VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the lim
 _KINDS = len(canvas.SERIES)
 
 
-def write_page(sheet, path):
-    """Writes what is known of an exported file as one HTML page.
-
-    Args:
-        sheet: A dict, as in the .json file beside the exported file. What it lacks,
-            or holds as `None`, the page leaves out.
-        path: Of the .html file.
-
-    Raises:
-        InputError: The file can't be written.
-    """
+def write_page(sheet: dict, path):
+    """Writes the .html page of an exported file from what its .json holds; what that
+    lacks, or holds as `None`, the page leaves out."""
     sheet = {key: value for key, value in sheet.items() if value is not None}
     parts = [
         *_verdict(sheet),

@@ -20,16 +20,9 @@ _LARGE = 1 << 14
 
 
 def check(model):
-    """Raises an `InputError` for a model that can't be exported.
-
-    Args:
-        model: A functional `keras.Model` with one image input of a fixed size
-            and one output.
-
-    Raises:
-        InputError: Keras does not run on TensorFlow, the model has more inputs or
-            outputs or no fixed size, or a weight is no finite number.
-    """
+    """Raises an `InputError` for a model that can't be exported: Keras does not run on
+    TensorFlow, more than one image input of a fixed size and one output, a weight that
+    is no finite number."""
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "Export needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow and load "
@@ -75,21 +68,15 @@ def check_batch_size(batch_size):
         )
 
 
-def freeze(model, folder, batch_size=1):
-    """Writes a SavedModel of a fixed batch, with the weights in its files.
+def freeze(model, folder, batch_size=1) -> normalisation.Normalisation | None:
+    """Writes a SavedModel of a fixed batch (open when `None`), the weights in its
+    files.
 
-    Large weights are variables, of which saving makes no copy in memory and
-    conversion few: as constants of the graph they would be copied with it, each time
-    that TensorFlow reads, rewrites or serialises it. Small ones are constants: a
-    variable costs milliseconds, a network has hundreds, and they are a few bytes.
-
-    Args:
-        model: A `keras.Model` that `check` lets pass.
-        folder: Where to write it.
-        batch_size: The batch that the files will have; `None` leaves it open.
-
-    Returns:
-        The `normalisation.Normalisation` that became one subtraction, or `None`.
+    Large weights are variables, of which saving makes no copy in memory and conversion
+    few: as constants of the graph they would be copied with it, each time that
+    TensorFlow reads, rewrites or serialises it. Small ones are constants: a variable
+    costs milliseconds, a network has hundreds, and they are a few bytes. Returns the
+    normalisation that became one subtraction.
     """
     model = in_float32(model)
     shape = tuple(model.inputs[0].shape[1:])

@@ -8,20 +8,10 @@ from keras_effnet.quiet import native_stderr_held_back
 
 
 class Watched:
-    """A file in which tensors can be read that it has inside.
+    """A file, a `schema.ModelT` that is changed, in which tensors inside can be read.
 
     They become its outputs. LiteRT's own `experimental_preserve_all_tensors` keeps
     them without XNNPACK alone: slower, and not the kernels that the file has in use.
-
-    Args:
-        model: A `schema.ModelT`; it is changed.
-        indices: Of the tensors.
-        threads: How many LiteRT uses.
-
-    Attributes:
-        interpreter: The `ai_edge_litert.interpreter.Interpreter`.
-        batch_size: Images at a time.
-        shape: Of one image, `(height, width, channels)`.
     """
 
     def __init__(self, model, indices, threads=None):
