@@ -51,3 +51,17 @@ def test_the_number_of_weight_files():
     for page in ("README.md", "CHANGELOG.md"):
         text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
         assert f"{len(published())} files of six projects" in text
+
+
+def test_the_walks_meet_files_that_exist():
+    """A name without a folder stands in one that its walk has met."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    walks = text.split("## Four walks")[1].split("\n## ")[0].split("\n\n")[-1]
+    walks = re.split(r"^\d\. ", walks, flags=re.MULTILINE)[1:]
+    assert len(walks) == 4
+    for walk in walks:
+        met = {ROOT}
+        for name in re.findall(r"`([\w/]+\.(?:py|c))`", walk):
+            found = {(folder / name).resolve() for folder in met}
+            (path,) = (path for path in found if path.is_file())
+            met |= {path.parent, ROOT / path.relative_to(ROOT).parts[0]}
