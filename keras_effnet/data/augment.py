@@ -23,25 +23,13 @@ _ATTEMPTS = 10
 
 
 def training_image(image, seed, stage, recipe, preprocessing):
-    """One augmented image of a progressive stage.
+    """One augmented image of a `Stage` of a `Recipe`: uint8, `(image_size, image_size,
+    channels)`, 0-255.
 
-    Args:
-        image: An encoded photograph (scalar string: JPEG, PNG or BMP) or
-            uint8 pixels, `(height, width, channels)`.
-        seed: Int tensor, `(2,)`; it alone decides what is random.
-        stage: A `keras_effnet.training.recipe.Stage`: `image_size` and
-            `randaugment_magnitude`.
-        recipe: A `keras_effnet.training.recipe.Recipe`: `channels` and what it
-            says of augmentation.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`, whose
-            interpolation is used, and its crop where the recipe has none of its
-            own.
-
-    Returns:
-        uint8, `(image_size, image_size, channels)`, 0-255.
-
-    Raises:
-        InputError: The recipe has an augmentation that doesn't exist.
+    `image` is an encoded photograph (scalar string: JPEG, PNG or BMP) or uint8 pixels,
+    `(height, width, channels)`; `seed`, int, `(2,)`, alone decides what is random. Of
+    the `Preprocessing` the interpolation is used, and its crop where the recipe has
+    none of its own.
     """
     if recipe.augmentation not in AUGMENTATIONS:
         raise InputError(
@@ -76,20 +64,12 @@ def training_image(image, seed, stage, recipe, preprocessing):
 
 
 def evaluation_image(image, size, preprocessing, channels=3, antialias=False):
-    """The evaluation crop of a set of weights.
+    """The evaluation crop of a set of weights: uint8, `(*size, channels)`, 0-255.
 
-    Args:
-        image: An encoded photograph or uint8 pixels, as for `training_image`.
-        size: `(height, width)` in pixels.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`, whose
-            interpolation and crop are used.
-        channels: 3 for RGB, 1 for grey.
-        antialias: Whether photographs are smoothed where they shrink, as
-            `keras_effnet.data.photos.resize_and_crop` does; the published
-            accuracies were made without.
-
-    Returns:
-        uint8, `(*size, channels)`, 0-255.
+    `image` is as for `training_image`, `size` `(height, width)`. With `antialias`
+    photographs are smoothed where they shrink, as
+    `keras_effnet.data.photos.resize_and_crop` does; the published accuracies were made
+    without.
     """
     image = _read(
         image, lambda shape: evaluation_window(shape, size, preprocessing), channels
@@ -98,19 +78,13 @@ def evaluation_image(image, size, preprocessing, channels=3, antialias=False):
 
 
 def random_window(shape, seed, smallest):
-    """A window of random size, shape and place (tensorflow/tpu, google/automl).
+    """A window of random size, shape and place (tensorflow/tpu, google/automl): int32,
+    top, left, height, width.
 
-    Args:
-        shape: Int32 tensor, `(height, width, channels)`, of the photograph.
-        seed: Int tensor, `(2,)`.
-        smallest: Smallest share of the area, above 0, up to 1. (The code of V1
-            has .08, but asks besides that a tenth of the photograph is seen:
-            in effect .1.)
-
-    Returns:
-        Int32 tensor, `(4,)`: top, left, height, width. Aspect ratios are between
-        3/4 and 4/3; a photograph so long that ten attempts find none gives its
-        largest square in the middle.
+    Takes the photograph's shape and the smallest share of its area, above 0, up to 1.
+    (The code of V1 has .08, but asks besides that a tenth of the photograph is seen: in
+    effect .1.) Aspect ratios are between 3/4 and 4/3; a photograph so long that ten
+    attempts find none gives its largest square in the middle.
     """
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
@@ -132,11 +106,8 @@ def random_window(shape, seed, smallest):
 
 
 def evaluation_window(shape, size, preprocessing):
-    """The part of a photograph that the evaluation crop keeps.
-
-    Arguments and result as of `random_window`, and `size`, `(height, width)` of the
-    result; the same window as of `keras_effnet.data.photos.resize_and_crop`.
-    """
+    """The part of a photograph that the evaluation crop of `(height, width)` keeps; as
+    `random_window`, and the same as of `keras_effnet.data.photos.resize_and_crop`."""
     whole = shape[:2]
     if preprocessing.crop_padding is None:
         return tf.concat([[0, 0], whole], axis=0)
@@ -155,10 +126,8 @@ def flip(image, seed):
 
 
 def colour_jitter(image, seed, strength):
-    """Changes brightness, contrast and saturation of a uint8 image, in this order.
-
-    Each factor is uniform between 1 - strength and 1 + strength, which is 0 to 1.
-    """
+    """Changes brightness, contrast and saturation of a uint8 image, in this order, by
+    factors uniform between 1 - strength and 1 + strength, which is 0 to 1."""
     factors = tf.random.stateless_uniform([3], seed, 1 - strength, 1 + strength)
     image = image_ops.brightness(image, factors[0])
     image = image_ops.contrast(image, factors[1])

@@ -4,18 +4,12 @@ import tensorflow as tf
 
 
 def decode(image, channels=3):
-    """Decodes an image of a `Source`.
+    """An image of a `Source` as uint8, `(height, width, channels)`, 0-255; alpha is
+    dropped.
 
-    JPEG, PNG (palettes and 16 bits too) and the BMP that sources turn every
-    other format into are TensorFlow's own; none needs Python.
-
-    Args:
-        image: A scalar string, or a uint8 array, `(height, width, any)`, which is
-            only given its channels.
-        channels: 3 for RGB, 1 for grey. Alpha is dropped.
-
-    Returns:
-        A uint8 tensor, `(height, width, channels)`, 0-255.
+    JPEG, PNG (palettes and 16 bits too) and the BMP that sources turn every other
+    format into are TensorFlow's own; none needs Python. A uint8 array, `(height, width,
+    any)`, is only given its channels.
     """
     if image.dtype != tf.string:
         return _with_channels(image, channels)

@@ -17,14 +17,8 @@ from keras_effnet.errors import InputError
 
 
 class FolderData:
-    """A folder of class folders, or of splits of such.
-
-    Args:
-        path: Of the folder.
-
-    Attributes:
-        splits: Its splits, or an empty tuple.
-    """
+    """A folder of class folders, or of `splits` of such, then a tuple that isn't
+    empty."""
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
@@ -35,10 +29,8 @@ class FolderData:
         self.splits = tuple(s for s in SPLITS if s in names) if is_split else ()
 
     def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
-        """The photographs of one split; as `open_source`.
-
-        Keys are paths below the folder of the split: `"daisy/1.jpg"`.
-        """
+        """The photographs of one split; as `open_source`. Keys are paths below the
+        folder of the split: `"daisy/1.jpg"`."""
         split = check_split(split, self.splits, self.path)
         root = self.path / split if split else self.path
         found = _class_folders(root)

@@ -17,19 +17,11 @@ _KINDS = (
 
 
 def find_data(text, data_dir=None):
-    """What lies behind a name, before any image is read.
+    """What lies behind a name, before any image is read; as `open_source`.
 
-    Args:
-        text: As for `open_source`.
-        data_dir: As for `open_source`.
-
-    Returns:
-        An object with `splits`, a tuple of the names of its splits, and
-        `open(split, like, on_broken, cache, progress)`, which gives a `Source`;
-        `like` is a `Source` whose classes it shall have.
-
-    Raises:
-        InputError: There is no such data.
+    An object with `splits`, a tuple of names, and `open(split, like, on_broken, cache,
+    progress)`, which gives a `Source`; `like` is a `Source` whose classes it shall
+    have.
     """
     if text == "digits":
         return idx.DigitsData()

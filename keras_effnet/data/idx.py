@@ -40,19 +40,10 @@ def _existing(folder, name):
 
 
 def read_idx(path):
-    """Reads an array of bytes from an IDX file.
+    """The uint8 array of an IDX file, gzipped if its name ends in `.gz`.
 
-    The format (LeCun): two zero bytes, the type, the number of axes, each axis as
-    a big-endian uint32, the data.
-
-    Args:
-        path: Of the file, gzipped if it ends in `.gz`.
-
-    Returns:
-        A uint8 array of the file's shape.
-
-    Raises:
-        InputError: It is no such file, or not whole.
+    The format (LeCun): two zero bytes, the type, the number of axes, each axis as a
+    big-endian uint32, the data.
     """
     path = pathlib.Path(path)
     with explained("The IDX file can't be read: {}.", path):
@@ -77,14 +68,8 @@ def read_idx(path):
 
 
 class IdxData:
-    """A folder of MNIST's IDX files.
-
-    Args:
-        path: Of the folder.
-
-    Attributes:
-        splits: `"train"` and `"test"`, or those that there are.
-    """
+    """A folder of MNIST's IDX files, with the splits `"train"` and `"test"`, or one of
+    them."""
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
@@ -111,11 +96,7 @@ class IdxData:
 
 
 class DigitsData:
-    """scikit-learn's digits, 32 pixels.
-
-    Attributes:
-        splits: `"train"` and `"test"`, a fifth of each digit.
-    """
+    """scikit-learn's digits, 32 pixels; `"test"` is a fifth of each digit."""
 
     splits = ("train", "test")
 

@@ -167,11 +167,8 @@ def translate_y(image, pixels):
 
 @_fused
 def cutout(image, side, centre):
-    """Blanks a square (DeVries and Taylor 2017); what lies outside is cut off.
-
-    `side` is in pixels, `centre` a float tensor, `(2,)`: its place as shares of height
-    and width, 0 (inclusive) to 1 (exclusive).
-    """
+    """Blanks a square (DeVries and Taylor 2017); what lies outside is cut off. `side`
+    is in pixels, `centre` `(2,)`, shares of height and width, in [0, 1)."""
     side = tf.cast(side, tf.int32)
     size = tf.constant(image.shape.as_list()[:2], tf.float32)
     start = tf.unstack(tf.cast(centre * size, tf.int32) - side // 2)

@@ -10,20 +10,14 @@ import tensorflow as tf
 
 
 def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0, rows=None):
-    """mixup, CutMix, or each for half of the batch where both are on.
+    """mixup, CutMix, or each for half of the batch where both are on: float32 images,
+    and labels.
 
-    Args:
-        images: `(batch, height, width, channels)`, 0-255, uint8 or float.
-        labels: Float, `(batch, classes)`, one-hot or smoothed.
-        seed: Int tensor, `(2,)`.
-        mixup_alpha: Of the Beta distribution; 0 for no mixup.
-        cutmix_alpha: Of the Beta distribution; 0 for no CutMix.
-        rows: `(first, all)`: the first row of the whole batch that these are part
-            of, an even number, and how many rows that has. A part is mixed as it
-            would be within the whole.
-
-    Returns:
-        `(images, labels)`, float32 images and labels of the same shapes.
+    Images are `(batch, height, width, channels)`, 0-255, uint8 or float; labels float,
+    `(batch, classes)`, one-hot or smoothed. An alpha is of the Beta distribution; 0 is
+    none. `rows` is `(first, all)`: the first row of the whole batch that these are part
+    of, an even number, and how many rows that has. A part is mixed as it would be
+    within the whole.
     """
     seeds = tf.random.experimental.stateless_split(seed, 2)
     if not (mixup_alpha and cutmix_alpha):
@@ -42,11 +36,9 @@ def mix(images, labels, seed, mixup_alpha=0.0, cutmix_alpha=0.0, rows=None):
 
 
 def mixup(images, labels, seed, alpha, rows=None):
-    """Weighted means of pairs (Zhang et al. 2018); arguments as for `mix`.
-
-    Weights are drawn from Beta(alpha, alpha), and the larger of the weight and its
-    complement stays with the image; 0 changes nothing.
-    """
+    """Weighted means of pairs (Zhang et al. 2018); as `mix`. Weights are drawn from
+    Beta(alpha, alpha), and the larger of the weight and its complement stays with the
+    image."""
     if not alpha:
         return images, labels
     first, total = rows or (0, images.shape[0])
@@ -58,11 +50,9 @@ def mixup(images, labels, seed, alpha, rows=None):
 
 
 def cutmix(images, labels, seed, alpha, rows=None):
-    """A rectangle of each image comes from another (Yun et al. 2019); as `mix`.
-
-    The share that an image keeps of itself is drawn from Beta(alpha, alpha), before the
-    rectangle is cut off at the border; 0 changes nothing. Labels follow the pixels.
-    """
+    """A rectangle of each image comes from another (Yun et al. 2019); as `mix`. The
+    share that an image keeps of itself is drawn from Beta(alpha, alpha), before the
+    rectangle is cut off at the border. Labels follow the pixels."""
     if not alpha:
         return images, labels
     batch, height, width, channels = images.shape

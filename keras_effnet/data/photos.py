@@ -21,17 +21,8 @@ _FILTERS = {
 
 
 def find_photos(paths):
-    """All photographs among files and, recursively, folders.
-
-    Args:
-        paths: Paths of photographs and folders.
-
-    Returns:
-        A list of `pathlib.Path`, folders' contents in sorted order.
-
-    Raises:
-        InputError: A path does not exist, or a folder holds no photograph.
-    """
+    """All photographs among files and, recursively and sorted, folders; a folder
+    without any is an `InputError`."""
     found = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
@@ -52,19 +43,9 @@ def find_photos(paths):
 
 
 def read_photo(path, channels=3):
-    """Reads one photograph, upright, whatever its colour mode.
-
-    Args:
-        path: Path of an image file.
-        channels: 3 for RGB, 1 for grey.
-
-    Returns:
-        A uint8 array, `(height, width, channels)`, 0-255.
-
-    Raises:
-        InputError: There is no such file, it is no image, it is damaged, or it
-            has more pixels than Pillow takes for an honest photograph.
-    """
+    """One photograph, upright, whatever its colour mode: uint8, `(height, width,
+    channels)`, 0-255; 3 channels for RGB, 1 for grey. One of more pixels than Pillow
+    takes for honest is refused."""
     path = pathlib.Path(path)
     message = "The photograph can't be read, it may be damaged or no image: {}."
     with explained(message, path), warnings.catch_warnings():
@@ -95,18 +76,9 @@ def to_array(image, channels):
 
 
 def resize_and_crop(photo, size, preprocessing):
-    """The evaluation crop of a set of weights.
-
-    Args:
-        photo: A uint8 array, `(height, width, channels)`.
-        size: `(height, width)` in pixels.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`, whose
-            interpolation and crop are used; tensorflow/tpu `preprocessing.py`,
-            `_decode_and_center_crop`.
-
-    Returns:
-        A uint8 array, `(*size, channels)`.
-    """
+    """The evaluation crop of a set of weights, of and as uint8, `(height, width,
+    channels)`; `size` is `(height, width)`. Source: tensorflow/tpu `preprocessing.py`,
+    `_decode_and_center_crop`."""
     height, width = photo.shape[:2]
     box = (0, 0, width, height)
     if preprocessing.crop_padding is not None:
@@ -124,19 +96,11 @@ def resize_and_crop(photo, size, preprocessing):
 
 
 def batches(paths, input_shape, preprocessing, batch_size=32, name=None, progress=None):
-    """Reads photographs in batches.
+    """Reads photographs in batches, `(batch, height, width, channels)`: uint8, 0-255,
+    or normalised float32 for a model that doesn't do that itself.
 
-    Args:
-        paths: Paths of photographs.
-        input_shape: `(height, width, channels)`, 1 or 3 channels.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
-        batch_size: Photographs in a batch; the last may have fewer.
-        name: Of the work, in front of a bar that counts the photographs, and
-        progress: a function of a line of text; `None` for no bar.
-
-    Yields:
-        Arrays, `(batch, height, width, channels)`: uint8, 0-255, or normalised
-        float32 for a model that doesn't do that itself.
+    `input_shape` is `(height, width, channels)`, 1 or 3 channels. `name` stands in
+    front of a bar that counts the photographs where there is a `progress`.
     """
     height, width, channels = input_shape
     if channels not in (1, 3):
@@ -158,18 +122,8 @@ def batches(paths, input_shape, preprocessing, batch_size=32, name=None, progres
 
 
 def read_labels(path):
-    """Reads which class each photograph belongs to.
-
-    Args:
-        path: A CSV file with the columns `file`, relative to the CSV's folder,
-            and `class_index`.
-
-    Returns:
-        `(paths, labels)`: a list of `pathlib.Path` and an int array.
-
-    Raises:
-        InputError: The file can't be read or a column is missing.
-    """
+    """`(paths, int array)`: which class each photograph belongs to, by a CSV file with
+    the columns `file`, relative to the CSV's folder, and `class_index`."""
     path = pathlib.Path(path)
     try:
         with (

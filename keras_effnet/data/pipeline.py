@@ -19,28 +19,17 @@ _PREFETCH = 4
 
 
 class TrainingBatches:
-    """The batches of one stage of a training.
+    """The batches of one `Stage` of a training with a `Recipe`.
 
-    Args:
-        source: A `keras_effnet.data.source.Source`.
-        recipe: A `keras_effnet.training.recipe.Recipe`.
-        stage: One of its `Stage`.
-        preprocessing: A `Preprocessing`, whose interpolation is used.
-        part: `(number, parts)`: the part of each batch that this process makes,
-            from 0, and how many parts there are. Together they are what one
-            process would make.
-        service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers make
-            the batches; `None` for this process.
-        progress: Called with a line of text where this process must make them itself.
+    `part` is `(number, parts)`: the part of each batch that this process makes, from 0,
+    and how many there are; together they are what one process would make. `service` is
+    `"HOST:PORT"` of a tf.data service's dispatcher, whose workers make the batches,
+    `None` for this process; `progress` is told where this process must make them
+    itself. Images that other machines can't decode are an `InputError` then.
 
-    Attributes:
-        steps_per_epoch: Whole batches in an epoch; the rest of the images is
-            left out, others in every epoch.
-        batch_size: That of the stage, or all images if they are fewer; of all
-            parts together.
-
-    Raises:
-        InputError: `service` is no address, or other machines can't decode the images.
+    Attributes: `steps_per_epoch`, whole batches (the rest of the images is left out,
+    others in every epoch); `batch_size`, of all parts together: the stage's, or all
+    images if they are fewer.
     """
 
     def __init__(
@@ -75,16 +64,12 @@ class TrainingBatches:
         self._training_image = training_image
 
     def epoch(self, number, first_step=0):
-        """The batches of one epoch, or of what is left of it.
+        """The batches of one epoch, from 0, behind the `first_step` that have been
+        seen.
 
-        Args:
-            number: Of the epoch, from 0.
-            first_step: Batches that have been seen.
-
-        Returns:
-            A `tf.data.Dataset` of `(images, labels)`: float32,
-            `(batch, size, size, channels)`, 0-255, and `(batch, classes)`,
-            one-hot or mixed; of the part of the batch.
+        A `tf.data.Dataset` of `(images, labels)`: float32, `(batch, size, size,
+        channels)`, 0-255, and `(batch, classes)`, one-hot or mixed; of the part of the
+        batch.
         """
 
         def drawn(first, last):
@@ -176,22 +161,13 @@ def _as_float(images, *rest):
 
 
 def evaluation_batches(source, size, preprocessing, batch_size, channels=3, part=None):
-    """The evaluation crops of a source, in its order, one pass.
+    """The evaluation crops of a source, in its order, one pass, the last batch with
+    fewer.
 
-    Args:
-        source: A `keras_effnet.data.source.Source`.
-        size: Height and width in pixels.
-        preprocessing: A `Preprocessing`, whose crop and interpolation are used.
-        batch_size: Images in a batch; the last may have fewer.
-        channels: 3, or 1 for grey images.
-        part: As for `TrainingBatches`; the last batch is then filled up, with black
-            images of no class.
-
-    Returns:
-        A `tf.data.Dataset` of `(images, labels)`: float32,
-        `(batch, size, size, channels)`, 0-255, and `(batch, classes)`, one-hot.
-        With a `part`, of `(images, labels, weights)`: the weights are `(batch,)`,
-        0 for what fills up.
+    A `tf.data.Dataset` of `(images, labels)`: float32, `(batch, size, size, channels)`,
+    0-255, and `(batch, classes)`, one-hot. With a `part`, as for `TrainingBatches`, the
+    last batch is filled up with black images of no class, and weights come third,
+    `(batch,)`, 0 for what fills up.
     """
     classes = len(source.class_names)
     places, missing = None, 0

@@ -12,13 +12,8 @@ from keras_effnet.report import charts
 
 @dataclasses.dataclass(frozen=True)
 class StagePreview:
-    """The images of one stage.
-
-    Attributes:
-        stage: The `keras_effnet.training.recipe.Stage`.
-        evaluation: uint8, `(photos, height, width, channels)`.
-        training: uint8, `(photos, draws, height, width, channels)`.
-    """
+    """The uint8 images of one `Stage`: `evaluation` `(photos, height, width,
+    channels)`, `training` `(photos, draws, height, width, channels)`."""
 
     stage: object
     evaluation: object
@@ -26,19 +21,12 @@ class StagePreview:
 
 
 def draw(photos, stage, recipe, preprocessing, draws=6):
-    """Draws training images of every photograph, as in the first steps.
+    """Draws training images of every photograph, as in the first steps, by the recipe's
+    seed.
 
-    Args:
-        photos: Encoded photographs (bytes), or uint8 arrays, `(height, width,
-            channels)`.
-        stage: A `keras_effnet.training.recipe.Stage`.
-        recipe: A `keras_effnet.training.recipe.Recipe`, whose seed is used.
-        preprocessing: A `keras_effnet.preprocessing.Preprocessing`.
-        draws: Training images of each photograph.
-
-    Returns:
-        A `StagePreview`. Each draw is a batch of all photographs, mixed where
-        the stage mixes; one photograph alone is mixed with itself.
+    Photographs are encoded (bytes), or uint8 arrays, `(height, width, channels)`. Each
+    draw is a batch of all of them, mixed where the stage mixes; one photograph alone is
+    mixed with itself.
     """
     size = (recipe.eval_image_size or stage.image_size,) * 2
     seeds = tf.random.experimental.stateless_split([recipe.seed, stage.number], draws)
@@ -83,14 +71,8 @@ def draw(photos, stage, recipe, preprocessing, draws=6):
 
 
 def figure(previews):
-    """One block for each stage: photographs below each other, draws side by side.
-
-    Args:
-        previews: A list of `StagePreview` of the same photographs.
-
-    Returns:
-        A `matplotlib.figure.Figure`; the first column is the evaluation crop.
-    """
+    """A `matplotlib.figure.Figure`, a block for each `StagePreview`: photographs below
+    each other, the evaluation crop first, then the draws side by side."""
     blocks = []
     for preview in previews:
         rows = zip(preview.evaluation, preview.training, strict=True)

@@ -37,17 +37,11 @@ _ENHANCE = ("Color", "Contrast", "Brightness", "Sharpness")
 
 
 def argument(name, level, cutout=40, translate=100):
-    """What an operation of `image_ops` is given at a level.
+    """What an operation of `image_ops` is given at a level, 0 to 30: degrees, bits, a
+    threshold, a factor, pixels; 0.0 where there is none.
 
-    Args:
-        name: One of `NAMES`.
-        level: 0 to 30; 10 is the full strength of AutoAugment.
-        cutout: Half the side of Cutout's square at level 10, in pixels.
-        translate: The shift at level 10, in pixels.
-
-    Returns:
-        A float: degrees, bits, a threshold, a factor, pixels; 0 for operations
-        without an argument. Turns, shears and shifts have a random sign besides.
+    `cutout` is half the side of Cutout's square, `translate` the shift, each in pixels
+    at level 10. Turns, shears and shifts have a random sign besides.
     """
     share = level / 10
     if name in _NONE:
@@ -68,17 +62,8 @@ def argument(name, level, cutout=40, translate=100):
 
 
 def randaugment(image, seed, magnitude, layers=2):
-    """Applies drawn operations one after the other.
-
-    Args:
-        image: uint8, `(height, width, channels)`, static shape.
-        seed: Int tensor, `(2,)`.
-        magnitude: 0 to 30 (M in the paper), the level of every operation.
-        layers: How many operations (N in the paper).
-
-    Returns:
-        A uint8 image of the same shape.
-    """
+    """Applies as many drawn operations as `layers` (N in the paper), each at the level
+    `magnitude` (M), 0 to 30, to a uint8 image of static shape."""
     arguments = tf.constant([argument(name, magnitude) for name in NAMES], tf.float32)
     draws = tf.random.stateless_uniform([layers, 4], seed)
     for layer in range(layers):
@@ -88,14 +73,11 @@ def randaugment(image, seed, magnitude, layers=2):
 
 
 def apply(image, index, value, draws):
-    """Applies one operation to an image; no other one runs.
+    """Applies one operation, the `index`th of `NAMES`, to a uint8 image of static
+    shape; no other one runs, and none for any other index.
 
-    Args:
-        image: uint8, `(height, width, channels)`, static shape.
-        index: Int scalar, of `NAMES`; anything else does nothing.
-        value: Float scalar, its argument without the sign.
-        draws: Float tensor, `(3,)`, uniform between 0 and 1: the sign, and the
-            place of Cutout's square.
+    `value` is the argument without the sign; `draws`, `(3,)`, uniform in 0 to 1, are
+    the sign and the place of Cutout's square.
     """
     sign = tf.where(draws[0] < 0.5, -1.0, 1.0)
     # `tf.switch_case` becomes a graph in which every operation of every branch

@@ -30,15 +30,8 @@ _FEATURES = {
 
 
 def find_files(path):
-    """TFRecord files.
-
-    Args:
-        path: A file, a pattern (`"data/train-*"`), or a folder, whose files
-            `*.tfrecord*` and `*-00000-of-00004` are meant.
-
-    Returns:
-        A sorted list of `pathlib.Path`; empty if there are none.
-    """
+    """The TFRecord files, sorted, that a file, a pattern (`"data/train-*"`) or a folder
+    (its `*.tfrecord*` and `*-00000-of-00004`) means."""
     path = pathlib.Path(path)
     if path.is_file():
         return [path] if _looks_right(path.name) else []
@@ -58,17 +51,9 @@ def _looks_right(name):
 
 
 class RecordData:
-    """TFRecord files.
+    """TFRecord files, as for `find_files`, and those `splits` that their names tell.
 
-    Args:
-        path: As for `find_files`.
-
-    Attributes:
-        splits: Those that the files' names tell, or an empty tuple.
-
-    Raises:
-        InputError: A part is missing, a file is compressed, or `classes.json` can't
-            be read.
+    A missing part, a compressed file and an unreadable `classes.json` are refused.
     """
 
     def __init__(self, path):
@@ -87,10 +72,8 @@ class RecordData:
         self._class_names, self._counts = _read_classes(files[0].parent / CLASSES_FILE)
 
     def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
-        """The images of one split; as `open_source`.
-
-        Keys are the records' `image/filename`, or file and place.
-        """
+        """The images of one split; as `open_source`. Keys are the records'
+        `image/filename`, or file and place."""
         split = check_split(split, self.splits, self.path)
         files = self._files[split]
         name = f"{self.path}:{split}" if split else str(self.path)

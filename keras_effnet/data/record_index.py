@@ -19,14 +19,9 @@ _FRAME_BYTES = 8 + 4 + 4
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Records of one TFRecord file that follow each other.
-
-    Attributes:
-        path: Of the file, as bytes or a string.
-        prefix: Bytes or a string, of the names of records that have none of their own.
-        skip: Records before the first.
-        take: How many, or -1 for all that follow.
-    """
+    """Records of one TFRecord file that follow each other, without the first `skip`;
+    `take` -1 is all. `prefix` begins the names of records that have none of their
+    own."""
 
     path: bytes | str
     prefix: bytes | str
@@ -35,17 +30,11 @@ class Shard:
 
 
 def records(shards, parse):
-    """The records of TFRecord files, one after the other.
+    """A `tf.data.Dataset` of the records of TFRecord files, one after the other.
 
-    Args:
-        shards: A list of `Shard`.
-        parse: Called in a graph with a record, a scalar string; gives a dict of
-            tensors. An empty `key` is replaced by the shard's prefix and the
-            record's place in the file.
-
-    Returns:
-        A `tf.data.Dataset` of those dicts, with `file`, the place in `shards`, and
-        `offset`, the record's first byte in the file, int64.
+    Each is the dict of tensors that `parse` gives of it in a graph, with `file`, the
+    place in `shards`, and `offset`, the record's first byte in the file, int64. An
+    empty `key` is replaced by the shard's prefix and the record's place in the file.
     """
 
     def of_shard(file, path, prefix, skip, take):
@@ -99,12 +88,8 @@ def read_record(path, offset):
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """What one look at all images found, in their order.
-
-    Attributes:
-        columns: A dict of arrays, `(count,)`, int64 or of bytes.
-        verdicts: A `keras_effnet.data.scan.Verdict` each.
-    """
+    """What one look at all images found, in their order: `columns` of arrays,
+    `(count,)`, int64 or of bytes, and `scan.Verdict`s."""
 
     columns: dict
     verdicts: list
@@ -120,20 +105,12 @@ def _text(data):
 
 
 def read_index(examples, name, progress=None, cache=None, stamp=None):
-    """Reads and decodes every image once.
+    """Reads and decodes every image of the data `name` once.
 
-    Args:
-        examples: A `tf.data.Dataset` of dicts of scalars: `image` and `key`,
-            strings, and further strings and int64, all of which are kept but the
-            image.
-        name: Of the data, for messages.
-        progress: As for `open_source`.
-        cache: Path of a JSON file that keeps the index, or `None`.
-        stamp: `cached.stamp` of the records' files: a kept index of another one is
-            out of date; `None` keeps nothing.
-
-    Raises:
-        InputError: A record can't be read, or there is none.
+    `examples` has dicts of scalars: `image` and `key`, strings, and further strings and
+    int64, all of which are kept but the image. `cache` is the JSON file that keeps the
+    index; one of another `cached.stamp` is out of date, and with `None` for that
+    nothing is kept.
     """
     columns = {column: [] for column in examples.element_spec if column != "image"}
     if stamp and (index := _kept(cached.read(cache), stamp, columns)):

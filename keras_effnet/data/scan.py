@@ -32,12 +32,9 @@ _ORIENTATION = 0x0112
 class Verdict:
     """What became of one image.
 
-    Attributes:
-        code: `NATIVE`: TensorFlow decodes it; `CONVERT`: only Pillow decodes it
-            as it should be seen (TIFF, WebP, GIF, CMYK, Exif orientation);
-            `BROKEN`: it can't be decoded.
-        size: Bytes.
-        reason: Why it is broken, else an empty string.
+    `code` is `NATIVE`: TensorFlow decodes it; `CONVERT`: only Pillow decodes it as it
+    should be seen (TIFF, WebP, GIF, CMYK, Exif orientation); or `BROKEN`, for a
+    `reason`. `size` is in bytes.
     """
 
     code: int
@@ -46,14 +43,9 @@ class Verdict:
 
 
 def inspect(data):
-    """Decodes one image to see whether that works.
-
-    A JPEG is decoded by TensorFlow at an eighth of its size, which reads every
-    byte at less than half the cost: about 2,300 photographs of 256 pixels a second.
-
-    Args:
-        data: Encoded bytes.
-    """
+    """Decodes one image to see whether that works. A JPEG is decoded by TensorFlow at
+    an eighth of its size, which reads every byte at less than half the cost: about
+    2,300 photographs of 256 pixels a second."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
@@ -70,10 +62,8 @@ def inspect(data):
 
 @contextlib.contextmanager
 def pool():
-    """Threads for `inspect`, with Pillow's warnings about odd files silenced.
-
-    Not in `inspect` itself: what is silenced holds for all threads at once.
-    """
+    """Threads for `inspect`, with Pillow's warnings about odd files silenced; not in
+    `inspect` itself: what is silenced holds for all threads at once."""
     with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor() as threads:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield threads
@@ -94,13 +84,8 @@ def _native(data, image_format, mode):
 
 
 def converted(data):
-    """An image that only Pillow decodes, as one that TensorFlow decodes.
-
-    BMP loses nothing, and costs next to nothing to write and to read again.
-
-    Args:
-        data: Encoded bytes of any format that Pillow reads; a BMP's come back.
-    """
+    """An image of any format that Pillow reads, as a BMP, which TensorFlow decodes: it
+    loses nothing, and costs next to nothing to write and to read again."""
     with Image.open(io.BytesIO(data)) as image:
         image = ImageOps.exif_transpose(image)
         grey = image.mode in ("1", "L") or image.mode.startswith("I")
@@ -122,17 +107,8 @@ def convert_where(flag, data):
 
 
 def scan(paths, progress=None, cache=None):
-    """Decodes image files, several at a time.
-
-    Args:
-        paths: Paths of image files.
-        progress: As for `open_source`.
-        cache: Path of a JSON file that keeps what was found, by name, size and
-            time of change; made or brought up to date.
-
-    Returns:
-        A list of `Verdict` in the order of `paths`.
-    """
+    """A `Verdict` of each image file, several decoded at a time; `cache` is a JSON file
+    that keeps them by name, size and time of change."""
     paths = [pathlib.Path(path) for path in paths]
     known = _known(cache)
     found = {}
@@ -170,21 +146,9 @@ def _known(cache):
 
 
 def sound(names, verdicts, on_broken):
-    """Which images to use, after saying which not.
-
-    Args:
-        names: Of the images, as the user knows them.
-        verdicts: Their `Verdict`.
-        on_broken: `"skip"` leaves broken ones out with one warning through the
-            logger `keras_effnet`; `"fail"` ends at them.
-
-    Returns:
-        A bool array, `(images,)`.
-
-    Raises:
-        InputError: There are broken images and `on_broken` is `"fail"`, or no
-            others; or `on_broken` is neither.
-    """
+    """Which images to use, a bool array, after saying which not, by their `names`:
+    `"skip"` leaves broken ones out with one warning through the logger `keras_effnet`;
+    `"fail"` ends at them, and so does either where no others are left."""
     if on_broken not in ("skip", "fail"):
         raise InputError(
             f"`on_broken` must be 'skip' or 'fail'. Received: {on_broken!r}"

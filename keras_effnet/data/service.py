@@ -33,11 +33,8 @@ _CLOSE_SECONDS = 5
 
 
 def parse_address(text):
-    """The parts of `"HOST:PORT"`, a string and an int.
-
-    Raises:
-        InputError: It is no such address.
-    """
+    """The parts of `"HOST:PORT"`, a string and an int; any other text is an
+    `InputError`."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(
@@ -47,18 +44,8 @@ def parse_address(text):
 
 
 def check(address, seconds=_CONNECT_SECONDS):
-    """Waits until a dispatcher can be reached.
-
-    Args:
-        address: `"HOST:PORT"`.
-        seconds: For how long.
-
-    Returns:
-        The IP address of this machine that the dispatcher sees, a string.
-
-    Raises:
-        InputError: Nothing answers there.
-    """
+    """Waits until a dispatcher at `"HOST:PORT"` can be reached, and gives the IP
+    address of this machine that it sees."""
     host, port = parse_address(address)
     end = time.monotonic() + seconds
     while True:
@@ -88,18 +75,11 @@ def check_source(source):
 
 
 class DataService:
-    """The client of a tf.data service.
+    """The client of a tf.data service whose dispatcher is at `"HOST:PORT"`.
 
-    Args:
-        address: `"HOST:PORT"` of its dispatcher.
-        tell: Called with a line of text, once for each use of `batches`, where this
-            process makes batches itself.
-        patience: Seconds to wait for a batch.
-        ahead: Batches that wait for one before them until that is made here; `None`
-            for 16, or up to 64 in a GiB.
-
-    Raises:
-        InputError: It is no address.
+    `tell` is called once for each use of `batches` where this process makes batches
+    itself; `patience` is in seconds, for a batch; `ahead` batches wait for one before
+    them until that is made here, 16, or up to 64 in a GiB, when `None`.
     """
 
     def __init__(self, address, tell, patience=_PATIENCE_SECONDS, ahead=None):
@@ -110,18 +90,12 @@ class DataService:
         self._ahead = ahead
 
     def batches(self, draw, first, last):
-        """The steps from `first` to before `last`, in their order.
+        """The steps from `first` to before `last`, in their order; elements as of
+        `draw`.
 
-        Args:
-            draw: Called with two steps, gives a `tf.data.Dataset` of those from the
-                first to before the second, as tuples of tensors of known shapes, of
-                which the first is the step, an int64 scalar. Its source has an element
-                for each step, and its graph no Python.
-            first: Int.
-            last: Int.
-
-        Returns:
-            A `tf.data.Dataset` of the same elements as `draw(first, last)`.
+        `draw(first, last)` gives a `tf.data.Dataset` of steps, tuples of tensors of
+        known shapes, of which the first is the step, an int64 scalar. Its source has an
+        element for each step, and its graph no Python.
         """
         specs = draw(last, last).element_spec
         limit = self._limit(specs)

@@ -12,23 +12,13 @@ from keras_effnet.quiet import native_stderr_held_back
 
 
 def serve(port=None, dispatcher=None, worker_address=None, work_dir=None):
-    """Starts a dispatcher, or a worker of one.
+    """Starts a dispatcher, or a worker of one: `(server, line)`, TensorFlow's server,
+    which serves until it is deleted, and a text that says where.
 
-    Args:
-        port: To listen on; for a worker `None` takes any that is free.
-        dispatcher: `"HOST:PORT"`, whose worker this is; `None` for a dispatcher.
-        worker_address: `"HOST:PORT"`, where the training reaches this worker; `None`
-            for this machine's address on the way to the dispatcher.
-        work_dir: Folder from which a dispatcher that is started again goes on; all
-            workers must see it, under the same path.
-
-    Returns:
-        `(server, line)`: TensorFlow's server, which serves until it is deleted, and
-        a line of text that says where.
-
-    Raises:
-        InputError: The arguments are of neither, nothing answers at the dispatcher's
-            address, or the port can't be listened on.
+    A worker has a `dispatcher`, `"HOST:PORT"`, takes any free port for `None`, and is
+    reached by the training at `worker_address`, `None` for this machine's address on
+    the way to the dispatcher. `work_dir` is where a dispatcher that is started again
+    goes on from; all workers must see it, under the same path.
     """
     if port is not None and not 0 < port < 65536:
         raise InputError(f"A port is 1 to 65535. Received: `port` {port}")

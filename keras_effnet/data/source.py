@@ -118,13 +118,8 @@ class Source:
 
 
 def order(count, seed, places=None):
-    """An order of so many things that the seed fixes for good, an int64 array.
-
-    Args:
-        count: Number of things.
-        seed: A non-negative integer, or `None` for 0, 1, 2 ...
-        places: Int array: which places of the order; `None` for all.
-    """
+    """An order of so many things that the seed, not negative, fixes for good, an int64
+    array; 0, 1, 2 ... for `None`. `places` are those of it that are wanted."""
     found = np.arange(count)
     if seed is not None:
         found = np.random.Generator(np.random.PCG64(seed)).permutation(count)
@@ -134,16 +129,8 @@ def order(count, seed, places=None):
 def checked_source(
     name, class_names, keys, labels, tensors, load, verdicts, on_broken, names=None
 ):
-    """A source of those images that can be decoded; arguments as for `Source`, and:
-
-    Args:
-        verdicts: A `scan.Verdict` of each image.
-        on_broken: As for `keras_effnet.data.formats.open_source`.
-        names: What messages call the images; `keys` when `None`.
-
-    Raises:
-        InputError: A label is none of the classes'; or as `scan.sound`.
-    """
+    """A source of those images that can be decoded, by their `scan.Verdict`s; arguments
+    as for `Source` and `open_source`. `names` is what messages call the images."""
     class_names, labels = tuple(class_names), np.asarray(labels, np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
     if len(wrong):
@@ -177,11 +164,8 @@ def array_source(name, class_names, keys, labels, images):
 
 
 def classes_like(found, like, where):
-    """The class names of what was found, a tuple; those of `like`, if there is one.
-
-    Raises:
-        InputError: `like`, the training data, lacks some of them.
-    """
+    """The class names of what was found, a tuple; those of `like`, the training data,
+    which must have all of them, if there is one."""
     if not like:
         return tuple(found)
     unknown = sorted(set(found) - set(like.class_names))
@@ -194,11 +178,8 @@ def classes_like(found, like, where):
 
 
 def check_split(split, splits, text):
-    """The split of this name; the first one for `None`, `None` if there are none.
-
-    Raises:
-        InputError: `splits` of the data, `text`, has no such split.
-    """
+    """The split of this name, which must be one of the data `text`; the first one for
+    `None`, `None` if there are none."""
     if split is None:
         return splits[0] if splits else None
     if split not in splits:

@@ -10,17 +10,11 @@ from keras_effnet.errors import InputError
 
 
 def is_held_out(key, validation):
-    """Whether an image is held out, by the hash of its file name alone.
+    """Whether an image is held out, by the hash of its file name alone, for a share 0
+    to 1.
 
-    Neither folders nor other images change that: the same photographs are held out
-    from a folder, from TFRecord files, and after more have been added.
-
-    Args:
-        key: Of the image; what stands before the last slash doesn't count.
-        validation: The share to hold out, between 0 and 1.
-
-    Returns:
-        A bool.
+    Neither folders nor other images change that: the same photographs are held out from
+    a folder, from TFRecord files, and after more have been added.
     """
     name = key.replace("\\", "/").rsplit("/", 1)[-1]
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

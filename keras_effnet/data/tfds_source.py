@@ -20,20 +20,8 @@ _FILE_NAMES = ("image/filename", "file_name", "filename", "image_name")
 
 
 class TfdsData:
-    """A dataset of TensorFlow Datasets, prepared if it is not yet.
-
-    Args:
-        text: `"tfds:NAME"`, `"tfds:NAME/CONFIG"`, or `"tfds:FOLDER"` of a prepared
-            dataset or of a `tfds.ImageFolder`.
-        data_dir: Where TFDS keeps its data; `None` for its default.
-
-    Attributes:
-        splits: Its splits, `train` first.
-
-    Raises:
-        InputError: TFDS is not installed or knows no such dataset, or it can't be
-            prepared, or has no images with class labels.
-    """
+    """A dataset of TensorFlow Datasets, prepared if it is not yet; as `open_source`.
+    Its `splits` have `train` first."""
 
     def __init__(self, text, data_dir=None):
         message = (
@@ -81,10 +69,8 @@ class TfdsData:
         return image, label
 
     def open(self, split=None, like=None, on_broken="skip", cache=None, progress=None):
-        """The images of one split, or of a part in TFDS syntax; as `open_source`.
-
-        Keys are the dataset's file names, or its `tfds_id`.
-        """
+        """The images of one split, or of a part in TFDS syntax; as `open_source`. Keys
+        are the dataset's file names, or its `tfds_id`."""
         if self._is_folder or split is None:
             split = check_split(split, self.splits, self.text)
         else:

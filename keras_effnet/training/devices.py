@@ -11,10 +11,9 @@ from keras_effnet.quiet import native_stderr_held_back
 class Devices:
     """One device, and what a training asks of however many there are.
 
-    Attributes:
-        part: `(number, parts)`: which part of each batch this process reads, from 0,
-            and how many processes there are.
-        replicas: Devices of all processes; a batch is divided evenly among them.
+    `part` is `(number, parts)`: which part of each batch this process reads, from 0,
+    and how many processes there are; among `replicas`, the devices of all processes, a
+    batch is divided evenly.
     """
 
     part = (0, 1)
@@ -66,18 +65,9 @@ class Parallel(Devices):
 
 
 def open_devices(count=None):
-    """The devices of this machine, before anything was computed on them.
-
-    Args:
-        count: How many; `None` for every GPU or TPU core, or one processor where
-            there are none. A processor can be divided into several, to try it.
-
-    Returns:
-        A `Devices`.
-
-    Raises:
-        InputError: There are not so many, or the backend can use only one.
-    """
+    """So many devices of this machine, before anything was computed on them; `None` is
+    every GPU or TPU core, or one processor where there are none. A processor can be
+    divided into several, to try it."""
     if count is not None and count < 1:
         raise InputError(f"`devices` must be at least 1. Received: {count}")
     backend = keras.backend.backend()

@@ -11,26 +11,21 @@ from keras_effnet.training.networks import synchronise
 
 
 class EMA:
-    """An exponential moving average of every weight of a model.
+    """An exponential moving average of every weight of a model, decay 0 to below 1.
 
-        rate    = 1 - min(decay, (1 + updates) / (10 + updates))
-        average = average + rate * (weight - average)
+    rate = 1 - min(decay, (1 + updates) / (10 + updates)), average += rate * (weight -
+    average)
 
     Every floating-point weight has its average, the moving mean and variance of
-    BatchNormalization too: averaged kernels behind the statistics of the last
-    kernels are a network that was never trained. Counters and the state of random
-    generators have none. Averages start at the weights and are kept in float32.
+    BatchNormalization too: averaged kernels behind the statistics of the last kernels
+    are a network that was never trained. Counters and the state of random generators
+    have none. Averages start at the weights and are kept in float32. With `every`,
+    `Recipe.accumulate`, only every such call of `update` averages, when the weights
+    have moved.
 
     Source: tensorflow/tpu `efficientnet/main.py` and google/automl
-    `efficientnetv2/main.py`, which give `tf.train.ExponentialMovingAverage` the
-    global step and `get_ema_vars`.
-
-    Args:
-        model: A `keras.Model`, built.
-        decay: At least 0 and below 1; .9999 in the papers.
-        every: Batches in an update of the weights, `Recipe.accumulate`: `update`
-            is called after each batch and averages after every such number of
-            them, when the weights have moved.
+    `efficientnetv2/main.py`, which give `tf.train.ExponentialMovingAverage` the global
+    step and `get_ema_vars`.
     """
 
     def __init__(self, model, decay, every=1):

@@ -37,16 +37,8 @@ _SHARED_FOLDER_SECONDS = 60
 
 @dataclasses.dataclass
 class State:
-    """Where a training is.
-
-    Attributes:
-        epoch: The one under way, from 0.
-        step: Batches of it that are done.
-        global_step: Batches of all epochs that are done.
-        history: A dict for each finished epoch.
-        best: The best validation accuracy, and the epoch it came after.
-        stopped: Whether early stopping has ended it.
-    """
+    """Where a training is, batches and epochs counted as done, each from 0; `best` is
+    the best validation accuracy, and the epoch it came after."""
 
     epoch: int = 0
     step: int = 0
@@ -57,25 +49,13 @@ class State:
 
 
 class Training:
-    """One run of a recipe.
+    """One run of a recipe on a `Source`, evaluated on another after each epoch.
 
-    Args:
-        recipe: A `keras_effnet.training.recipe.Recipe`.
-        source: A `keras_effnet.data.source.Source` to learn from.
-        validation: Another to evaluate on after each epoch.
-        folder: The run's folder. A run of the same recipe and data that it
-            holds goes on where its last checkpoint is.
-        progress: Called with a line of text for each epoch; `None` for silence.
-        bars: Whether a bar of each epoch is shown besides.
-        devices: What `keras_effnet.training.devices.open_devices` gave; one device
-            when `None`.
-        service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers read
-            and augment the images; this process when `None`.
-
-    Raises:
-        InputError: The folder holds another run, or can't be written to; a batch
-            can't be divided among the devices; the service can't be reached, or
-            can't read the images.
+    A run of the same recipe and data that the folder holds goes on where its last
+    checkpoint is; one of others is refused. `devices` are `open_devices`' of
+    `keras_effnet.training.devices`, `service` `"HOST:PORT"` of a tf.data service's
+    dispatcher, whose workers read and augment the images; `progress` is called with a
+    line of text for each epoch.
     """
 
     def __init__(
@@ -174,17 +154,12 @@ class Training:
             )
 
     def run(self):
-        """Trains to the end.
+        """Trains to the end and gives the `keras.Model` of the evaluation size, with
+        probabilities, its preprocessing and its class names, also written to
+        `model.keras`; `None` in processes other than the chief.
 
-        Returns:
-            The trained `keras.Model` of the evaluation size, with
-            probabilities, its preprocessing and its class names; also written
-            to `model.keras`. `None` in processes other than the chief.
-
-        Raises:
-            InputError: The loss or a weight is no finite number any more, or the
-                disk is full; the checkpoints stay.
-            Preempted: `stop` was called; the last step is saved.
+        A loss or a weight that is no finite number is an `InputError`, the checkpoints
+        stay; after `stop` `Preempted`, the last step is saved.
         """
         with self.devices.scope():
             self._train()

@@ -86,23 +86,14 @@ class Cluster(Parallel):
 
 @contextlib.contextmanager
 def joined(address, processes=None, number=None):
-    """Joins a cluster, and leaves it when the block has ended well.
+    """Joins a cluster, process `number` of `processes`, 0 being the chief, and leaves
+    it when the block has ended well; the arguments are checked by `prepare`.
 
-    If the block ends with an exception, the process must end too, without waiting
-    for the others (`os._exit`): they learn of it and end in their turn.
-
-    Args:
-        address: `"HOST:PORT"` of the chief, as all can reach it; or `"auto"`, which
-            finds it and the numbers in what Slurm, Open MPI or a TPU pod tells.
-        processes: How many there are.
-        number: Of this one, from 0, the chief.
-
-    Yields:
-        A `Cluster`.
-
-    Raises:
-        InputError: The arguments make no cluster.
-        WorkerLost: Another process is gone.
+    `address` is `"HOST:PORT"` of the chief, as all can reach it; or `"auto"`, which
+    finds it and the numbers in what Slurm, Open MPI or a TPU pod tells. If the block
+    ends with an exception, `WorkerLost` where another process is gone, the process must
+    end too, without waiting for the others (`os._exit`): they learn of it and end in
+    their turn.
     """
     prepare(address, processes, number)
     import jax

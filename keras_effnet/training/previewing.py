@@ -15,19 +15,8 @@ _MOST_PHOTOS = 12
 
 
 def write_preview(paths, recipe, output, stage="all", draws=6):
-    """Draws photographs as the stages of a recipe see them.
-
-    Args:
-        paths: Paths of photographs; of many, twelve are drawn, evenly spread.
-        recipe: A `keras_effnet.training.recipe.Recipe`.
-        output: Path of the .png file.
-        stage: The number of one, from 1, or `"all"`.
-        draws: Training images of each photograph, at least 1.
-
-    Raises:
-        InputError: A photograph can't be read, there is no such stage, or the file
-            can't be written.
-    """
+    """Draws photographs, of many twelve, evenly spread, as the stages of a recipe see
+    them, or one of them, from 1, into a .png file; `draws` training images of each."""
     if draws < 1:
         raise InputError(f"`draws` must be at least 1. Received: {draws}")
     if pathlib.Path(output).suffix.lower() != ".png":

@@ -25,11 +25,7 @@ class RunFolder:
     """A run's folder, of a recipe and its data; nothing is written before `begin`.
 
     Where another recipe or other data were trained there, an `InputError` says so.
-
-    Attributes:
-        path: Of the folder.
-        checkpoints: The folder of the checkpoints.
-        identity: A string that tells apart what is trained: recipe, data, versions.
+    `identity` tells apart what is trained: recipe, data, versions.
     """
 
     def __init__(self, path, recipe, source, validation):

@@ -13,29 +13,20 @@ from keras_effnet.training.stages import stages
 class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Warm-up, then exponential, cosine or constant, over stages of any batch.
 
-    The batch may differ between the stages, and with it the number of steps in
-    an epoch; the schedule is a function of the epoch all the same. A step is one
-    batch: with gradient accumulation several of them make one update.
+    The batch may differ between the stages, and with it the number of steps in an
+    epoch; the schedule is a function of the epoch all the same. A step is one batch:
+    with gradient accumulation several of them make one update. `peaks`, `epochs` and
+    `steps_per_epoch` have a value for each stage.
 
-    Warm-up is linear from 0 and ends at `int(warmup_epochs * steps_per_epoch)`
-    steps. Decay counts from step 0, not from the end of the warm-up: after five
-    epochs of warm-up the published exponential schedule goes on at .97**2 of its
-    peak. Source: tensorflow/tpu `efficientnet/utils.py`, `build_learning_rate`;
-    google/automl `efficientnetv2/utils.py` has the same.
+    Warm-up is linear from 0 and ends at `int(warmup_epochs * steps_per_epoch)` steps.
+    Decay counts from step 0, not from the end of the warm-up: after five epochs of
+    warm-up the published exponential schedule, a staircase of a step every
+    `decay_epochs`, goes on at .97**2 of its peak; the cosine goes to 0. Source:
+    tensorflow/tpu `efficientnet/utils.py`, `build_learning_rate`; google/automl
+    `efficientnetv2/utils.py` has the same.
 
-    The epochs in which only the classifier learns come first and have a rate of
-    their own; warm-up and decay count from their end.
-
-    Args:
-        kind: `"exponential"` (a staircase), `"cosine"` (to 0) or `"constant"`.
-        peaks: The peak of each stage.
-        epochs: The number of epochs of each stage.
-        steps_per_epoch: Batches in an epoch of each stage.
-        warmup_epochs: May be a fraction.
-        decay_rate: Of the exponential schedule.
-        decay_epochs: Between the steps of its staircase; may be a fraction.
-        head_epochs: Epochs at the start with `head_learning_rate`.
-        head_learning_rate: Constant.
+    The epochs in which only the classifier learns come first and have a constant rate
+    of their own; warm-up and decay count from their end.
     """
 
     def __init__(

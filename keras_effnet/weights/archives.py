@@ -17,22 +17,12 @@ _PIECE = 2**20  # bytes read at once
 
 @contextlib.contextmanager
 def unpacked(path, wanted):
-    """A temporary folder with files of a `.tar.gz`; gone when the block ends.
+    """A temporary folder with those files of a `.tar.gz` whose names, without their
+    folders, match `wanted`; gone when the block ends.
 
-    The archive is read once, from front to back. Nothing of it is unpacked
-    outside of the folder, and of its members only plain files.
-
-    Args:
-        path: A `pathlib.Path`.
-        wanted: A compiled regular expression that the names of the files to
-            unpack match, without their folders.
-
-    Yields:
-        The folder, a `pathlib.Path`.
-
-    Raises:
-        InputError: The archive is damaged, holds a link, a device, a name that
-            leads out of the folder or more than 16 GiB, or the disk is full.
+    The archive is read once, from front to back. Nothing is unpacked outside of the
+    folder. A damaged archive is refused, and one with a link, a device, a name that
+    leads out of the folder or more than 16 GiB.
     """
     try:
         temporary = tempfile.TemporaryDirectory(prefix="keras-effnet-")

@@ -17,18 +17,9 @@ def variables_by_name(model):
 
 
 def assign(model, values, source):
-    """Assigns arrays to the variables of the same name.
-
-    Args:
-        model: A `keras.Model`.
-        values: `{"stem_conv/kernel": array, ...}`; a variable whose value is
-            `None` stays as it is.
-        source: What the error message calls the arrays' origin.
-
-    Raises:
-        InputError: A name is missing or left over, or a shape differs. Nothing
-            was assigned then.
-    """
+    """Assigns `{"stem_conv/kernel": array, ...}` to the variables of the same name, all
+    or, where a name is missing or left over or a shape differs, nothing. A variable
+    whose value is `None` stays as it is; messages call the arrays' origin `source`."""
     variables = variables_by_name(model)
     problems = []
     for name, variable in variables.items():

@@ -11,14 +11,12 @@ _LAYER = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One MBConv or Fused-MBConv.
+    """One MBConv or Fused-MBConv, `"block2a"`.
 
-    Attributes:
-        name: `"block2a"`.
-        layers: The names of the layers that have weights, by their part:
-            `"expand_conv"`, `"expand_bn"`, `"dwconv"` (V2's `dwconv2` too),
-            `"bn"`, `"se_reduce"`, `"se_expand"`, `"project_conv"`,
-            `"project_bn"`. Only the parts that the block has.
+    `layers` has the names of the layers that have weights, by their part:
+    `"expand_conv"`, `"expand_bn"`, `"dwconv"` (V2's `dwconv2` too), `"bn"`,
+    `"se_reduce"`, `"se_expand"`, `"project_conv"`, `"project_bn"`. Only the parts that
+    the block has.
     """
 
     name: str

@@ -58,27 +58,15 @@ class _Cut(_Failed):
 
 
 def download(urls, target, check, progress=True, timeout=30):
-    """Downloads a file from the first address that serves it.
+    """Downloads a file from the first address that serves it, that of an earlier part
+    first.
 
-    The bytes go to `<target>.part`. When the connection is cut they stay, with
-    what the server said about the file in `<target>.part.json`, and a later call
-    asks for the rest alone, unless the file has changed meanwhile.
+    The bytes go to `<target>.part`. When the connection is cut they stay, with what the
+    server said about the file in `<target>.part.json`, and a later call asks for the
+    rest alone, unless the file has changed meanwhile.
 
-    Args:
-        urls: Addresses of the same file, in the order to try; one that a part
-            came from goes first.
-        target: Path of the file, in a folder that exists.
-        check: Function of a path that raises `InputError` where the file is not
-            the expected one.
-        progress: Whether a bar is shown, see `keras_effnet.progress.bar`.
-        timeout: Seconds without a byte, or without a connection, that are waited.
-
-    Returns:
-        The `pathlib.Path` of the file.
-
-    Raises:
-        InputError: No address served the file, it isn't the expected one, or it
-            can't be stored. Only a part that can be resumed is left behind.
+    `check` is called with a path, and raises `InputError` where the file is not the
+    expected one; `timeout` is in seconds without a byte, or without a connection.
     """
     target = pathlib.Path(target).absolute()
     part = _Part(target)

@@ -18,22 +18,13 @@ _NORMALIZATION = "normalization/"
 
 
 def fit(values, shapes, source):
-    """Fits a file's arrays to the shapes of a model's variables.
+    """Fits `{"stem_conv/kernel": array, ...}` of a file to the shapes of a model's
+    variables.
 
-    Args:
-        values: `{"stem_conv/kernel": array, ...}`, what the file holds.
-        shapes: `{"stem_conv/kernel": shape, ...}`, what the model wants.
-        source: What an error message calls the file.
-
-    Returns:
-        `(values, note)`: a new dict like `values`, with the model's channels in
-        the stem's kernel, and `None` for a variable that shall stay as it is;
-        and a sentence where that happened, else `None`.
-
-    Raises:
-        InputError: A value is not finite, the file normalises its input with
-            statistics that no published set has, or its classifier is of an
-            unpublished number of classes that is not the model's.
+    Gives a new dict, with the model's channels in the stem's kernel and `None` for a
+    variable that shall stay as it is, and a sentence where that happened, else `None`.
+    Refused are values that are not finite, a normalisation that no published set has,
+    and a classifier of an unpublished number of classes that is not the model's.
     """
     _check_finite(values, source)
     values = _without_normalization(values, source)
@@ -47,15 +38,11 @@ def fit(values, shapes, source):
 
 
 def stem(kernel, channels):
-    """A first convolution for another number of input channels.
+    """A first convolution, `(height, width, channels, filters)`, for other input
+    channels.
 
-    One channel gets the sum, so that a grey image gives what it gave as three
-    equal channels; more repeat the kernel, scaled so that the activations keep
-    their size.
-
-    Args:
-        kernel: `(height, width, channels of the file, filters)`.
-        channels: Of the model.
+    One channel gets the sum, so that a grey image gives what it gave as three equal
+    channels; more repeat the kernel, scaled so that the activations keep their size.
     """
     if kernel.ndim != 4 or kernel.shape[2] == channels:
         return kernel

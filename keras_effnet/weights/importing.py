@@ -33,11 +33,7 @@ def is_path(weights):
 
 
 def importer_of(path):
-    """The module whose `read(path, model)` reads a file, or a checkpoint's folder.
-
-    Raises:
-        InputError: There is no such file, or its name has no known ending.
-    """
+    """The module whose `read(path, model)` reads a file, or a checkpoint's folder."""
     path = pathlib.Path(path)
     if path.is_dir():
         name = "tf_checkpoint"
@@ -54,21 +50,12 @@ def importer_of(path):
 
 
 def read(path, model):
-    """Reads a weights file.
+    """`{"layer/variable": array}` of a file of one of `FORMATS`, or of a TensorFlow
+    checkpoint's folder: float32, with the layer names of `keras.applications` and
+    Keras' layout of the arrays. What has no place in the model keeps its foreign name.
 
-    Args:
-        path: Path of a file of one of `FORMATS`, or of the folder of a
-            TensorFlow checkpoint.
-        model: The `keras.Model` that it is meant for, whose blocks give the
-            file's numbered ones their names.
-
-    Returns:
-        `{"layer/variable": array}`, float32, with the layer names of
-        `keras.applications` and Keras' layout of the arrays. What has no place in
-        the model keeps its foreign name.
-
-    Raises:
-        InputError: There is no such file, or it can't be read.
+    The model is that which it is meant for: its blocks give the file's numbered ones
+    their names.
     """
     return importer_of(path).read(pathlib.Path(path), model)
 

@@ -15,16 +15,11 @@ _CONFIG_LIMIT = 2**26  # bytes; EfficientNetV2XL's has 2 million
 
 
 def read(path, model):
-    """Reads an archive into `{"layer/variable": array}` with our names.
+    """Reads an archive as `importing.read`: its configuration as plain JSON, for the
+    class and the name of each layer; the weights in memory.
 
-    The configuration is read as plain JSON, for the class and the name of each
-    layer; the weights are read in memory. Arguments as for `importing.read`.
-
-    Raises:
-        InputError: It is damaged, no archive of Keras, or one of a model whose
-            layers are not at hand; or it has entries that would climb out of
-            the folder it is unpacked to, or unpacks to more than the model
-            could need.
+    Entries that would climb out of the folder it is unpacked to are refused, and more
+    bytes than the model could need.
     """
     message = "The archive can't be read, it may be cut off or damaged: {}."
     with explained(message, path), zipfile.ZipFile(path) as archive:

@@ -21,28 +21,16 @@ _ENDS = {
 
 
 def read(path, model):
-    """Reads a file into `{"layer/variable": array}` with our names.
-
-    A legacy file has the names of its layers, and so has one of Keras 3.8 or
-    newer; in an older one of Keras 3 they have the order of the model's.
-    Arguments as for `importing.read`.
-
-    Raises:
-        InputError: It is no HDF5 file, or no Keras weights file.
-    """
+    """Reads a file as `importing.read`. A legacy file has the names of its layers, and
+    so has one of Keras 3.8 or newer; in an older one of Keras 3 they have the order of
+    the model's."""
     return read_file(path, model, source=path)
 
 
 def read_file(file, model, source, names=None):
-    """As `read`, of a path or of a binary file object.
-
-    Args:
-        file: A path or a binary file object.
-        model: As for `read`.
-        source: The path that messages name.
-        names: Where they are known from elsewhere, the layer names of a Keras 3
-            file by their keys: `{"conv2d_17": "top_conv", ...}`.
-    """
+    """As `read`, of a path or of a binary file object, which messages call `source`.
+    `names` are the layer names of a Keras 3 file by their keys, `{"conv2d_17":
+    "top_conv", ...}`, where they are known from elsewhere."""
     message = "The weights file can't be read, it may be cut off or damaged: {}."
     with explained(message, source), h5py.File(file, "r") as root:
         layers = _layers(root, model, names)
@@ -61,12 +49,8 @@ def size_limit(model):
 
 
 def layer_keys(classes):
-    """What Keras 3 calls the layers in a file, which is by class and position:
-    `["conv2d", "batch_normalization", "conv2d_1", ...]`.
-
-    Args:
-        classes: The layers' class names, in the order of the model.
-    """
+    """What Keras 3 calls the layers of these classes in a file, which is by class and
+    position: `["conv2d", "batch_normalization", "conv2d_1", ...]`."""
     counts = collections.Counter()
     keys = []
     for name in classes:

@@ -45,19 +45,13 @@ _PARTS = {
 
 
 def our_layers(names, model):
-    """Maps a file's layer names to ours.
+    """Maps a file's layer names to ours: `{"stack_0_block0_fu_conv":
+    "block1a_project_conv", ...}`, without those that are not known.
 
-    Args:
-        names: The names of all layers of the file that have variables.
-        model: The `keras.Model` whose blocks give the file's numbered ones
-            their names, in order: the EdgeTPU networks of
-            keras_cv_attention_models spread our first stage over two stacks,
-            and the second may be empty.
-
-    Returns:
-        `{"stack_0_block0_fu_conv": "block1a_project_conv", ...}`, without the
-        names that are not known. A numbered block beyond the model's last is
-        not known.
+    `names` are of all layers of the file that have variables. The model's blocks give
+    the file's numbered ones their names, in order: the EdgeTPU networks of
+    keras_cv_attention_models spread our first stage over two stacks, and the second may
+    be empty. A numbered block beyond the model's last is not known.
     """
     own = {layer.name for layer in model.layers}
     numbered = {match[0]: match for match in map(_NUMBERED.fullmatch, names) if match}

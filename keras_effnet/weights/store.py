@@ -20,10 +20,8 @@ def cache_folder():
 
 
 def path_of(weight_set):
-    """Where the file of a set is, or will be: the cache, its source, its URL's path.
-
-    A source has files of one name in several folders, so the whole path counts.
-    """
+    """Where the file of a set is, or will be: the cache, its source, its URL's whole
+    path, since a source has files of one name in several folders."""
     return cache_folder() / _place(weight_set)
 
 
@@ -36,20 +34,10 @@ def fetch(weight_set, progress=True):
     """The file of a set, downloaded if it isn't here yet, and verified.
 
     What is cached needs no network. Two processes that ask at once download once.
-    Mirrors go first: `$KERAS_EFFNET_MIRROR` holds base addresses, separated by
-    spaces, below which files lie as in `cache_folder()`.
-
-    Args:
-        weight_set: A `WeightSet`. Where it has no hash, the sha256 of the first
-            download is kept beside the file, in `<file>.sha256` as `sha256sum`
-            writes it, and checked from then on.
-        progress: Whether a bar is shown, see `keras_effnet.progress.bar`.
-
-    Returns:
-        The `pathlib.Path` of the file.
-
-    Raises:
-        InputError: The file can't be had, or it isn't the expected one.
+    Mirrors go first: `$KERAS_EFFNET_MIRROR` holds base addresses, separated by spaces,
+    below which files lie as in `cache_folder()`. Where a set has no hash, the sha256 of
+    the first download is kept beside the file, in `<file>.sha256` as `sha256sum` writes
+    it, and checked from then on.
     """
     path = path_of(weight_set)
     if not path.is_file():
@@ -75,17 +63,8 @@ def is_published(path, weight_set):
 
 
 def verify(weight_set):
-    """Checks the hash of a cached file.
-
-    Args:
-        weight_set: A `WeightSet`.
-
-    Returns:
-        The hash found, `"md5:<hex>"` or `"sha256:<hex>"`.
-
-    Raises:
-        InputError: The file isn't cached, can't be read, or has another hash.
-    """
+    """Checks a cached file, and gives the hash found, `"md5:<hex>"` or
+    `"sha256:<hex>"`."""
     path = path_of(weight_set)
     if not path.is_file():
         raise InputError(

@@ -26,13 +26,8 @@ from keras_effnet.specs import get_spec
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Who publishes weights.
-
-    Attributes:
-        base: What the table's addresses are relative to, a URL.
-        page: Where the publisher describes them, a URL.
-        licence: Of the weights, its SPDX identifier.
-    """
+    """Who publishes weights: the URL that the table's addresses are relative to, that
+    of the page that describes them, their SPDX identifier."""
 
     base: str
     page: str
@@ -153,19 +148,9 @@ def _weight_set(row):
 
 
 def select(model=None, name=None, source=None):
-    """The published files of a network, a set and a source.
-
-    Args:
-        model: As `keras_effnet.specs.get_spec` takes it; `None` for all.
-        name: Of the sets, `"noisy-student"`; `None` for all.
-        source: A key of `SOURCES`; `None` for all.
-
-    Returns:
-        A list of `WeightSet`, empty where no file is all of this.
-
-    Raises:
-        InputError: No network, set or source has this name.
-    """
+    """The published files, maybe none, of a network as `keras_effnet.specs.get_spec`
+    takes it, a set, `"noisy-student"`, and a key of `SOURCES`; `None` stands for
+    all."""
     rows = published()
     if model:
         found = get_spec(model).name
@@ -182,16 +167,9 @@ def select(model=None, name=None, source=None):
 
 
 def summary(rows):
-    """What the files of each set have in common.
-
-    Args:
-        rows: A sequence of `WeightSet`.
-
-    Yields:
-        `(model, name, top1, classes, members)` of each set: the published accuracy
-        in percent as text, empty where there is none; the class counts joined by
-        `/`; the set's files.
-    """
+    """What the files of each set have in common: `(model, name, top1, classes,
+    members)`, the published accuracy in percent as text, empty where there is none; the
+    class counts joined by `/`; the set's files."""
     sets = {}
     for row in rows:
         sets.setdefault((row.model, row.name), []).append(row)
@@ -207,21 +185,11 @@ def sets_of(model_name):
 
 
 def find(model_name, weights, include_top=True):
-    """The files of one set of a network, the preferred one first.
+    """The files of one set of a network, never none, in the order of `SOURCES`.
 
-    Args:
-        model_name: As `keras_effnet.specs.get_spec` takes it.
-        weights: `"noisy-student"`, or `"noisy-student@timm"` to name the source;
-            in any case, with `_` or `-`.
-        include_top: Whether the classifier is wanted. Files without one are left
-            out if so, and preferred, within a source, if not.
-
-    Returns:
-        A list of `WeightSet`, never empty, in the order of `SOURCES`.
-
-    Raises:
-        InputError: The network has no published weights, no such set, or not
-            from this source.
+    `weights` is `"noisy-student"`, or `"noisy-student@timm"` to name the source, in any
+    case, with `_` or `-`. Files without a classifier are left out with `include_top`,
+    and preferred, within a source, without it.
     """
     rows = _rows_of(model_name)
     if not rows:

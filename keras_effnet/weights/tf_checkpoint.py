@@ -19,20 +19,11 @@ _POINTER = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.+?)"', re.MULTI
 
 
 def read(path, model):
-    """Reads a checkpoint into `{"layer/variable": array}` with our names.
+    """Reads a checkpoint as `importing.read`, of a variable with a moving average the
+    average; nothing else is read from the disk.
 
-    Of a variable with a moving average, the average. Only what is returned is
-    read from the disk, not the optimizer's share of a checkpoint.
-
-    Args:
-        path: A `pathlib.Path`: a `.tar.gz` or `.tgz`, which is unpacked into a
-            temporary folder first, the `.index` file of a checkpoint, or a
-            folder with one.
-        model: As for `importing.read`.
-
-    Raises:
-        InputError: TensorFlow is not installed, or there is no checkpoint, or
-            no single one, or it can't be read.
+    The path is that of a `.tar.gz` or `.tgz`, which is unpacked into a temporary
+    folder, of a checkpoint's `.index` file, or of a folder with exactly one.
     """
     message = "TensorFlow checkpoints need TensorFlow: pip install tensorflow."
     tf = needed("tensorflow", message, str(path))

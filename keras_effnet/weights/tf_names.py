@@ -55,21 +55,14 @@ _PARTS = {
 
 
 def sources(names, blocks):
-    """Which variable of a checkpoint becomes which of ours.
+    """Which variable of a checkpoint becomes which of ours:
+    `{"block3a_project_conv/kernel":
+    "efficientnet-b0/blocks_3/conv2d_1/kernel/ExponentialMovingAverage"}`.
 
-    The moving average of a variable is taken where there is one, and the
-    variable itself where there is none. Optimizer slots and step counters are
-    left out.
-
-    Args:
-        names: The names in a checkpoint:
-            `"efficientnet-b0/blocks_3/conv2d_1/kernel/ExponentialMovingAverage"`.
-        blocks: The model's `keras_effnet.weights.blocks.Block`s; the n-th
-            convolution of a block is the n-th that the model's block has.
-
-    Returns:
-        `{"block3a_project_conv/kernel": name in the checkpoint}`. A variable
-        that has no place in the model keeps its name.
+    The moving average of a variable is taken where there is one, and the variable
+    itself where there is none. Optimizer slots and step counters are left out. The n-th
+    convolution of a block is the n-th that the model's block has; a variable that has
+    no place in the model keeps its name.
     """
     chosen = {}
     for name in sorted(names):  # An average comes after its variable.

@@ -29,17 +29,12 @@ _SAFETENSORS_TYPES = {
 
 
 def read(path, model):
-    """Reads a state dict into `{"layer/variable": array}` with our names.
+    """Reads a state dict as `importing.read`.
 
-    A `.safetensors` file needs the safetensors library and no PyTorch. Any other
-    is loaded by PyTorch with `weights_only=True`: nothing in it is executed. It
-    may be a training checkpoint, whose averaged weights are taken if it has some.
-    For whose networks, see `keras_effnet.weights.torch_names`. Arguments as for
-    `importing.read`.
-
-    Raises:
-        InputError: A library is missing, the file is damaged or holds something
-            else than a state dict of floating-point tensors.
+    A `.safetensors` file needs the safetensors library and no PyTorch. Any other is
+    loaded by PyTorch with `weights_only=True`: nothing in it is executed. It may be a
+    training checkpoint, whose averaged weights are taken if it has some. For whose
+    networks, see `keras_effnet.weights.torch_names`.
     """
     is_safe = path.suffix == ".safetensors"
     state = _read_safetensors(path) if is_safe else _read_pickle(path)

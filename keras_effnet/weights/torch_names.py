@@ -96,16 +96,10 @@ _TORCHVISION_BLOCKS = {
 
 
 def to_keras(state, blocks, epsilons):
-    """Maps a state dict to our names and Keras' layout.
+    """Maps `{"conv_stem.weight": array, ...}` to our names and Keras' layout, in views
+    where that is possible. A name that no way of naming has stays as it is.
 
-    Args:
-        state: `{"conv_stem.weight": array, ...}`, PyTorch's layout.
-        blocks: The model's, of `keras_effnet.weights.blocks.blocks`, in order.
-        epsilons: `{"stem_bn": 0.001, ...}` of the model's BatchNormalizations.
-
-    Returns:
-        `{"stem_conv/kernel": array, ...}`, views where that is possible. A name
-        that no way of naming has stays as it is.
+    `epsilons` are of the model's BatchNormalizations, `{"stem_bn": 0.001, ...}`.
     """
     layers = {name.rpartition(".")[0] for name in state}
     places = _places(layers)
