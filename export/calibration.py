@@ -34,7 +34,7 @@ class Ranges:
     sha256: str  # of all their values, float32
     method: str = "min-max"
 
-    def for_sheet(self):
+    def for_sheet(self) -> Calibration:
         """What a sheet says of it."""
         return Calibration(self.images, self.method, self.sha256)
 

@@ -1,12 +1,16 @@
 """What was exported, as text."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from keras_effnet.export.publishing import ExportedFile
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import cells
 from keras_effnet.report.text import format_table
 from keras_effnet.report.text import known
 
 
-def table(exported):
+def table(exported: Sequence[ExportedFile]) -> str:
     """Sizes, operators, what was lost and how fast each file is.
 
     Args:
@@ -17,7 +21,7 @@ def table(exported):
         lean.
     """
 
-    def of(part, name, spec):
+    def of(part: str, name: str, spec: str) -> Callable[[ExportedFile], str]:
         return lambda file: cell(
             getattr(getattr(file.sheet, part), name, None), spec, "-"
         )

@@ -3,9 +3,16 @@
 import contextlib
 import dataclasses
 import itertools
+import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 
 from keras_effnet import files
 from keras_effnet import saving
@@ -18,8 +25,11 @@ from keras_effnet.export import photographs
 from keras_effnet.export import publishing
 from keras_effnet.export import tracing
 from keras_effnet.export.compression import layer_tensors
+from keras_effnet.export.judge import Batches
+from keras_effnet.export.judge import Images
 from keras_effnet.export.judge import Judge
 from keras_effnet.export.layer_errors import layer_errors
+from keras_effnet.export.photographs import Paths
 from keras_effnet.export.photographs import paths_of
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
@@ -34,29 +44,29 @@ _LAYER_IMAGES = 8
 
 
 def export(
-    model,
-    folder,
-    precisions=("float32",),
-    calibration=None,
-    name=None,
+    model: keras.Model,
+    folder: str | os.PathLike,
+    precisions: str | Sequence[str] = ("float32",),
+    calibration: Batches | Paths | None = None,
+    name: str | None = None,
     *,
-    input_type=None,
-    batch_size=1,
-    engine=None,
-    evaluation=None,
-    max_drop=None,
-    description=None,
-    licence=None,
-    author=None,
-    settings=None,
-    ranges=None,
-    reference=None,
-    training=None,
-    calibration_images=200,
-    latency=False,
-    samples=False,
-    progress=None,
-):
+    input_type: str | None = None,
+    batch_size: int | None = 1,
+    engine: str | None = None,
+    evaluation: Images | str | os.PathLike | None = None,
+    max_drop: float | None = None,
+    description: str | None = None,
+    licence: str | None = None,
+    author: str | None = None,
+    settings: dict | None = None,
+    ranges: dict[str, tuple[float, float]] | None = None,
+    reference: keras.Model | None = None,
+    training: dict | None = None,
+    calibration_images: int = 200,
+    latency: bool = False,
+    samples: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> list[publishing.ExportedFile]:
     """Writes a model as .tflite files, one for each precision.
 
     Args:
@@ -114,31 +124,31 @@ def export(
     _check(precisions, calibration, input_type, batch_size, engine)
     tracing.check(model)
     tell = progress or silent
-    calibration, evaluation = photographs.opened(
+    batches, images = photographs.opened(
         model, calibration, evaluation, calibration_images, progress
     )
     name = publishing.checked_name(name or model.name)
-    judge = Judge(reference or model, evaluation, max_drop)
+    judge = Judge(reference or model, images, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
     about = {"description": description, "licence": licence, "author": author}
     exported = []
-    with tempfile.TemporaryDirectory() as work:
-        work = pathlib.Path(work)
-        seconds = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        work = pathlib.Path(temporary)
+        seconds: dict[str, float] = {}
         tell("tracing")
         with _timed(seconds, "trace"):
             trace = converting.trace(model, work / "saved_model", batch_size)
         float_path = work / "float.tflite"
         float_path.write_bytes(trace.float32)
         found = None
-        if any(PRECISIONS[precision].calibrated for precision in precisions):
+        if batches and any(PRECISIONS[each].calibrated for each in precisions):
             tell("calibrating")
             with _timed(seconds, "calibrate"):
-                found = calibrating.calibrate(trace.float32, calibration())
+                found = calibrating.calibrate(trace.float32, batches())
                 if ranges:
                     found = layer_tensors.with_learned(
-                        trace, model, found, ranges, calibration
+                        trace, model, found, ranges, batches
                     )
         for precision in precisions:
             tell(f"{precision}: converting")
@@ -153,7 +163,7 @@ def export(
                 engine=engine_of(precision, engine),
                 batch_size=batch_size,
                 class_names=saving.class_names(model),
-                calibration=calibrated and calibrated.for_sheet(),
+                calibration=calibrated.for_sheet() if calibrated else None,
                 seconds=dict(seconds),
                 training=training,
                 settings=settings,
@@ -164,29 +174,35 @@ def export(
             sheet = _with_waste(file.sheet, model)
             tell(f"{precision}: measuring")
             sheet = dataclasses.replace(sheet, **judge.verdict(file))
-            batches = calibration or (evaluation and evaluation.batches)
-            if batches and precision != "float32":
-                images = (image[None] for batch in batches() for image in batch)
-                images = itertools.islice(images, _LAYER_IMAGES)
-                errors = layer_errors(float_path, file, images)
+            source = batches or (images and images.batches)
+            if source and precision != "float32":
+                single = (image[None] for batch in source() for image in batch)
+                few = itertools.islice(single, _LAYER_IMAGES)
+                errors = layer_errors(float_path, file, few)
                 sheet = dataclasses.replace(sheet, layer_errors=tuple(errors))
             del file  # it holds the weights once more
             exported.append(publishing.publish(path, folder, sheet))
     if latency:
         exported = measuring.measure(exported, progress)
-    for file in exported if samples else ():
-        write_samples(file.path, file.path.with_name(f"{file.path.stem}_samples"))
+    for path in [file.path for file in exported] if samples else ():
+        write_samples(path, path.with_name(f"{path.stem}_samples"))
     return exported
 
 
 @contextlib.contextmanager
-def _timed(seconds, step):
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - started
 
 
-def _check(precisions, calibration, input_type, batch_size, engine):
+def _check(
+    precisions: Sequence[str],
+    calibration: Any,
+    input_type: str | None,
+    batch_size: Any,
+    engine: str | None,
+) -> None:
     if not precisions:
         raise InputError(
             f"`precisions` must be of {', '.join(PRECISIONS)}. Received: none"
@@ -209,7 +225,7 @@ def _check(precisions, calibration, input_type, batch_size, engine):
     tracing.check_batch_size(batch_size)
 
 
-def _with_waste(sheet, model):
+def _with_waste(sheet: Sheet, model: keras.Model) -> Sheet:
     """A network of lean layers that leaves waste was converted wrongly."""
     waste = lean.waste(sheet)
     if waste and lean.is_lean(model):

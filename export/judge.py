@@ -1,16 +1,23 @@
 """What a file answers on a user's images, beside the Keras model's own answers."""
 
 import dataclasses
-import functools
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
+from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
 from keras_effnet.paired import compare
 from keras_effnet.sheet import OVER_LIMIT
 from keras_effnet.sheet import WITHIN_LIMIT
+from keras_effnet.tflite import TFLiteModel
+
+Batches = Callable[[], Iterable[np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +30,16 @@ class Images:
         labels: The class index of each, or `None`.
     """
 
-    batches: object
+    batches: Batches
     labels: np.ndarray | None = None
 
 
 class Judge:
     """Compares files with the Keras model that they come from."""
 
-    def __init__(self, model, images, max_drop=None):
+    def __init__(
+        self, model: keras.Model, images: Images | None, max_drop: float | None = None
+    ) -> None:
         if max_drop is not None:
             valid = "a number of percentage points from 0 to 100"
             check_number("max_drop", max_drop, valid, lambda points: 0 <= points <= 100)
@@ -51,18 +60,15 @@ class Judge:
                 f"Received: {classes}"
             )
         self.model, self.images, self.max_drop = model, images, max_drop
+        self._reference: Evaluation | None = None
 
-    @functools.cached_property
-    def reference(self):
-        """What the Keras model answers, computed once for all files."""
-        return self._answers(self.model)
-
-    def verdict(self, file):
+    def verdict(self, file: TFLiteModel) -> dict[str, Any]:
         """What a file loses: a dict of fields of a `Sheet`, empty without images."""
         if self.images is None:
             return {}
-        reference = self.reference
-        comparison = compare(reference, self._answers(file))
+        if self._reference is None:  # once for all files
+            self._reference = _answers(self.model, self.images)
+        comparison = compare(self._reference, _answers(file, self.images))
         verdict = None
         if self.max_drop is not None:
             over = comparison.drop > self.max_drop
@@ -73,5 +79,6 @@ class Judge:
             "verdict": verdict,
         }
 
-    def _answers(self, source):
-        return evaluate(source, self.images.batches(), self.images.labels)
+
+def _answers(source: Any, images: Images) -> Evaluation:
+    return evaluate(source, images.batches(), images.labels)

@@ -8,13 +8,14 @@ import numpy as np
 from keras_effnet.errors import InputError
 from keras_effnet.export import flatbuffer
 from keras_effnet.export.watching import Watched
+from keras_effnet.sheet import LayerError
 from keras_effnet.tflite import TFLiteModel
 
 # Numbers: small arrays stay in the cache, twice as fast as whole tensors.
 _PART = 8192
 
 
-def layer_errors(float_file, other_file, batches) -> list[dict]:
+def layer_errors(float_file, other_file, batches) -> list[LayerError]:
     """Compares two .tflite files of one model, operator by operator.
 
     Both, paths or `TFLiteModel`s, run whole, as they would in use, so that an error is

@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from collections.abc import Sequence
 
 import flatbuffers
 import numpy as np
@@ -33,17 +34,17 @@ _INTEGERS = {
 
 
 def with_metadata(
-    data,
+    data: bytes,
     *,
-    name,
-    description=None,
-    licence=None,
-    author=None,
-    version=None,
-    mean=(0.0,),
-    std=(1.0,),
-    class_names=None,
-):
+    name: str | None,
+    description: str | None = None,
+    licence: str | None = None,
+    author: str | None = None,
+    version: str | None = None,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+    class_names: Sequence[str] | None = None,
+) -> bytes:
     """Adds metadata to a .tflite image classifier.
 
     The file computes what it did, and keeps the entries that the converter made.

@@ -1,7 +1,11 @@
 """An ONNX file, by Keras' own exporter, and checked against the model."""
 
 import contextlib
+import os
+import types
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,12 +17,15 @@ from keras_effnet.export import tracing
 from keras_effnet.export.tracing import INPUT_NAME
 from keras_effnet.export.tracing import OUTPUT_NAME
 from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.rule import Preprocessing
 
 # Of the largest output: what float32 sums in another order differ by, and more.
 _TOLERANCE = 1e-4
 
 
-def write_onnx(model, path, batch_size=1):
+def write_onnx(
+    model: keras.Model, path: str | os.PathLike, batch_size: int | None = 1
+) -> None:
     """Writes an ONNX file and runs it with onnxruntime before it appears.
 
     Input `images`, float32 `(batch, height, width, channels)`, as the model takes
@@ -60,7 +67,7 @@ def write_onnx(model, path, batch_size=1):
         _compare(session, named, KerasClassifier(model).preprocessing, batch_size or 2)
 
 
-def _onnxruntime():
+def _onnxruntime() -> types.ModuleType:
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -74,7 +81,7 @@ def _onnxruntime():
 
 
 @contextlib.contextmanager
-def _statistics_in_graph(model):
+def _statistics_in_graph(model: keras.Model) -> Iterator[None]:
     """Keras' exporter makes inputs of a Normalization's tensors; arrays stay inside."""
     layers = [
         layer
@@ -91,7 +98,7 @@ def _statistics_in_graph(model):
             layer.mean, layer.variance = mean, variance
 
 
-def _check_graph(path):
+def _check_graph(path: str | os.PathLike) -> None:
     """What the exporter can't translate it logs, and writes it all the same."""
     import onnx
 
@@ -111,7 +118,9 @@ def _check_graph(path):
         )
 
 
-def _compare(session, named, rule, batch_size):
+def _compare(
+    session: Any, named: keras.Model, rule: Preprocessing, batch_size: int
+) -> None:
     random = np.random.default_rng(0)
     shape = (batch_size, *named.inputs[0].shape[1:])
     for _ in range(-(-4 // batch_size)):

@@ -1,6 +1,7 @@
 """Photographs as the images that a model is calibrated, judged and trained on."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,12 +12,17 @@ from keras_effnet.evaluation import load_classifier
 from keras_effnet.evaluation import photo_batches
 from keras_effnet.export.calibration import FEW_IMAGES
 from keras_effnet.export.calibration import evenly
+from keras_effnet.export.judge import Batches
 from keras_effnet.export.judge import Images
+
+Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
 _BATCH = 32
 
 
-def opened(model, calibration, evaluation, most, progress=None):
+def opened(
+    model, calibration, evaluation, most, progress=None
+) -> tuple[Batches | None, Images | None]:
     """Opens what a user gave as paths; anything else stays as it is.
 
     `most` of the photographs to calibrate with are used, evenly spread. Returns

@@ -1,6 +1,7 @@
 """The precisions of a file, and which engine makes each."""
 
 import dataclasses
+from collections.abc import Collection
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -50,18 +51,18 @@ PRECISIONS = {
 }
 
 
-def check_precision(precision):
+def check_precision(precision: str) -> None:
     """Raises an `InputError` for a precision that there is not."""
     _check_one_of("precision", precision, PRECISIONS)
 
 
-def check_input_type(input_type):
+def check_input_type(input_type: str | None) -> None:
     """Raises an `InputError` for an input type that there is not."""
     if input_type is not None:
         _check_one_of("input_type", input_type, INPUT_TYPES)
 
 
-def engine_of(precision, engine=None) -> str:
+def engine_of(precision: str, engine: str | None = None) -> str:
     """The engine that makes a precision, the preferred one when `None`."""
     able = PRECISIONS[precision].engines
     if engine is not None:
@@ -76,7 +77,7 @@ def engine_of(precision, engine=None) -> str:
     return engine
 
 
-def _check_one_of(name, value, valid):
+def _check_one_of(name: str, value: str, valid: Collection[str]) -> None:
     if value not in valid:
         raise InputError(
             f"`{name}` must be one of {', '.join(valid)}. "

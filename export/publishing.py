@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import shutil
+from typing import Any
 
 from keras_effnet import __version__
 from keras_effnet import files
@@ -34,21 +35,21 @@ class ExportedFile:
     sheet: Sheet
 
     @property
-    def precision(self):
+    def precision(self) -> str | None:
         """A key of `PRECISIONS`."""
         return self.sheet.precision
 
     @functools.cached_property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         """What the .json file holds, a dict."""
         return self.sheet.to_dict()
 
     @property
-    def over_limit(self):
+    def over_limit(self) -> bool:
         """Whether it lost more accuracy than it may."""
         return self.sheet.over_limit
 
-    def with_sheet(self, **changes):
+    def with_sheet(self, **changes: Any) -> "ExportedFile":
         """Writes the sheet anew, unless the file is another one by now.
 
         Args:
@@ -64,7 +65,7 @@ class ExportedFile:
         return ExportedFile(self.path, sheet)
 
 
-def checked_name(name):
+def checked_name(name: str) -> str:
     """A file's name; an `InputError` for one with folders in it."""
     if pathlib.PurePath(name).name != name:
         raise InputError(
@@ -73,7 +74,13 @@ def checked_name(name):
     return name
 
 
-def write(path, data, trace, sheet, **about) -> TFLiteModel:
+def write(
+    path: pathlib.Path,
+    data: bytes,
+    trace: converting.Trace,
+    sheet: Sheet,
+    **about: str | None,
+) -> TFLiteModel:
     """Writes a file with its metadata: `about` are `description`, `licence`, `author`.
 
     Of the sheet `model` and `class_names` are used; to the sheet of what returns are
@@ -101,7 +108,9 @@ def write(path, data, trace, sheet, **about) -> TFLiteModel:
     return file
 
 
-def publish(path, folder, sheet, over=None) -> ExportedFile:
+def publish(
+    path: pathlib.Path, folder: pathlib.Path, sheet: Sheet, over: bool | None = None
+) -> ExportedFile:
     """Puts a finished file, `NAME_PRECISION.tflite`, where the user wants it.
 
     Whether it is over a limit and must be named so is what its sheet says when `None`.
@@ -120,12 +129,12 @@ def publish(path, folder, sheet, over=None) -> ExportedFile:
     return ExportedFile(target, sheet)
 
 
-def remove(path):
+def remove(path: pathlib.Path) -> None:
     """Removes a file, if there is one, and its sheet."""
     for suffix in (".tflite", ".json", ".html"):
         path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def _write_sheet(sheet, path):
+def _write_sheet(sheet: Sheet, path: pathlib.Path) -> None:
     sheets.write(sheet, path)
     write_page(sheet.to_dict(), path.with_suffix(".html"))

@@ -1,26 +1,36 @@
 """The fastest 8-bit file within a limit, from photographs to a page, in one call."""
 
 import json
+import os
+import typing
+from collections.abc import Callable
+
+import keras
 
 from keras_effnet.export import photographs
+from keras_effnet.export.judge import Batches
+from keras_effnet.export.judge import Images
+
+if typing.TYPE_CHECKING:
+    from keras_effnet.export.tuning.search import Result
 
 
 def quantize(
-    model,
-    folder,
-    calibration,
+    model: keras.Model,
+    folder: str | os.PathLike,
+    calibration: Batches | photographs.Paths,
     *,
-    evaluation=None,
-    max_drop=None,
-    min_agreement=None,
-    budget=None,
-    name=None,
-    input_type=None,
-    calibration_images=250,
-    seed=0,
-    settings=None,
-    progress=None,
-):
+    evaluation: Images | str | os.PathLike | None = None,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    budget: float | None = None,
+    name: str | None = None,
+    input_type: str | None = None,
+    calibration_images: int = 250,
+    seed: int = 0,
+    settings: dict | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> "Result":
     """Finds the fastest 8-bit file of a model that loses no more than it may.
 
     Tried in this order, each on top of what paid so far: calibration by minimum and
@@ -68,14 +78,14 @@ def quantize(
     from keras_effnet.export.tuning import search_page
     from keras_effnet.export.tuning.search import search
 
-    calibration, evaluation = photographs.opened(
+    batches, images = photographs.opened(
         model, calibration, evaluation, calibration_images, progress
     )
     result = search(
         model,
         folder,
-        calibration,
-        evaluation=evaluation,
+        batches,
+        evaluation=images,
         max_drop=max_drop,
         min_agreement=min_agreement,
         budget=budget,

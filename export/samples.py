@@ -31,7 +31,7 @@ _SECTION = re.compile(r"^\{\{#(\w+)\}\}\n(.*?)^\{\{/\1\}\}\n", re.DOTALL | re.MU
 _PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
 
 
-def samples(path, model=None) -> dict[str, str]:
+def samples(path: str | os.PathLike, model: str | None = None) -> dict[str, str]:
     """`{file name: text}` of source code that classifies photographs with one .tflite
     file.
 
@@ -57,7 +57,9 @@ def samples(path, model=None) -> dict[str, str]:
     return texts
 
 
-def write_samples(path, folder):
+def write_samples(
+    path: str | os.PathLike, folder: str | os.PathLike
+) -> list[pathlib.Path]:
     """Writes the samples of one .tflite file.
 
     Args:

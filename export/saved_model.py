@@ -2,7 +2,9 @@
 photographs."""
 
 import json
+import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -33,7 +35,12 @@ _ORIENTATIONS = (
 )
 
 
-def write_saved_model(model, folder, class_names=None, version=1):
+def write_saved_model(
+    model: keras.Model,
+    folder: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    version: int | None = 1,
+) -> pathlib.Path:
     """Writes a SavedModel with three signatures, in a numbered folder.
 
     TensorFlow Serving takes the folder above the numbers (`--model_base_path`)
