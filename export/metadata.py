@@ -4,6 +4,7 @@ import io
 import math
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -117,7 +118,7 @@ def with_metadata(
     return file.getvalue()
 
 
-def _tensors(model):
+def _tensors(model: Any) -> tuple:
     try:
         graph = flatbuffer.graph(model)
         (inputs,) = (graph.tensors[index] for index in graph.inputs)
@@ -133,7 +134,9 @@ def _tensors(model):
     return inputs, outputs
 
 
-def _check_normalisation(mean, std, channels):
+def _check_normalisation(
+    mean: Sequence[float], std: Sequence[float], channels: int
+) -> None:
     fits = len(mean) == len(std) and len(mean) in (1, channels)
     if not fits or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
         raise InputError(
@@ -143,7 +146,7 @@ def _check_normalisation(mean, std, channels):
         )
 
 
-def _check_names(class_names, classes):
+def _check_names(class_names: Sequence[str], classes: int) -> None:
     check_names(class_names, classes)
     for name in class_names:
         if not isinstance(name, str) or name.splitlines() != [name]:
@@ -153,7 +156,7 @@ def _check_names(class_names, classes):
             )
 
 
-def _image(tensor, mean, std):
+def _image(tensor: Any, mean: Sequence[float], std: Sequence[float]) -> dict:
     _, height, width, channels = tensor.shape
     low, high = (
         [(pixel - m) / s for m, s in zip(mean, std, strict=True)] for pixel in (0, 255)
@@ -174,7 +177,7 @@ def _image(tensor, mean, std):
     }
 
 
-def _probability(tensor, class_names):
+def _probability(tensor: Any, class_names: Sequence[str] | None) -> dict:
     low, high = _INTEGERS.get(tensor.type, (0.0, 1.0))
     labels = {
         "name": LABELS,
@@ -190,7 +193,7 @@ def _probability(tensor, class_names):
     }
 
 
-def _set_entry(model, metadata):
+def _set_entry(model: Any, metadata: bytes) -> None:
     """Puts the metadata among the buffers of a `ModelT`, in place of an old one."""
     model.metadata = model.metadata or []
     old = [entry for entry in model.metadata if entry.name == ENTRY.encode()]
@@ -201,7 +204,7 @@ def _set_entry(model, metadata):
     model.buffers[old[0].buffer].data = np.frombuffer(metadata, np.uint8)
 
 
-def _write(builder, table, fields):
+def _write(builder: flatbuffers.Builder, table: str, fields: dict[str, Any]) -> int:
     """Writes a table of the metadata, a dict as `read_table` gives it."""
     slots = []
     for field, kind in TABLES[table].items():
@@ -224,7 +227,7 @@ def _write(builder, table, fields):
     return builder.EndObject()
 
 
-def _write_value(builder, kind, value):
+def _write_value(builder: flatbuffers.Builder, kind: str, value: Any) -> int:
     if kind == "string":
         return builder.CreateString(value)
     if kind[0] == "[":
@@ -232,7 +235,7 @@ def _write_value(builder, kind, value):
     return _write(builder, kind, value)
 
 
-def _write_vector(builder, kind, values):
+def _write_vector(builder: flatbuffers.Builder, kind: str, values: Sequence) -> int:
     prepend = builder.PrependFloat32
     if kind != "float":
         values = [_write_value(builder, kind, value) for value in values]

@@ -8,6 +8,9 @@ import importlib.resources
 import os
 import pathlib
 import re
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.export._sample_literals import LITERALS
 from keras_effnet.export._sample_literals import in_comment
 from keras_effnet.export._sample_literals import one_line
+from keras_effnet.rule import Preprocessing
 from keras_effnet.tflite import TFLiteModel
 
 NAMES = ("classify.py", "Classifier.kt", "Classifier.swift", "classify.cc")
@@ -81,7 +85,7 @@ def write_samples(
     return written
 
 
-def _check(classifier):
+def _check(classifier: TFLiteModel) -> None:
     channels = classifier.input_shape[2]
     if channels not in (1, 3):
         raise InputError(
@@ -107,7 +111,7 @@ def _check(classifier):
             )
 
 
-def _flags(classifier, rule):
+def _flags(classifier: TFLiteModel, rule: Preprocessing) -> set[str]:
     """The names of the templates' sections that stand."""
     grey = classifier.input_shape[2] == 1
     flags = {
@@ -125,7 +129,7 @@ def _flags(classifier, rule):
     return flags
 
 
-def _values(classifier, rule):
+def _values(classifier: TFLiteModel, rule: Preprocessing) -> dict[str, Any]:
     """What the templates' placeholders become."""
     height, width, channels = classifier.input_shape
     longest = max(height, width)
@@ -166,7 +170,7 @@ def _values(classifier, rule):
     }
 
 
-def _numbers(name, numbers, channels):
+def _numbers(name: str, numbers: Sequence[float], channels: int) -> dict[str, str]:
     """One for each channel, as a list of each language has them."""
     numbers = np.broadcast_to(numbers, channels).tolist()
     plain = ", ".join(map(repr, numbers))
@@ -174,11 +178,11 @@ def _numbers(name, numbers, channels):
     return {name: plain, f"{name}_LIST": f"[{plain}]", f"{name}_F": floats}
 
 
-def _tensor(side, details, takes_pixels=False):
+def _tensor(side: str, details: Mapping, takes_pixels: bool = False) -> dict[str, Any]:
     dtype = np.dtype(details["dtype"])
     scale, zero_point = details["quantization"]
     integer = _is_integer(details)
-    limits = np.iinfo(dtype) if integer else None
+    limits: Any = np.iinfo(dtype) if integer else None
     if takes_pixels and integer and dtype.itemsize == 1:
         # What the tensor's own say beyond that, the mean, is for the network alone.
         scale, zero_point = 1.0, limits.min
@@ -196,11 +200,11 @@ def _tensor(side, details, takes_pixels=False):
     }
 
 
-def _is_integer(details):
+def _is_integer(details: Mapping) -> bool:
     return np.issubdtype(details["dtype"], np.integer)
 
 
-def _labels(classifier):
+def _labels(classifier: TFLiteModel) -> list[str]:
     """One line a class: a name of two lines would shift all that follow."""
     names = names_of(classifier.classes, classifier.class_names)
     if names is None or len(names) != classifier.classes:
@@ -208,11 +212,11 @@ def _labels(classifier):
     return [one_line(str(name)) for name in names]
 
 
-def _fill(template, flags, values):
-    def section(match):
+def _fill(template: str, flags: set[str], values: Mapping) -> str:
+    def section(match: re.Match) -> str:
         return match[2] if match[1] in flags else ""
 
-    def value(match):
+    def value(match: re.Match) -> str:
         return str(values[match[1]])
 
     return _PLACEHOLDER.sub(value, _SECTION.sub(section, template))

@@ -21,6 +21,7 @@ from keras_effnet.export import tracing
 from keras_effnet.export.tracing import INPUT_NAME
 from keras_effnet.export.tracing import OUTPUT_NAME
 from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.rule import Preprocessing
 
 BYTES_NAME = "image_bytes"
 _KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
@@ -103,7 +104,7 @@ def write_saved_model(
     return target
 
 
-def _target(folder, version):
+def _target(folder: str | os.PathLike, version: int | None) -> pathlib.Path:
     if version is None:
         there = (path.name for path in pathlib.Path(folder).glob("*"))
         version = 1 + max((int(name) for name in there if name.isdecimal()), default=0)
@@ -121,7 +122,7 @@ def _target(folder, version):
     return target
 
 
-def _check_classifier(model):
+def _check_classifier(model: keras.Model) -> None:
     tracing.check(model)
     shape = model.inputs[0].shape
     if shape[-1] not in (1, 3):
@@ -131,28 +132,31 @@ def _check_classifier(model):
         )
 
 
-def _archive(model, rule, names):
+def _archive(
+    model: keras.Model, rule: Preprocessing, names: Sequence[str]
+) -> keras.export.ExportArchive:
     """A `keras.export.ExportArchive` with the three signatures."""
     shape = model.inputs[0].shape[1:]
     archive = keras.export.ExportArchive()
     archive.track(model)
 
-    def from_float(images):
+    def from_float(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {OUTPUT_NAME: keras.tree.flatten(model(images, training=False))[0]}
 
     floats = tf.TensorSpec((None, *shape), tf.float32, INPUT_NAME)
     predict = archive.add_endpoint("serving_default", from_float, [floats])
 
-    def from_uint8(images):
+    def from_uint8(images: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.cast(images, tf.float32)
         if not rule.included:
-            pixels = (pixels - np.float32(rule.mean)) / np.float32(rule.std)
+            mean, std = np.array([rule.mean, rule.std], "float32")
+            pixels = (pixels - mean) / std
         return predict(pixels)
 
     pixels = tf.TensorSpec((None, *shape), tf.uint8, INPUT_NAME)
     archive.add_endpoint("serving_uint8", from_uint8, [pixels])
 
-    def from_bytes(image_bytes):
+    def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(
             lambda image: decode_and_crop(image, shape, rule),
             image_bytes,
@@ -173,7 +177,9 @@ def _archive(model, rule, names):
     return archive
 
 
-def decode_and_crop(image, shape, rule):
+def decode_and_crop(
+    image: tf.Tensor, shape: tuple[int, int, int], rule: Preprocessing
+) -> tf.Tensor:
     """One encoded photograph as `keras_effnet.data.photos` would read and crop it.
 
     In TensorFlow's operations, but equal to Pillow's to the last bit or so: the
@@ -197,11 +203,11 @@ def decode_and_crop(image, shape, rule):
     return tf.ensure_shape(pixels, shape)
 
 
-def _upright(pixels, image):
+def _upright(pixels: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
     """Turned as its EXIF orientation says, 2-8 of the EXIF standard."""
     head = tf.strings.substr(image, 0, 1 << 17)
 
-    def is_one_of(values):
+    def is_one_of(values: str) -> tf.Tensor:
         found = [
             tf.strings.regex_full_match(head, pattern % rf"[{values}]")
             for pattern in _ORIENTATIONS
@@ -218,7 +224,7 @@ def _upright(pixels, image):
     return pixels[::vertical, ::horizontal]
 
 
-def _crop(size, target, rule):
+def _crop(size: tf.Tensor, target: tuple[int, int], rule: Preprocessing) -> Sequence:
     """`(top, left, height, width)` of the centre crop, in whole pixels."""
     if rule.crop_padding is None:
         return 0, 0, size[0], size[1]
@@ -237,7 +243,9 @@ def _crop(size, target, rule):
     return tf.unstack(tf.cast(tf.concat([corner, crop], 0), tf.int32))
 
 
-def _resize(pixels, size, corner, crop, kernel):
+def _resize(
+    pixels: tf.Tensor, size: Sequence, corner: Sequence, crop: Sequence, kernel: str
+) -> tf.Tensor:
     """A window resized; its edges take in what lies around it, as in Pillow."""
     scale = tf.cast(tf.cast(size, tf.float64) / tf.cast(crop, tf.float64), tf.float32)
     resized = tf.raw_ops.ScaleAndTranslate(

@@ -44,9 +44,9 @@ class Compressed:
             others.
     """
 
-    model: object
+    model: keras.Model
     technique: str
-    ranges: dict
+    ranges: dict[str, tuple[float, float]]
     rounded: np.ndarray
     figures: dict
 
@@ -62,30 +62,14 @@ def compress(
     recipe=None,
     folder=None,
     progress=None,
-):
-    """Trains a model in one of TF-MOT's wrappers.
+) -> Compressed:
+    """Trains a model in one of TF-MOT's wrappers, `"quantize"`, `"prune"` or
+    `"cluster"`.
 
-    Args:
-        model: A `keras.Model` that `twin.describe` takes.
-        technique: `"quantize"`, `"prune"` or `"cluster"`.
-        images: `(images, height, width, channels)`, uint8 or float32, as the model
-            takes them.
-        options: A dict for the technique.
-        start: A function of the twin's description and weights that returns other
-            weights, and ranges for the options; called unless a training goes on.
-        labels: The class index of each image, for a recipe whose distillation is
-            below 1; else `None`.
-        recipe: A `CompressionRecipe`; its defaults when `None`.
-        folder: Where the training is kept, so that it goes on after a kill; a
-            temporary one when `None`. A second training in it waits for the first.
-        progress: Called with a line of text after each step; a bar counts them.
-
-    Returns:
-        `Compressed`.
-
-    Raises:
-        InputError: The model, the images or the recipe can't be trained so, or the
-            training diverged or was killed.
+    The arguments are those of `techniques`, but for `options`, a dict for the
+    technique, and `start`: a function of the twin's description and weights that
+    returns other weights, and ranges for the options; called unless a training goes on.
+    A second training in a folder waits for the first.
     """
     recipe = recipe or CompressionRecipe()
     check_model(model)

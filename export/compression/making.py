@@ -1,7 +1,13 @@
 """A model trained through TF-MOT, and its files, in one call."""
 
+import os
 import pathlib
 import shutil
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 
 from keras_effnet import files
 from keras_effnet.export import exporting
@@ -11,8 +17,10 @@ from keras_effnet.export.compression import techniques
 from keras_effnet.export.compression.compressing import check_model
 from keras_effnet.export.compression.recipe import CompressionRecipe
 from keras_effnet.export.judge import Judge
+from keras_effnet.export.photographs import Paths
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import check_precision
+from keras_effnet.export.publishing import ExportedFile
 from keras_effnet.export.publishing import checked_name
 from keras_effnet.progress import silent
 
@@ -21,23 +29,23 @@ _CALIBRATION = 250
 
 
 def train_and_export(
-    model,
-    technique,
-    train,
-    folder,
-    precisions,
+    model: keras.Model,
+    technique: str,
+    train: Paths,
+    folder: str | os.PathLike,
+    precisions: Sequence[str],
     *,
-    train_images=2000,
-    recipe=None,
-    evaluation=None,
-    max_drop=None,
-    input_type=None,
-    name=None,
-    latency=False,
-    settings=None,
-    progress=None,
-    **options,
-):
+    train_images: int = 2000,
+    recipe: CompressionRecipe | None = None,
+    evaluation: str | os.PathLike | None = None,
+    max_drop: float | None = None,
+    input_type: str | None = None,
+    name: str | None = None,
+    latency: bool = False,
+    settings: dict | None = None,
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> list[ExportedFile]:
     """Trains a model on photographs while it is compressed, and exports it.
 
     Args:
@@ -77,9 +85,10 @@ def train_and_export(
     folder, name = pathlib.Path(folder), checked_name(name or model.name)
     labelled = recipe.distillation < 1
     paths, labels = photographs.training(model, train, train_images, labelled)
+    judged = None
     if evaluation is not None:
-        evaluation = photographs.judging(model, evaluation, paths, "train", progress)
-    Judge(model, evaluation, max_drop)  # refuses what can't be judged
+        judged = photographs.judging(model, evaluation, paths, "train", progress)
+    Judge(model, judged, max_drop)  # refuses what can't be judged
     files.check_folder(folder)
     images = photographs.in_one_array(model, paths, progress)
     work = folder / f"{name}-training"
@@ -101,7 +110,7 @@ def train_and_export(
         lambda: (images[i : i + 1] for i in evenly(len(images), _CALIBRATION)),
         name,
         input_type=input_type,
-        evaluation=evaluation,
+        evaluation=judged,
         max_drop=max_drop,
         settings=settings,
         ranges=result.ranges,

@@ -35,11 +35,11 @@ class CompressionRecipe:
     temperature: float = 3.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
             check_number(name, getattr(self, name), *check)
 
-    def as_json(self):
+    def as_json(self) -> dict:
         """A dict of plain values."""
         return dataclasses.asdict(self)
 
@@ -47,7 +47,7 @@ class CompressionRecipe:
 _COUNT = "a whole number from 1", lambda value: 1 <= value < 2**31, True
 _SEED = "a whole number from 0 below 2**31", lambda value: 0 <= value < 2**31, True
 _SHARE = "a number from 0, labels alone, to 1, the float model alone"
-_CHECKS = {
+_CHECKS: dict[str, tuple] = {
     "steps": _COUNT,
     "batch_size": _COUNT,
     "seed": _SEED,

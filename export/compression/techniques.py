@@ -1,7 +1,12 @@
 """The three ways to compress a model, each one call."""
 
 import functools
+import os
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_effnet.errors import InputError
@@ -10,6 +15,7 @@ from keras_effnet.errors import suggest
 from keras_effnet.export.compression import compressing
 from keras_effnet.export.compression import post_training
 from keras_effnet.export.compression import twin
+from keras_effnet.export.compression.recipe import CompressionRecipe
 
 PATTERNS = ("unstructured", "2:4", "block")
 KEEPS = ("sparsity", "clusters", "both")
@@ -18,15 +24,15 @@ _RAMP = 0.5
 
 
 def qat(
-    model,
-    images,
+    model: keras.Model,
+    images: np.ndarray,
     *,
-    labels=None,
-    keep=None,
-    recipe=None,
-    folder=None,
-    progress=None,
-):
+    labels: Sequence[int] | np.ndarray | None = None,
+    keep: str | None = None,
+    recipe: CompressionRecipe | None = None,
+    folder: str | os.PathLike | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> compressing.Compressed:
     """Quantisation-aware training: numbers are rounded as in an int8 file.
 
     It starts from calibrated ranges and learns them with the weights. Its file:
@@ -70,13 +76,13 @@ def qat(
 
 
 def prune(
-    model,
-    images,
+    model: keras.Model,
+    images: np.ndarray,
     *,
-    sparsity=0.5,
-    pattern="unstructured",
-    **training,
-):
+    sparsity: float = 0.5,
+    pattern: str = "unstructured",
+    **training: Any,
+) -> compressing.Compressed:
     """Sets the smallest weights of convolutions and dense layers to zero.
 
     More and more of them, by a polynomial decay (Zhu and Gupta 2017, "To prune, or not
@@ -120,13 +126,13 @@ def prune(
 
 
 def cluster(
-    model,
-    images,
+    model: keras.Model,
+    images: np.ndarray,
     *,
-    clusters=16,
-    keep=None,
-    **training,
-):
+    clusters: int = 16,
+    keep: str | None = None,
+    **training: Any,
+) -> compressing.Compressed:
     """Makes each kernel of a few different values, which compress well.
 
     Args:
@@ -161,11 +167,11 @@ def cluster(
     return compressing.compress(model, "cluster", images, options, **training)
 
 
-def _size(model, name):
+def _size(model: keras.Model, name: str) -> int:
     return int(np.prod(model.get_layer(name).kernel.shape))
 
 
-def _check_kept(model, keep):
+def _check_kept(model: keras.Model, keep: str | None) -> None:
     """That there is something to keep; TF-MOT would not say."""
     if keep is None:
         return
@@ -186,7 +192,7 @@ def _check_kept(model, keep):
         )
 
 
-def _check_choice(name, value, valid):
+def _check_choice(name: str, value: str | None, valid: Sequence[str | None]) -> None:
     if value not in valid:
         near = suggest(value, [choice for choice in valid if choice])
         listed = ", ".join(map(repr, valid))
