@@ -7,16 +7,8 @@ from keras_effnet.errors import InputError
 
 
 class Journal:
-    """Answers of targets in a file of one JSON line each.
-
-    A last line that was cut short by a kill counts for nothing.
-
-    Args:
-        path: The file; made with the first answer.
-
-    Raises:
-        InputError: The file can't be read.
-    """
+    """Answers of targets in a file of one JSON line each, made with the first answer. A
+    last line that was cut short by a kill counts for nothing."""
 
     def __init__(self, path):
         self._path = pathlib.Path(path)

@@ -24,18 +24,13 @@ _ONCE = {
 
 
 def difference_from_host(path, answer):
-    """How far a target's outputs are from this machine's on the same input.
+    """How far a target's outputs, of its `measure`'s answer, are from this machine's on
+    the same input.
 
-    Args:
-        path: The .tflite file.
-        answer: What the target's `measure` returned.
-
-    Returns:
-        A dict: `largest_steps`, of outputs of whole numbers, the largest difference in
-        steps of their scale, else `None`; `largest_relative_error`, of outputs of
-        floats, the largest difference over this machine's largest value, else `None`.
-        `None` for a target that does not give its outputs.
-    """
+    `largest_steps`, of outputs of whole numbers, is the largest difference in steps of
+    their scale, else `None`; `largest_relative_error`, of outputs of floats, the
+    largest difference over this machine's largest value, else `None`. `None` for a
+    target that does not give its outputs."""
     if answer.get("output_base64") is None:
         return None
     expected = Host().measure(path, _ONCE)
@@ -48,11 +43,8 @@ def difference_from_host(path, answer):
 
 
 def too_far(found):
-    """How far off a target is, in words, where it is more than rounding; else `None`.
-
-    Args:
-        found: What `difference_from_host` returned.
-    """
+    """How far off a target is, in words, where it is more than rounding; else
+    `None`."""
     steps, error = found["largest_steps"], found["largest_relative_error"]
     if steps is not None and steps > _MOST_STEPS:
         return f"{steps} steps"
@@ -62,25 +54,13 @@ def too_far(found):
 
 
 def evaluate(path, target, source, progress=None):
-    """Runs photographs on a target and on this machine, and compares the answers.
+    """Runs photographs, of which `labelled_photos` knows the kinds, on a target and on
+    this machine, and compares the answers.
 
-    Args:
-        path: The .tflite file, its sheet beside it.
-        target: Where it runs.
-        source: A folder of one folder per class, a CSV file with the columns file and
-            class_index, or a folder of photographs without classes.
-        progress: As for `benchmark_many`; with it, the photographs are counted.
-
-    Returns:
-        A dict: `images`; `top1` and `top1_host`, the shares of right answers on the
-        target and on this machine, `None` without classes; `agreement`, the share of
-        images to which both give one answer; `largest_steps` or
-        `largest_relative_error` of all outputs, as in a result's `agreement`.
-
-    Raises:
-        InputError: A photograph or the file can't be read.
-        TargetLost: The target went away.
-    """
+    `top1` and `top1_host` are the shares of right answers on the target and on this
+    machine, `None` without classes; `agreement` the share of images to which both give
+    one answer; `largest_steps` or `largest_relative_error` of all outputs as in a
+    result's `agreement`."""
     model = TFLiteModel(path)
     model.note_guess()
     paths, labels = labelled_photos(source, model, optional=True)

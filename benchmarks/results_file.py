@@ -33,20 +33,12 @@ _OPTIONAL = {"agreement": dict, "accuracy": dict, "profile": list, "sustained": 
 
 
 def read_all(paths):
-    """Reads result files and folders of them.
+    """Reads result files, and of folders every .json file directly in them that holds a
+    list; others are other things' files.
 
-    Args:
-        paths: Of files and folders. Of a folder every .json file directly in it
-            is read that holds a list; others are other things' files.
-
-    Returns:
-        A list of dicts, as `BenchmarkResult.to_dict` makes them, in the order of
-        the files. Each has its file's path in `source` besides.
-
-    Raises:
-        InputError: A file can't be read, is damaged, holds no results or those of
-            another schema version; a folder has no result files.
-    """
+    Gives dicts, as `BenchmarkResult.to_dict` makes them, in the order of the files,
+    each with its file's path in `source` besides. Raises where a file is damaged, holds
+    no results or those of another schema version, or a folder has none."""
     results, seen = [], set()
     for path in map(pathlib.Path, paths):
         for file in _files(path):
@@ -70,17 +62,7 @@ def read(path):
 
 
 def read_json(path):
-    """Reads any JSON file.
-
-    Args:
-        path: Of the file.
-
-    Returns:
-        Its content; NaN and infinity, which are no JSON, are refused.
-
-    Raises:
-        InputError: The file can't be read or is damaged.
-    """
+    """Reads any JSON file; NaN and infinity, which are no JSON, are refused."""
     with files.told("The file can't be read", path):
         data = pathlib.Path(path).read_bytes()
     try:

@@ -30,18 +30,11 @@ SAME, UNKNOWN = "no difference seen", "too few rounds to tell"
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """One latency against another.
-
-    Attributes:
-        ratio: Of the first to the second; below 1 the first is faster.
-        interval: That of the ratio, `1 - alpha`, two numbers; `None` where there are
-            too few rounds for one.
-        p_value: Two-sided; `None` likewise.
-        rounds: How many of the first and of the second.
-        paired: Whether they were measured in turn.
-        verdict: On the first: `"faster"`, `"slower"`, `"no difference seen"` or
-            `"too few rounds to tell"`.
-    """
+    """One latency against another: `ratio`, of the first to the second, below 1 where
+    the first is faster, and its interval of `1 - alpha`; `p_value` is two-sided. Both
+    are `None` where there are too few rounds. `rounds` are those of the first and of
+    the second, `paired` where they were measured in turn. The verdict is on the
+    first."""
 
     ratio: float
     interval: tuple | None
@@ -52,27 +45,14 @@ class Difference:
 
 
 def round_medians(result):
-    """The independent observations of a result.
-
-    Args:
-        result: A dict, as `BenchmarkResult.to_dict` makes it.
-
-    Returns:
-        Float array, `(rounds,)`, nanoseconds.
-    """
+    """The independent observations of a result, as `BenchmarkResult.to_dict` makes it:
+    `(rounds,)`, nanoseconds."""
     return np.array([np.median(part["latency_ns"]) for part in result["rounds"]])
 
 
 def rounds_needed(alpha=ALPHA, paired=True):
-    """The fewest rounds of each side with which any difference can be found.
-
-    Args:
-        alpha: How often two equal files may be told apart, above 0 and below 1.
-        paired: Whether the sides were measured in turn.
-
-    Returns:
-        An integer: 8 pairs for 1 %, or 5 rounds each of separate commands.
-    """
+    """The fewest rounds of each side with which any difference can be found: 8 pairs
+    for 1 %, or 5 rounds each of separate commands."""
     rounds = 1
     while not _rank(rounds, rounds, alpha, paired):
         rounds += 1

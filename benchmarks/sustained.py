@@ -9,20 +9,11 @@ THROTTLED = 1.1
 
 
 def sustained(path, target, minutes, request, progress=None):
-    """Runs a file minute after minute.
+    """Runs a file minute after minute, from 1; runs and seconds of `request` are set
+    here.
 
-    Args:
-        path: The .tflite file.
-        target: Where it runs.
-        minutes: How many, a whole number from 1.
-        request: Of `target.measure`; its runs and seconds are set here.
-        progress: Called with a line of text after each minute.
-
-    Returns:
-        A list of a dict for each minute: `minute`, from 1, `median_ms`, `p90_ms`,
-        `runs`, and `device`, what the target says of itself then (its temperature and
-        battery, where it knows them).
-    """
+    Each minute has `device` too, what the target says of itself then (its temperature
+    and battery, where it knows them)."""
     request = request | {
         "min_runs": 1,
         "min_seconds": 60,

@@ -18,41 +18,21 @@ RUNNER = ("lrbench.c", "fail.c", "litert.c", "options.c", "profile.c")
 
 
 def runner(machine):
-    """The runner of .tflite files, `lrbench.c`.
-
-    Returns:
-        The `pathlib.Path` of a program that is linked with the C library of the
-        compiler's system.
-
-    Raises:
-        InputError: There is no compiler for that processor, or it can't do it.
-    """
+    """The runner of .tflite files, `lrbench.c`, for a processor: a program that is
+    linked with the C library of the compiler's system."""
     return _compiled(f"lrbench-{machine}", machine, RUNNER)
 
 
 def plugin(interface):
-    """The plugin that counts instructions in QEMU, `icount.c`.
-
-    Returns:
-        The `pathlib.Path` of a shared library for this machine.
-
-    Raises:
-        InputError: There is no compiler, or it can't do it.
-    """
+    """The plugin that counts instructions in QEMU, `icount.c`, a shared library for
+    this machine."""
     flags = ("-shared", "-fPIC", f"-DPLUGIN_API={interface}")
     machine = platform.machine()
     return _compiled(f"icount-{interface}.so", machine, ("icount.c",), flags)
 
 
 def compiler(machine):
-    """The path of the compiler that makes programs for a processor.
-
-    Returns:
-        A string.
-
-    Raises:
-        InputError: It isn't installed.
-    """
+    """The path of the compiler that makes programs for a processor."""
     if machine not in MACHINES:
         raise InputError(
             f"`machine` must be one of {', '.join(MACHINES)}. "
@@ -71,11 +51,7 @@ def compiler(machine):
 
 
 def cache_folder():
-    """The folder of what is compiled or fetched for other machines.
-
-    Returns:
-        A `pathlib.Path`, absolute; the folder may not exist yet.
-    """
+    """Of what is compiled or fetched for other machines; it may not exist yet."""
     return files.keras_home() / "native" / "keras_effnet"
 
 

@@ -10,18 +10,8 @@ _OLDEST_INTERFACE = 1
 
 
 def plugin(command):
-    """The plugin for a QEMU.
-
-    Args:
-        command: QEMU with its options and a program that ends by itself, a list of
-            strings; the plugin's option is put in second.
-
-    Returns:
-        A `pathlib.Path`.
-
-    Raises:
-        InputError: There is no compiler, or this QEMU takes no such plugin.
-    """
+    """The plugin for a QEMU, of which `command` runs a program that ends by itself; the
+    plugin's option is put in second. Raises where this QEMU takes no such plugin."""
     path, told = _tried(command, _OLDEST_INTERFACE)
     # A newer QEMU names the interface that it wants, one that this plugin has too.
     wanted = re.search(r"supports only a minimum version of (\d+)", told or "")
@@ -45,14 +35,7 @@ def _tried(command, interface):
 
 
 def option(path, counts):
-    """QEMU's arguments that load a plugin.
-
-    Args:
-        path: Of the plugin.
-        counts: Path of the file that gets a line with a number for each run.
-
-    Returns:
-        A list of strings.
-    """
+    """QEMU's arguments that load a plugin; the file `counts` gets a line with a number
+    for each run."""
     path, counts = (str(name).replace(",", ",,") for name in (path, counts))
     return ["-plugin", f"{path},out={counts}"]

@@ -13,15 +13,8 @@ from keras_effnet.tflite import check_file
 
 
 def described(path):
-    """The tensors of a file as results of this machine describe them.
-
-    Returns:
-        A dict: `inputs` and `outputs`, lists of dicts of `name`, `shape`,
-        `shape_signature`, `dtype`, `scale` and `zero_point`.
-
-    Raises:
-        InputError: There is no such file, or LiteRT can't load it.
-    """
+    """`inputs` and `outputs` of a file, as results of this machine describe them;
+    raises where LiteRT can't load it."""
     interpreter = _loaded(path)
     return {
         "inputs": [latency.tensor(x) for x in interpreter.get_input_details()],
@@ -30,14 +23,8 @@ def described(path):
 
 
 def random_input_bytes(path):
-    """The input that every target is measured with.
-
-    Returns:
-        Bytes: all inputs, one after the other, of the generator with the seed 0.
-
-    Raises:
-        InputError: As for `described`; or an input can't be made up.
-    """
+    """The input that every target is measured with: all inputs, one after the other, of
+    the generator with the seed 0."""
     rng = np.random.default_rng(0)
     details = _loaded(path).get_input_details()
     try:

@@ -30,17 +30,9 @@ _PACKAGES = {
 
 
 def libraries(machine):
-    """The files that stand in one folder with a program.
-
-    `./LOADER --library-path . ./program` runs it there; the loader's name is in
-    `LOADERS`.
-
-    Returns:
-        A dict of `pathlib.Path`s here by the names that they need there.
-
-    Raises:
-        InputError: The compiler or a library is missing, or LiteRT can't be fetched.
-    """
+    """The files here that stand in one folder with a program, by the names that they
+    need there: `./LOADER --library-path . ./program` runs it; the loader's name is in
+    `LOADERS`."""
     command = building.compiler(machine)
     names = (LOADERS[machine], *_PACKAGES)
     found = {name: _of_compiler(command, name, machine) for name in names}
@@ -50,13 +42,8 @@ def libraries(machine):
 def runtime(machine):
     """LiteRT's library for a processor, of the version that is installed here.
 
-    Returns:
-        A `pathlib.Path`. For another processor than this machine's it comes out of
-        ai-edge-litert's wheel, which pip downloads once and verifies.
-
-    Raises:
-        InputError: pip can't download it.
-    """
+    For another processor than this machine's it comes out of ai-edge-litert's wheel,
+    which pip downloads once and verifies."""
     if machine == platform.machine():
         found = importlib.util.find_spec("ai_edge_litert")
         return pathlib.Path(found.origin).with_name(RUNTIME)
@@ -113,7 +100,7 @@ def _of_compiler(command, name, machine):
 
 
 def measured(found):
-    """What a result has of the JSON that the runner in C prints, a dict."""
+    """What a result has of the JSON that the runner in C prints."""
     times = ("init_ns", "first_ns", "warmup_ns", "latency_ns", "memory")
     version = importlib.metadata.version("ai-edge-litert")
     return {

@@ -8,20 +8,12 @@ _MEASURES = ("top1", "agreement")
 
 
 def read(paths):
-    """Reads accuracies.
+    """Reads accuracies from JSON files: those that `keras-effnet export --evaluate`
+    writes beside its files, or lists of objects with `sha256` or `name` of a model
+    file, `top1` or `agreement`, fractions, or both, and `images`.
 
-    Args:
-        paths: Of JSON files: those that `keras-effnet export --evaluate` writes
-            beside its files, or lists of objects with `sha256` or `name` of a model
-            file, `top1` or `agreement`, fractions, or both, and `images`.
-
-    Returns:
-        A dict of sha256 or name to `{"top1", "agreement_with_float", "images"}`, of
-        which what is not known is left out.
-
-    Raises:
-        InputError: A file can't be read, or is neither.
-    """
+    Gives `{sha256 or name: {"top1", "agreement_with_float", "images"}}`, of which what
+    is not known is left out."""
     found = {}
     for path in paths:
         content = read_json(path)
@@ -38,14 +30,9 @@ def read(paths):
 
 
 def attach(results, accuracies):
-    """The results, with the accuracies of their files, as `read` returns them.
-
-    A file's checksum goes ahead of its name, and what is given here ahead of what a
-    result carries.
-
-    Raises:
-        InputError: They are of none of the results' files.
-    """
+    """The results, with the accuracies of their files, as `read` returns them. A file's
+    checksum goes ahead of its name, and what is given here ahead of what a result
+    carries."""
     keys = {key for r in results for key in (r["name"], r["model"]["sha256"])}
     if accuracies and not keys & set(accuracies):
         names = ", ".join(sorted({repr(r["name"]) for r in results}))

@@ -11,17 +11,12 @@ _SAME_COUNT = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """Two results and what came of comparing them.
+    """Two results, the first by its file's number in its group, and what came of
+    comparing them.
 
-    Attributes:
-        number: Of the result's file in its group.
-        label: Of the result.
-        reference: What it is held against, in words.
-        difference: A `significance.Difference`; of emulated counts, which have no
-            noise, without an interval, and the verdict is `"fewer"`, `"more"` or
-            `"as many"`.
-        remark: What a reader should know besides; may be empty.
-    """
+    Of emulated counts, which have no noise, the `difference` is without an interval,
+    and its verdict is `"fewer"`, `"more"` or `"as many"`. `reference` and `remark`,
+    which may be empty, are words."""
 
     number: int
     label: str
@@ -42,12 +37,9 @@ def within(group):
 
 
 def between(group, others):
-    """Each result against the one of its name, threads and delegate in another set.
-
-    Returns:
-        `(compared, missing)`: a list of `Compared`, and the labels of results that
-        have no counterpart on the same target, processor and harness.
-    """
+    """Each result against the one of its name, threads and delegate in another set:
+    `(compared, missing)`, of which the second are labels of results that have no
+    counterpart on the same target, processor and harness."""
     kin = [other for g in others if _akin(group, g) for other in g.results]
     compared, missing = [], []
     for result in group.results:

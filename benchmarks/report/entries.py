@@ -8,14 +8,8 @@ import pathlib
 class Group:
     """Results that may stand in one picture: one target, device, harness and runtime.
 
-    Attributes:
-        target: As in the results.
-        cpu: The processor's name, or its architecture where it has none.
-        harness: Name and version of what measured.
-        runtime: Name and version of what ran the files.
-        results: Dicts, as `results_file.read_all` returns them.
-        emulated: Whether its times mean nothing, and instructions are counted.
-    """
+    `cpu` is the processor's name, or its architecture where it has none. `emulated`:
+    its times mean nothing, and instructions are counted."""
 
     target: str
     cpu: str

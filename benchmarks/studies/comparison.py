@@ -101,15 +101,8 @@ def run(
 
 
 def in_turn(sides, rounds):
-    """Calls every side once a round; each is the first one in turn.
-
-    Args:
-        sides: A dict of names and functions.
-        rounds: How many.
-
-    Returns:
-        A dict of the names and lists of what the functions returned.
-    """
+    """`{name: what its function returned}` of so many rounds, each side first in
+    turn."""
     found, names = {name: [] for name in sides}, list(sides)
     for number in range(rounds):
         first = number % len(names)
@@ -124,18 +117,8 @@ def medians(values_by_name):
 
 
 def interleaved(sides, pairs):
-    """Measures two sides in turn, each first in every other pair.
-
-    Args:
-        sides: A dict of two names and functions; a function does its work once
-            and returns the nanoseconds it took. The ratio is the first's
-            median over the second's.
-        pairs: How many times each is measured.
-
-    Returns:
-        A dict: raw seconds of each side, their medians, the ratio of the
-        medians, and the median of the pairs' own ratios.
-    """
+    """Measures two sides in turn, functions of one work each that return its
+    nanoseconds; the ratio is the first's median over the second's."""
     found = in_turn(sides, pairs)
     seconds = {name: [ns / 1e9 for ns in values] for name, values in found.items()}
     middle = medians(seconds)
@@ -163,15 +146,8 @@ def verdict(ratio, target):
 
 
 def pairs_of(target, comparisons):
-    """The result of several `interleaved`; prints a line for each.
-
-    Args:
-        target: The largest ratio that was hoped for.
-        comparisons: A dict of names and what `interleaved` returned.
-
-    Returns:
-        A dict for the JSON file.
-    """
+    """The result of several `interleaved` by name, for the JSON file; prints a line for
+    each. `target` is the largest ratio that was hoped for."""
     for label, result in comparisons.items():
         seconds = ", ".join(
             f"{side} {median:.3f} s"
@@ -183,13 +159,8 @@ def pairs_of(target, comparisons):
 
 
 def write_report(name, content, path=None):
-    """Writes where and with what a result was made, and the result.
-
-    Args:
-        name: Of the file in `results/`, without the suffix.
-        content: A dict, which follows the circumstances.
-        path: Of another file.
-    """
+    """Writes to results/NAME.json, or to `path`, the circumstances of a result, and
+    it."""
     changes = _git("status", "--porcelain")
     report = {
         "commit": _git("rev-parse", "HEAD"),
@@ -226,16 +197,8 @@ def _rounded(value):
 
 
 def with_others(name, networks, rows_of):
-    """The rows of some networks, and those of others from the result that is there.
-
-    Args:
-        name: Of the file in `results/`, without the suffix.
-        networks: That are measured now.
-        rows_of: A function of a network that yields its rows, dicts with `network`.
-
-    Returns:
-        A list of rows; each says at which commit it was measured.
-    """
+    """The rows of some networks, measured now, and those of others from
+    results/NAME.json; each row says at which commit it was measured."""
     path = RESULTS / f"{name}.json"
     kept = []
     if path.exists():

@@ -26,11 +26,7 @@ PRECISIONS = ("float32", "dynamic")
 
 
 def measure(name, size):
-    """Exports once, in this process.
-
-    Returns:
-        A dict for the JSON file.
-    """
+    """Exports once, in this process; a row of the JSON file."""
     import keras_effnet
     from keras_effnet.export import export
 

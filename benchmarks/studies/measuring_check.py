@@ -79,11 +79,7 @@ class Sleeper(Target):
 
 
 def sleeps(path, runs=30):
-    """Known times against what comes out.
-
-    Returns:
-        A list of dicts, one for each time.
-    """
+    """Known times against what comes out, a row for each."""
     rows = []
     for known in SLEEPS_MS:
         (result,) = benchmarks.benchmark_many(
@@ -133,11 +129,8 @@ def overhead(runs=100_000):
 
 
 def write_files(folder):
-    """A file, its copy, and one with more of the same layers.
-
-    Returns:
-        `(paths, multiply_adds)`, dicts by `"file"`, `"copy"` and `"slower"`.
-    """
+    """A file, its copy, and one with more of the same layers: `(paths, multiply_adds)`,
+    dicts by `"file"`, `"copy"` and `"slower"`."""
     import keras
 
     from keras_effnet.analysis import analyze
@@ -161,11 +154,8 @@ def write_files(folder):
 
 
 def instructions(paths):
-    """What an emulated Cortex-A76 counts for an inference.
-
-    Returns:
-        A dict by `"file"` and `"slower"`, or `None` where there is no emulator.
-    """
+    """What an emulated Cortex-A76 counts for an inference of `"file"` and of
+    `"slower"`, or `None` where there is no emulator."""
     try:
         with Emulated("cortex-a76") as core:
             found = benchmarks.benchmark_many(
@@ -178,12 +168,7 @@ def instructions(paths):
 
 
 def compare_once(paths, rounds, runs):
-    """One comparison of the file with its copy, and one with the slower file.
-
-    Returns:
-        A dict: `median_ns` of the rounds, and of `"copy"` and `"slower"` the verdict,
-        the ratio and its interval.
-    """
+    """One comparison of the file with its copy, and one with the slower file."""
     names = ("file", "copy", "slower")
     results = benchmarks.benchmark_many(
         [paths[name] for name in names],
@@ -209,11 +194,7 @@ def compare_once(paths, rounds, runs):
 
 
 def report(args, folder):
-    """All checks.
-
-    Returns:
-        A dict for the JSON file; `passed` tells whether nothing misses.
-    """
+    """All checks, for the JSON file; `passed` tells whether nothing misses."""
     paths, counts = write_files(folder)
     counted = instructions(paths)
     slept = sleeps(paths["file"])

@@ -52,28 +52,14 @@ _INPUT = pathlib.Path(__file__).parents[1] / "results" / "input_pipeline.json"
 
 
 def ring_bytes(size, accelerators):
-    """What each accelerator sends when all add up an array in a ring.
-
-    Args:
-        size: Of the array, in bytes.
-        accelerators: In the ring.
-
-    Returns:
-        Bytes: a share of the array in each of `2 * (accelerators - 1)` rounds.
-    """
+    """Bytes that each accelerator sends when all add up an array in a ring: a share of
+    the array in each of `2 * (accelerators - 1)` rounds."""
     return 2 * (accelerators - 1) / accelerators * size
 
 
 def checkpoint_bytes(spec, classes=CLASSES):
-    """The arrays of a checkpoint of RMSProp with momentum and a moving average.
-
-    Args:
-        spec: A `keras_effnet.specs.ModelSpec`.
-        classes: Number of classes.
-
-    Returns:
-        Bytes, without some scalars and the file's own kilobyte for each array.
-    """
+    """Bytes of a checkpoint's arrays, of RMSProp with momentum and a moving average,
+    without some scalars and the file's own kilobyte for each array."""
     costs = spec_costs(spec, classes=classes)
     optimizer = 2 * costs.trainable_parameters
     return _FLOAT * (2 * costs.total_parameters + optimizer)
@@ -97,15 +83,8 @@ def cpu_seconds():
 
 
 def all_reduce(model, accelerators=ACCELERATORS):
-    """The sum of the gradients, and of BatchNormalization's statistics, of a step.
-
-    Args:
-        model: Name of the network.
-        accelerators: How many.
-
-    Returns:
-        A dict: `bytes` of the arrays, `sent_bytes` by each accelerator, `seconds`.
-    """
+    """The sum of the gradients, and of BatchNormalization's statistics, of a step:
+    `bytes` of the arrays, `sent_bytes` by each accelerator, `seconds`."""
     size = _FLOAT * _costs(model).total_parameters
     sent = ring_bytes(size, accelerators)
     # The ring enters and leaves each machine once.
@@ -114,21 +93,12 @@ def all_reduce(model, accelerators=ACCELERATORS):
 
 
 def plan(model, rate, accelerators=ACCELERATORS):
-    """What a training takes.
+    """What a training takes with accelerators of so many images/s when nothing holds
+    them up.
 
-    Args:
-        model: Name of the network.
-        rate: Images/s that one accelerator trains when nothing holds it up.
-        accelerators: How many.
-
-    Returns:
-        A dict. Times have three values: where the sum of the gradients hides behind
-        the backward pass, where it doesn't, and where it does but the images come
-        from the machines' own cores. The others leave input aside.
-
-    Raises:
-        InputError: The batch can't be divided, or a number is not positive.
-    """
+    Times have three values: where the sum of the gradients hides behind the backward
+    pass, where it doesn't, and where it does but the images come from the machines' own
+    cores. The others leave input aside."""
     recipe = pretrain_21k.recipe(model)
     if not 0 < rate < math.inf:
         raise InputError(f"A rate is a number above 0. Received: {rate}")
@@ -170,15 +140,7 @@ def plan(model, rate, accelerators=ACCELERATORS):
 
 
 def limits(model, accelerators=ACCELERATORS):
-    """Images/s of one accelerator at which each part of the cluster is full.
-
-    Args:
-        model: Name of the network.
-        accelerators: How many.
-
-    Returns:
-        A dict.
-    """
+    """Images/s of one accelerator at which each part of the cluster is full."""
     recipe = pretrain_21k.recipe(model)
     decoding, augmenting = cpu_seconds()
     cores, network = CORES_OF_A_NODE / NODE, NETWORK_OF_A_NODE / NODE
@@ -195,7 +157,7 @@ def limits(model, accelerators=ACCELERATORS):
 
 
 def checkpoints(model):
-    """Size of a checkpoint and what it costs to write, a dict."""
+    """Size of a checkpoint and what it costs to write."""
     size = checkpoint_bytes(get_spec(model))
     seconds = size / CHECKPOINT_WRITING
     every = 60 * pretrain_21k.recipe(model).checkpoint_minutes
@@ -203,7 +165,7 @@ def checkpoints(model):
 
 
 def published(model):
-    """The rate that the paper's hours mean at least, a dict."""
+    """The rate that the paper's hours mean at least."""
     images = pretrain_21k.recipe(model).epochs * IMAGES
     rate = images / (3600 * PUBLISHED_HOURS[model]) / PUBLISHED_CORES
     return {
@@ -214,7 +176,7 @@ def published(model):
 
 
 def report():
-    """All that the page says of `MODELS` on `ACCELERATORS`, a dict."""
+    """All that the page says of `MODELS` on `ACCELERATORS`."""
     networks = {}
     for model in MODELS:
         costs = _costs(model)

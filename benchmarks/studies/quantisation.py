@@ -166,14 +166,7 @@ def images_of(model, paths):
 
 
 def answers_of(files_by_name, model, paths, labels):
-    """`{name: Evaluation}` of files on photographs, kept beside the files.
-
-    Args:
-        files_by_name: `{name: path}`.
-        model: Whose files they are.
-        paths: Of the photographs.
-        labels: Of each its class.
-    """
+    """`{name: Evaluation}` of a model's files on photographs, kept beside the files."""
     images, found = None, {}
     for name, path in files_by_name.items():
         kept = pathlib.Path(f"{path}.answers.npy")

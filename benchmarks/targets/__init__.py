@@ -38,17 +38,7 @@ def open_target(name, settings=None):
 
 
 def target_class(name):
-    """What a name stands for, before anything is looked for.
-
-    Args:
-        name: One of `FORMS`.
-
-    Returns:
-        A class of targets.
-
-    Raises:
-        InputError: There is no such target.
-    """
+    """The class that one of `FORMS` stands for, before anything is looked for."""
     kind, colon, rest = name.partition(":")
     if kind not in _KINDS or (colon and (not rest or kind in _ALONE)):
         raise InputError(

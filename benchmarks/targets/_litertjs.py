@@ -16,18 +16,9 @@ _TYPES = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 
 
 def runtime(folder=None):
-    """The folder of LiteRT.js' packages.
-
-    Args:
-        folder: One where npm has installed them; `None` for Keras' folder of caches,
-            to which npm fetches them the first time (10 MB).
-
-    Returns:
-        A `pathlib.Path` with the folders `core` and `wasm-utils`.
-
-    Raises:
-        InputError: They are not there, are of another version, or can't be fetched.
-    """
+    """The folder of LiteRT.js' packages, `core` and `wasm-utils`: in one where npm has
+    installed them, or in Keras' folder of caches, to which npm fetches them the first
+    time (10 MB)."""
     if folder is not None:
         return _checked(pathlib.Path(folder).expanduser())
     home = files.keras_home() / "litertjs" / "keras_effnet"
@@ -42,14 +33,8 @@ def runtime(folder=None):
 
 
 def served(packages):
-    """What a page needs of them.
-
-    Args:
-        packages: What `runtime` returns.
-
-    Returns:
-        A dict of (content type, bytes or path) by the path in the address.
-    """
+    """What a page needs of the packages: (content type, bytes or path) by the path in
+    the address."""
     core, utils = packages / "core", packages / "wasm-utils"
     # Workers have no import maps, in which a page gives packages' names an address.
     index = (core / "dist/index.js").read_text(encoding="utf-8")

@@ -12,16 +12,8 @@ _ANYWHERE = {
 
 
 def address(server, token):
-    """The address of a page.
-
-    Args:
-        server: A `PageServer`.
-        token: What lets the page in. It stands behind `#`, which browsers keep to
-            themselves.
-
-    Returns:
-        A string.
-    """
+    """The address of a page. The token that lets it in stands behind `#`, which
+    browsers keep to themselves."""
     host = _reachable(server.host)
     bracketed = f"[{host}]" if ":" in host else host
     return f"http://{bracketed}:{server.port}/#{token}"
@@ -42,15 +34,8 @@ def _reachable(host):
 
 
 def invitation(server, url):
-    """What a person is told who shall open the page.
-
-    Args:
-        server: A `PageServer`.
-        url: The page's address.
-
-    Returns:
-        Text: a line and, where a phone can reach the page, a QR code.
-    """
+    """What a person is told who shall open the page: a line and, where a phone can
+    reach it, a QR code."""
     if ipaddress.ip_address(server.host).is_loopback:
         return (
             f"Open {url} in a browser on this machine. For a phone use --address "

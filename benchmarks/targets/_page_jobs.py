@@ -30,17 +30,7 @@ class Late(Exception):
 
 @dataclasses.dataclass
 class Job:
-    """One round of work.
-
-    Attributes:
-        message: What the page is told, plain values for JSON.
-        model: The .tflite file.
-        inputs: A list of bytes, the parts of what is run through it.
-        output_sizes: How many bytes each part's outputs have.
-        id: What entitles to post results of this round, once.
-        outputs: What the page posted, by the part's number.
-        result: What the page posted in the end, or `None`.
-    """
+    """One round of work. `id` entitles to post results of this round, once."""
 
     message: dict
     model: pathlib.Path
@@ -52,11 +42,8 @@ class Job:
 
 
 class PageJobs:
-    """One job at a time, for one page at a time.
-
-    Attributes:
-        token: What the page's address ends with and all its requests carry.
-    """
+    """One job at a time, for one page at a time. The page's address ends with `token`,
+    and all its requests carry it."""
 
     def __init__(self):
         self.token = secrets.token_urlsafe(16)
@@ -68,18 +55,11 @@ class PageJobs:
     # ---- for the command ----
 
     def run(self, job, first_seconds, seconds):
-        """Has a job done by the page.
+        """Has a job done by the page, which fills in its `outputs` and `result`.
 
-        Args:
-            job: A `Job`; its `outputs` and `result` are filled in.
-            first_seconds: How long a page that never came is waited for.
-            seconds: How long the job may take from when a page has taken it.
-
-        Raises:
-            Absent: No page came.
-            Late: The job took longer.
-            Lost: The page went away.
-        """
+        A page that never came is waited for `first_seconds`, or it is `Absent`; from
+        when a page has taken the job it may take `seconds`, or it is `Late`; and a page
+        may be `Lost`."""
         with self._changed:
             self._job, self._taken = job, False
             self._changed.notify_all()
@@ -123,11 +103,7 @@ class PageJobs:
         return hmac.compare_digest((token or "").encode(), self.token.encode())
 
     def take(self, page):
-        """What a page shall do next: a message, or `None` for nothing yet.
-
-        Raises:
-            Busy: Another page does the work.
-        """
+        """What a page shall do next: a message, or `None` for nothing yet."""
         with self._changed:
             if self._page not in (None, page) and not self._silent():
                 raise Busy
@@ -169,9 +145,7 @@ class PageJobs:
 
     def job(self, identity):
         """The job with this identity, or `None` when it is not or no more under way.
-
-        Whoever asks is taken as a sign of life.
-        """
+        Whoever asks is taken as a sign of life."""
         with self._changed:
             job = self._job
             if job is None or job.result is not None:

@@ -6,15 +6,7 @@ _LONGEST_MS = 1e9
 
 
 def check(job, path):
-    """Refuses what is no whole result.
-
-    Args:
-        job: A `Job` that has a result.
-        path: The .tflite file.
-
-    Raises:
-        InputError: The page says why it failed, or its result lacks something.
-    """
+    """Refuses what is no whole result of a `Job`."""
     result = job.result
     if result["failed"]:
         reason = str(result.get("error")).split("\n")[0].rstrip(". ")
@@ -48,14 +40,8 @@ def _is_time(value):
 
 
 def nanoseconds(times):
-    """The times of a result, as `measure` gives them.
-
-    Args:
-        times: A dict in milliseconds, whose names end with `_ms`.
-
-    Returns:
-        A dict of integers and lists of them, whose names end with `_ns`.
-    """
+    """The times of a result, in milliseconds (`_ms`), as `measure` gives them
+    (`_ns`)."""
     return {
         f"{key.removesuffix('_ms')}_ns": (
             [round(value * 1e6) for value in times[key]]

@@ -48,19 +48,8 @@ def page_files():
 class PageServer:
     """Serves fixed files to all, and a job to the page that has the token.
 
-    Args:
-        host: The name or address of the interface.
-        port: Its port; 0 for any that is free.
-        files: A dict of (content type, bytes or path) by the path in the address.
-        jobs: A `PageJobs`.
-
-    Attributes:
-        host: The interface's address.
-        port: The port that it listens on.
-
-    Raises:
-        InputError: There is no such interface, or the port can't be had.
-    """
+    `files` are (content type, bytes or path) by the path in the address; a `port` of 0
+    is any that is free. `host` and `port` then are what it listens on."""
 
     def __init__(self, host, port, files, jobs):
         self._server = _bound(host, port, {"files": files, "jobs": jobs})

@@ -40,11 +40,7 @@ _STATISTICS = {
 
 
 class BenchmarkModel:
-    """Measures with `benchmark_model` on a target that has a shell.
-
-    Raises:
-        InputError: There is no such file, or the target doesn't take it.
-    """
+    """Measures with `benchmark_model` on a target that has a shell."""
 
     def __init__(self, shell, binary, cores=None):
         self._shell, self._cores = shell, cores
@@ -90,11 +86,7 @@ class BenchmarkModel:
 
 
 def arguments(model, request):
-    """The tool's command line, without the tool.
-
-    Returns:
-        A list of strings.
-    """
+    """The tool's command line, without the tool."""
     return [
         f"--graph={model}",
         f"--num_runs={request['min_runs']}",
@@ -109,14 +101,9 @@ def arguments(model, request):
 
 
 def parse(text):
-    """Reads what the tool prints.
-
-    Returns:
-        A dict like that of `ShellTarget.measure`, with empty `latency_ns` and
-        `warmup_ns`, and in their place `latency_metrics`, the fields of
-        `keras_effnet.benchmarks.schema.LatencyMetrics` as far as they are known,
-        `num_runs` and `num_warmup_runs`. `None` where the results are missing.
-    """
+    """What the tool prints, like the answer of `Target.measure`; `None` where the
+    results are missing. In place of single times it has `latency_metrics`, as far as
+    they are known, `num_runs` and `num_warmup_runs`."""
     timings = _TIMINGS.search(text)
     counted = re.findall(r"count=(\d+) (.*)", text)
     if not timings or len(counted) < 2:

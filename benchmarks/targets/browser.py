@@ -78,17 +78,8 @@ class Browser(Target):
         self._server.close()
 
     def check(self, path):
-        """Finds out without a page whether LiteRT.js takes a file.
-
-        Args:
-            path: The .tflite file.
-
-        Returns:
-            What `model_io.described` returns.
-
-        Raises:
-            InputError: It doesn't, or there is no such file.
-        """
+        """Finds out without a page whether LiteRT.js takes a file; `model_io.described`
+        of it."""
         described = model_io.described(path)
         for kind in ("inputs", "outputs"):
             if len(described[kind]) != 1:
@@ -118,22 +109,9 @@ class Browser(Target):
         little is asked for: browsers compile WebAssembly again while it runs. Where
         their clock is coarse several runs share one time, their mean
         (`device["runs_per_time"]`). With WebGPU a run ends when its output is read.
-
-        Args:
-            path: The .tflite file.
-            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
-                `warmup_runs`, `warmup_seconds` and `max_seconds`.
-
-        Returns:
-            A dict as of `Target.measure`; memory and operators are unknown. In
-            `device` there are what the page tells of the browser, the clock's step
-            `timer_resolution_ms`, `battery` `before` and `after` the round or `None`,
-            `was_hidden`, and `gpu` or `None`.
-
-        Raises:
-            InputError: The browser can't run the file, or nobody opened the page.
-            TargetLost: The page went away.
-        """
+        Memory and operators are unknown. In `device` there are what the page tells of
+        the browser, the clock's step `timer_resolution_ms`, `battery` `before` and
+        `after` the round or `None`, `was_hidden`, and `gpu` or `None`."""
         described = self.check(path)
         self._check_request(request)
         message = {"kind": "measure", "request": request, "threads": request["threads"]}

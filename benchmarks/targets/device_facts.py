@@ -29,11 +29,8 @@ _NO_SENSOR_BELOW = -50  # a missing sensor is given as -99.9 or so
 
 
 def device_facts(shell):
-    """What the times on a target depend on.
-
-    Returns:
-        A dict like `device` of a result, without `battery` and `thermal`.
-    """
+    """What the times on a target depend on: `device` of a result, without `battery` and
+    `thermal`."""
     lines = shell.run(["sh", "-c", _FACTS]).text.splitlines()
     told = {key: value for key, _, value in (line.partition("=") for line in lines)}
     release = told.get("ro.build.version.release")
@@ -57,14 +54,10 @@ def _joined(told, *keys):
 
 
 def device_state(shell):
-    """How warm and how full a target is at this moment.
-
-    Returns:
-        A dict: `battery`, a dict of `level_percent`, `temperature_c` and `plugged`;
-        `thermal`, a dict of `status`, Android's step of throttling from 0, for none,
-        to 6, and `temperatures_c`, by the sensors' names. `None` each where the
-        target has none.
-    """
+    """How warm and how full a target is at this moment, `None` where it can't tell:
+    `battery` with `level_percent`, `temperature_c` and `plugged`; `thermal` with
+    `status`, Android's step of throttling from 0, for none, to 6, and `temperatures_c`,
+    by the sensors' names."""
     text = shell.run(["sh", "-c", _STATE]).text
     battery, thermal, zones = text.split("keras_effnet-next")
     return {"battery": _battery(battery), "thermal": _thermal(thermal, zones)}

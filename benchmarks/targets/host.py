@@ -101,14 +101,7 @@ class _LocalShell(Shell):
 
 @contextlib.contextmanager
 def _native_runner():
-    """The runner in C on this machine, in a folder that goes with it.
-
-    Yields:
-        A `NativeRunner`.
-
-    Raises:
-        InputError: There is no compiler, or this processor is not supported.
-    """
+    """The runner in C on this machine, in a folder that goes with it."""
     machine = platform.machine()
     if machine not in building.MACHINES:
         raise InputError(

@@ -31,20 +31,11 @@ class Unreachable(Exception):
 
 
 class Holder:
-    """Makes the folder, and removes it on `close` or when this process ends.
+    """Makes `folder` on the target, and removes it on `close` or when this process
+    ends.
 
-    Args:
-        client: A function of a script for `sh`: the command on this machine that runs
-            it on the target.
-        parent: The folder in which it is made, or `None` for `$TMPDIR` or `/tmp`.
-
-    Attributes:
-        folder: Its path on the target.
-
-    Raises:
-        Refused: The folder can't be made.
-        Unreachable: The target gives no shell.
-    """
+    `client` makes of a script for `sh` the command on this machine that runs it on the
+    target; the folder is made in `parent`, or for `None` in `$TMPDIR` or `/tmp`."""
 
     def __init__(self, client, parent):
         parent = '"${TMPDIR:-/tmp}"' if parent is None else shlex.quote(parent)

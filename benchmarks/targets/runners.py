@@ -136,15 +136,8 @@ def as_rows(data, path):
 
 
 def ended(shell, command, seconds, path):
-    """Runs a program that measures, to its end.
-
-    Returns:
-        A `keras_effnet.benchmarks.targets.shell.Answer`.
-
-    Raises:
-        InputError: It crashed, or took too long.
-        TargetLost: The target went away.
-    """
+    """Runs a program that measures, to its end; raises where it crashed, or took too
+    long."""
     timeout = _GRACE_SECONDS + seconds
     try:
         answer = shell.start(command, timeout)

@@ -46,12 +46,8 @@ class Answer:
 
 
 class Shell(abc.ABC):
-    """Runs commands on a target through a client program, such as `ssh`.
-
-    Args:
-        name: The target's, as results give it.
-        parent: The folder in which a temporary one is made, or `None` for `$TMPDIR`.
-    """
+    """Runs commands on a target through a client program, such as `ssh`, in a folder in
+    `parent`, or in `$TMPDIR`. `name` is the target's, as results give it."""
 
     def __init__(self, name, parent):
         self.name = name
@@ -77,11 +73,7 @@ class Shell(abc.ABC):
         """Copies a file to the target; the reason where it can't, else `None`."""
 
     def open(self):
-        """Makes the folder on the target.
-
-        Raises:
-            InputError: The target can't be reached, or it refuses the folder.
-        """
+        """Makes the folder on the target."""
         try:
             self._holder = Holder(self.holding_client, self._parent)
         except Unreachable as error:
@@ -101,19 +93,8 @@ class Shell(abc.ABC):
         self._pushed = {}
 
     def run(self, argv, timeout=60, stdin=subprocess.DEVNULL):
-        """Runs a command on the target.
-
-        Args:
-            argv: The program and its arguments.
-            timeout: Seconds.
-            stdin: An open file that the command reads.
-
-        Returns:
-            An `Answer`.
-
-        Raises:
-            TargetLost: The command's end was not heard of.
-        """
+        """Runs a program with its arguments on the target; `TargetLost` where its end
+        was not heard of."""
         try:
             return self._run(argv, timeout, stdin)
         except subprocess.TimeoutExpired as error:
@@ -140,19 +121,9 @@ class Shell(abc.ABC):
         return Answer(int(code), stdout, stderr)
 
     def start(self, argv, timeout):
-        """Runs a program in the folder, which `close` ends, should it run on.
-
-        Args:
-            argv: The program and its arguments; paths are relative to the folder.
-            timeout: Seconds; the program is ended when they are over.
-
-        Returns:
-            An `Answer`.
-
-        Raises:
-            TargetLost: The target went away.
-            subprocess.TimeoutExpired: The program took longer.
-        """
+        """Runs a program in the folder, which `close` ends, should it run on. When the
+        seconds of `timeout` are over, it is ended, and `subprocess.TimeoutExpired` is
+        raised."""
         script = _START % (shlex.quote(self.folder), shlex.join(argv))
         try:
             return self._run(["sh", "-c", script], timeout)
@@ -162,18 +133,8 @@ class Shell(abc.ABC):
             raise
 
     def put(self, local, name=None):
-        """Copies a file into the folder, unless its content is there already.
-
-        Args:
-            local: The file's path here.
-            name: Its name there; made from its content by default.
-
-        Returns:
-            The name.
-
-        Raises:
-            InputError: It can't be written there.
-        """
+        """Copies a file into the folder, unless its content is there already; its name
+        there, by default made from its content."""
         local = pathlib.Path(local)
         digest = files.checksum(local)
         name = name or digest[:16] + local.suffix
@@ -204,11 +165,7 @@ class Shell(abc.ABC):
             return self.put(file.name, name)
 
     def pull(self, remote, timeout=600):
-        """The bytes of a file; its path is relative to the folder.
-
-        Raises:
-            InputError: It can't be read.
-        """
+        """The bytes of a file; its path is relative to the folder."""
         answer = self.run(["cat", f"{self.folder}/{remote}"], timeout)
         if answer.code:
             raise InputError(

@@ -15,18 +15,8 @@ class ShellTarget(Target):
 
     A result's `device` also has `battery` and `thermal`, `before` and `after` the
     round, or `None` where the target has neither, and `pinned`, the numbers of the
-    cores, or `None`. For `benchmark_model` see `benchmark_model.parse`.
-
-    Args:
-        shell: A `keras_effnet.benchmarks.targets.shell.Shell`, which `close` closes.
-        python: Python's name or path there, or `None` for the runner in C.
-        cores: The numbers of the cores to run on, or `None`.
-        benchmark_model: A path here of the tool that measures in their place, or
-            `None`.
-
-    Raises:
-        InputError: The target can't be reached, or can't run what is needed.
-    """
+    cores, or `None`. Without a `python` there it is the runner in C that measures, or
+    `benchmark_model`, the path here of that tool."""
 
     profiles = True
 

@@ -102,12 +102,9 @@ def main(options):
 
 
 def timed_runs(invoke, min_runs, min_seconds, max_seconds):
-    """Invokes until both minimums are met, or `max_seconds` are over.
-
-    Returns:
-        An array with the nanoseconds of each run, around the call only; at
-        least one where a minimum is above zero, whatever `max_seconds` says.
-    """
+    """Invokes until both minimums are met, or `max_seconds` are over: the nanoseconds
+    of each run, around the call only; at least one where a minimum is above zero,
+    whatever `max_seconds` says."""
     times = array.array("q")  # 8 bytes a run, where a list would take 40
     clock = time.perf_counter_ns
     begin = clock()

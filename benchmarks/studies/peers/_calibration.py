@@ -11,18 +11,9 @@ FLOWERS = SHARED / "data" / "flowers"
 
 
 def calibration_images(network, count, image_size=None, folder=FLOWERS):
-    """Photographs as a network takes them; made-up ones where there are too few.
-
-    Args:
-        network: Its name, whose crop is used.
-        count: How many, evenly spread over the folder.
-        image_size: Pixels; the network's own when `None`.
-        folder: Of photographs.
-
-    Returns:
-        `(images, source)`: a float32 array, `(count, size, size, 3)`, 0-255, and
-        a line that says what they are.
-    """
+    """Photographs as a network takes them, spread evenly over the folder; made-up ones
+    where there are too few. `(images, source)`: a float32 array, `(count, size, size,
+    3)`, 0-255, and a line that says what they are."""
     spec = get_spec(network)
     size = image_size or spec.image_size
     found = photos.find_photos([folder]) if folder.is_dir() else []

@@ -24,11 +24,8 @@ _COMPARED = 8
 
 
 def build(network, images):
-    """A network with real weights if there are any.
-
-    Returns:
-        `(model, weights)`: a `keras.Model`, and `"imagenet"` or `"random"`.
-    """
+    """`(model, weights)`: a network, and `"imagenet"` where there are real weights,
+    else `"random"`."""
     shape = images.shape[1:]
     path = WEIGHTS.get(network)
     if path is not None and path.is_file():
@@ -64,11 +61,7 @@ def onnx_missing():
 
 
 def write_files(model, network, images, folder, progress, note):
-    """Converts one function on all sides.
-
-    Returns:
-        A dict of precisions; each is a dict of sides and paths.
-    """
+    """Converts one function on all sides: `{precision: {side: path}}`."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {precision: {} for precision in PRECISIONS}
@@ -160,14 +153,9 @@ def logits(path, images):
 def check(paths, images):
     """Raises unless the sides compute the same, on the same input.
 
-    Returns:
-        A dict: the largest difference of a float file's logits from ours, over
-        the largest logit; and how often each int8 file's first class is that of
-        our float file, which means something with real weights only.
-
-    Raises:
-        InputError: A difference is over 1e-4, or an int8 file has other inputs.
-    """
+    Gives the largest difference of a float file's logits from ours, over the largest
+    logit; and how often each int8 file's first class is that of our float file, which
+    means something with real weights only."""
     for side in (OURS, STOCK):
         dtype = np.dtype(TFLiteModel(paths["int8"][side]).input["dtype"])
         if dtype != np.int8:

@@ -13,18 +13,9 @@ _INT16X8 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS
 
 
 def convert(converter, precision, images):
-    """Converts with the usual settings of a precision.
-
-    Args:
-        converter: A fresh `tf.lite.TFLiteConverter`.
-        precision: `"float32"`, `"float16"`, `"dynamic"`, `"int8"` (weights,
-            activations, input and output) or `"int16x8"`.
-        images: Float32 array, `(count, height, width, 3)`, that the last two are
-            calibrated on.
-
-    Returns:
-        The file's bytes.
-    """
+    """The bytes of a file, with the usual settings of a precision; int8 also takes and
+    gives int8. int8 and int16x8 are calibrated on images `(count, height, width,
+    3)`."""
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
@@ -41,12 +32,8 @@ def convert(converter, precision, images):
 
 
 def at_batch_1(model, folder):
-    """A converter of a Keras model, from its SavedModel traced at batch 1.
-
-    Args:
-        model: A `keras.Model`.
-        folder: Where the SavedModel goes; it must stay until the conversion.
-    """
+    """A converter of a Keras model, from its SavedModel traced at batch 1, which must
+    stay in `folder` until the conversion."""
     spec = keras.InputSpec("float32", (1, *model.inputs[0].shape[1:]))
     model.export(folder, format="tf_saved_model", verbose=False, input_signature=[spec])
     return tf.lite.TFLiteConverter.from_saved_model(str(folder))
@@ -59,17 +46,9 @@ def write(path, model, precision, images):
 
 
 def counterpart(model, network):
-    """The network of keras.applications that computes the same function.
-
-    Args:
-        model: A network of this package with its preprocessing.
-        network: Its name there.
-
-    Returns:
-        A `keras.Model` with the same weights, by layer name, and ImageNet's mean
-        and standard deviation, which V1's Normalization has of no weights file
-        but the published ones.
-    """
+    """The network of keras.applications that computes the same function: with the same
+    weights, by layer name, and ImageNet's mean and standard deviation, which V1's
+    Normalization has of no weights file but the published ones."""
     built = getattr(keras.applications, network)(
         weights=None, input_shape=model.inputs[0].shape[1:]
     )

@@ -102,11 +102,8 @@ class Child:
         theirs.close()
 
     def ask(self, name, *arguments):
-        """What the method of `Side` returns.
-
-        Raises:
-            Failed: It can't be done, or took too long.
-        """
+        """What the method of `Side` returns; `Failed` where it can't, or takes too
+        long."""
         try:
             self._connection.send((name, arguments))
             if not self._connection.poll(self._timeout):
@@ -129,11 +126,7 @@ class Child:
 
 
 def compare(case, start=Child, progress=print):
-    """Both sides in turn; where one fails, the other alone.
-
-    Returns:
-        A dict for the JSON file.
-    """
+    """Both sides in turn; where one fails, the other alone."""
     sides, rates, peaks = {}, {}, {}
     with contextlib.ExitStack() as stack:
         children = {}

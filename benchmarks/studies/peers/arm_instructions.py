@@ -42,12 +42,9 @@ _REQUEST = {"threads": 1, "xnnpack": True, "max_seconds": 600}
 
 
 def without_normalisation(model):
-    """A network of keras.applications that takes images normalised already.
-
-    Returns:
-        A `keras.Model` with the same weights, whose Rescaling and Normalization
-        layers do nothing; the converter leaves such layers out.
-    """
+    """A network of keras.applications with the same weights that takes images
+    normalised already: its Rescaling and Normalization layers do nothing, and the
+    converter leaves such layers out."""
     import keras
 
     def clone(layer):
@@ -76,11 +73,8 @@ def bare(model, network):
 
 
 def check(ours, stock, images):
-    """Raises unless two networks compute the same.
-
-    Returns:
-        The largest difference of their probabilities' logarithms, over the largest.
-    """
+    """The largest difference of two networks' log probabilities, over the largest;
+    raises unless they compute the same."""
     found, expected = (
         np.log(np.maximum(model.predict(images, verbose=0), 1e-30))
         for model in (stock, ours)
@@ -107,11 +101,7 @@ def write_files(ours, stock, images, folder):
 
 
 def count(core, files, target):
-    """Counts the instructions of an inference of each file.
-
-    Returns:
-        A dict for the JSON file.
-    """
+    """Counts the instructions of an inference of each file."""
     counts = {
         side: [
             core.measure(str(path), _REQUEST)["instructions"] for _ in range(PROCESSES)
@@ -139,11 +129,7 @@ def _facts(path):
 
 
 def compare(core, network, folder):
-    """Both comparisons of a network.
-
-    Yields:
-        A dict for the JSON file.
-    """
+    """Both comparisons of a network, a row each."""
     from keras_effnet.benchmarks.studies.peers import _latency_files
     from keras_effnet.benchmarks.studies.peers import _stock
 

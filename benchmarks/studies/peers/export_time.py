@@ -65,14 +65,7 @@ def cases(networks=None, rounds=None, image_size=None):
 
 
 def run_side(side, case, images):
-    """Converts once, in a fresh process.
-
-    Returns:
-        What `_export_sides.main` returns.
-
-    Raises:
-        InputError: The process failed.
-    """
+    """Converts once, in a fresh process; what `_export_sides.main` returns."""
     options = {**dataclasses.asdict(case), "side": side, "images": str(images)}
     try:
         return children.ask(_WORKER, options)

@@ -46,14 +46,7 @@ _WORKER = "keras_effnet.benchmarks.studies.peers._latency_worker"
 
 
 def run_worker(files, runs):
-    """One round: a fresh process.
-
-    Returns:
-        What `_latency_worker.main` returns.
-
-    Raises:
-        InputError: The process failed.
-    """
+    """One round: a fresh process; what `_latency_worker.main` returns."""
     options = {
         "files": {side: str(path) for side, path in files.items()},
         "runs": runs,
@@ -68,11 +61,7 @@ def run_worker(files, runs):
 
 
 def measure(files, rounds, runs, bar, run=run_worker):
-    """All rounds; each starts with another file.
-
-    Returns:
-        A dict for the JSON file.
-    """
+    """All rounds; each starts with another file."""
     sides = list(files)
     nanoseconds, loads = {side: [] for side in sides}, []
     for number in range(rounds):
@@ -101,11 +90,9 @@ def _of_all(function, nanoseconds):
 def ratio(ours, theirs):
     """Of medians, of all runs: of nanoseconds `(rounds, runs)` of the same rounds.
 
-    Returns:
-        A dict: the ratio; its interval, 95 %, from resampled rounds, which keep
-        their two sides together; the median of the rounds' own ratios; and the
-        ratio of the least disturbed runs.
-    """
+    With it its interval, 95 %, from resampled rounds, which keep their two sides
+    together; the median of the rounds' own ratios; and the ratio of the least disturbed
+    runs."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     random = np.random.default_rng(0)
     drawn = random.integers(0, len(ours), (_RESAMPLES, len(ours)))
@@ -120,11 +107,7 @@ def ratio(ours, theirs):
 
 
 def compare(network, args, folder, bar):
-    """Converts and measures one network.
-
-    Yields:
-        For each precision `(label, result)`, a dict for the JSON file.
-    """
+    """Converts and measures one network: `(label, result)` for each precision."""
     from keras_effnet.benchmarks.studies.peers import _latency_files
 
     size = args.image_size or get_spec(network).image_size
