@@ -15,15 +15,9 @@ def without_scale(description, arrays):
     """Moves the scale of a normalisation of pixels into the first convolution.
 
     The export does the same: the file subtracts the mean, rounds what is left, and has
-    the scale in its kernel.
-
-    Args:
-        description: As `twin.describe` returns it.
-        arrays: As `twin.weights` returns them.
-
-    Returns:
-        `(description, arrays, undo)`: a twin that answers as before, and a function
-        that takes its weights back to the first one's.
+    the scale in its kernel. Of `twin.describe` and `twin.weights` makes a twin that
+    answers as before, `(description, arrays, undo)`, and a function that takes its
+    weights back to the first one's.
     """
     nodes = description["nodes"]
     first = nodes[0]
@@ -49,16 +43,11 @@ def without_scale(description, arrays):
     return description | {"nodes": [plain, *nodes[1:]]}, changed, undo
 
 
-def fold(description, arrays):
+def fold(description: dict, arrays: dict) -> tuple[dict, list[str]]:
     """Moves the scales of batch normalisations into the layers before them.
 
-    Args:
-        description: As `twin.describe` returns it.
-        arrays: As `twin.weights` returns them.
-
-    Returns:
-        `(arrays, folded)`: weights by which the model answers as before, and the names
-        of the normalisations that now only add.
+    `(arrays, folded)`: weights by which the model answers as before, and the names of
+    the normalisations that now only add.
     """
     arrays, folded = dict(arrays), []
     nodes = {node["name"]: node for node in description["nodes"]}

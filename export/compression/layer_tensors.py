@@ -24,21 +24,14 @@ def most_varied(images):
     return np.asarray(images[int(np.argmax(spread))], "float32")[None]
 
 
-def tensors_of_nodes(data, arrays, description, image):
-    """Finds each node's tensor by what both make of one image.
+def tensors_of_nodes(data, arrays, description, image) -> dict[int, list[str]]:
+    """Finds each node's tensor by what a float file and the twin of its model make of
+    one image, `(1, height, width, channels)`: `{index of the tensor: names of the
+    nodes}`.
 
-    Names are of no use: the converter fuses layers and renames them.
-
-    Args:
-        data: The bytes of the float .tflite file.
-        arrays: Weights of the twin of the model that it comes from.
-        description: The twin, as `twin.describe` returns it.
-        image: `(1, height, width, channels)`, as both take it.
-
-    Returns:
-        `{index of the tensor: names of the nodes}`; nodes that answer the same (a
-        dropout and what it reads) share a tensor, and nodes that the converter fused
-        into the next have none.
+    Names are of no use: the converter fuses layers and renames them. Nodes that answer
+    the same (a dropout and what it reads) share a tensor, and nodes that the converter
+    fused into the next have none.
     """
     body = twin.build(description, keras)
     twin.assign(body, arrays)
@@ -65,16 +58,8 @@ def tensors_of_nodes(data, arrays, description, image):
 
 
 def ranges_of_nodes(description, tensors, by_tensor):
-    """What a twin's layers answer at least and at most.
-
-    Args:
-        description: Of the twin.
-        tensors: What `tensors_of_nodes` returned.
-        by_tensor: `{index: (least, greatest)}`.
-
-    Returns:
-        `{node: (least, greatest)}`.
-    """
+    """`{node: (least, greatest)}` of what a twin's layers answer, from
+    `tensors_of_nodes` and ranges by tensor."""
     found = {
         name: by_tensor[index] for index, names in tensors.items() for name in names
     }
@@ -89,19 +74,10 @@ def ranges_of_nodes(description, tensors, by_tensor):
     return found
 
 
-def with_learned(trace, model, found, learned, images):
-    """Calibrated ranges with those that a training learned in their place.
+def with_learned(trace, model, found, learned, images) -> calibration.Ranges:
+    """Calibrated ranges with those, by node, that a training learned in their place.
 
-    Args:
-        trace: The `converting.Trace` of the trained model.
-        model: The trained `keras.Model`.
-        found: `calibration.Ranges` of its float file.
-        learned: `{node: (least, greatest)}`.
-        images: A function that returns batches, as calibration takes it; one image
-            of the first batches tells which tensor is whose.
-
-    Returns:
-        `calibration.Ranges`.
+    One image of the first batches tells which tensor is whose.
     """
     batches = itertools.islice(images(), _BATCHES)
     image = most_varied([image for batch in batches for image in np.asarray(batch)])

@@ -37,17 +37,10 @@ _TO_TWIN = {
 
 
 def start(model, images, description, arrays, rounds=True):
-    """Ranges and weights with which to begin.
+    """Ranges, `{node: (least, greatest)}`, and weights with which to begin, from the
+    twin's folded ones: `(arrays, ranges)`.
 
-    Args:
-        model: The `keras.Model`.
-        images: `(images, height, width, channels)`, as the model takes them.
-        description: Its twin.
-        arrays: The twin's weights, folded.
-        rounds: Whether weights may change; not where zeros or clusters are kept.
-
-    Returns:
-        `(arrays, ranges)`: weights, and `{node: (least, greatest)}`.
+    `rounds`: whether weights may change; not where zeros or clusters are kept.
     """
     with tempfile.TemporaryDirectory() as folder:
         trace = converting.trace(model, folder)
@@ -81,13 +74,7 @@ def _rounded(draft, network, chosen, images, kind):
 
 
 def _divergence(draft, images, kind):
-    """Of a draft's answers from those of its float file, in training's arithmetic.
-
-    Args:
-        draft: A `Draft`.
-        images: As the model takes them.
-        kind: `"softmax"` or `"sigmoid"`, what makes probabilities of its answers.
-    """
+    """Of a draft's answers from those of its float file, in training's arithmetic."""
     network = Network(draft.data)
     parameters = fake_quantization.kernels(network)
     activation = fake_quantization.rounding(network, draft.ranges)

@@ -55,22 +55,14 @@ _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")
 PREPROCESSING = "Rescaling"
 
 
-def describe(model):
-    """The twin of a model.
+def describe(model: keras.Model) -> dict:
+    """The twin of a flat model of stock layers, each used once, with one input and one
+    output.
 
-    Args:
-        model: A functional or sequential `keras.Model` of one input and one output,
-            flat, of stock layers, each used once.
-
-    Returns:
-        A dict of plain values: `shape` of an image, `nodes`, each a dict of `name`,
-        `kind` (the layer's class), `config` (its arguments), `inputs` (names) and
-        `layer` (of the model's layer whose weights it has, or `None`), in the order of
-        computation, and `output`, the name of the last.
-
-    Raises:
-        InputError: A layer is not of these, a model itself, or used twice; or the
-            model is quantised already.
+    A dict of plain values: `input`, its name; `shape` of an image; `nodes` in the order
+    of computation, each a dict of `name`, `kind` (the layer's class), `config` (its
+    arguments), `inputs` (names) and `layer` (of the model's layer whose weights it has,
+    or `None`); and `output`, the name of the last.
     """
     nodes, names = [], {}
     model = getattr(model, "_functional", model)  # of a Sequential
@@ -100,16 +92,8 @@ def describe(model):
 
 
 def build(description, library, until=None):
-    """The twin as a model.
-
-    Args:
-        description: What `describe` returned.
-        library: `keras`, or `tf_keras`.
-        until: The name of the last node; the description's output when `None`.
-
-    Returns:
-        A functional model of the library, with new weights.
-    """
+    """The twin as a functional model of `keras` or `tf_keras`, with new weights, up to
+    a node."""
     image = library.Input(tuple(description["shape"]), name=description["input"])
     values = {description["input"]: image}
     until = until or description["output"]
@@ -124,12 +108,9 @@ def build(description, library, until=None):
     return library.Model(image, values[until])
 
 
-def logits(description):
-    """The name of the node whose values go into a last softmax or sigmoid.
-
-    Returns:
-        `(name, kind)`; the kind is `"softmax"`, `"sigmoid"` or `None`.
-    """
+def logits(description) -> tuple[str, str | None]:
+    """The name of the node whose values go into a last softmax or sigmoid, and
+    `"softmax"`, `"sigmoid"` or `None`."""
     last = description["nodes"][-1]
     if last["kind"] == "Softmax":
         return last["inputs"][0], "softmax"

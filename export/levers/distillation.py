@@ -16,6 +16,7 @@ from keras_effnet.export.levers import fake_quantization
 from keras_effnet.export.levers import islands
 from keras_effnet.export.levers import network as networks
 from keras_effnet.export.levers import objectives
+from keras_effnet.export.levers.draft import Draft
 from keras_effnet.progress import bar
 from keras_effnet.training import checkpoint
 
@@ -26,21 +27,12 @@ _RANGE_RATE = 0.2
 _BIAS_RATE = 0.05
 
 
-def distil(draft, images, steps, seed=0, state=None, progress=None):
+def distil(draft: Draft, images, steps, seed=0, state=None, progress=None) -> Draft:
     """Trains a draft's numbers on what its float file answers.
 
-    Args:
-        draft: A `Draft`.
-        images: A float array, `(images, height, width, channels)`; flipped and
-            cropped copies of them are used.
-        steps: Of `BATCH` images each.
-        seed: Of the order, flips and crops.
-        state: Path of a file in which progress is kept: after a kill, training goes
-            on from there. `None` keeps none.
-        progress: Whether a bar is shown, see `keras_effnet.progress`.
-
-    Returns:
-        A `Draft` with other weights and ranges.
+    `images`, `(images, height, width, channels)`, float, are flipped and cropped; a
+    step takes `BATCH` of them. `state` is the path of a file in which progress is kept:
+    after a kill, training goes on from there.
     """
     student = _Student(draft, steps)
     done = 0

@@ -11,31 +11,22 @@ from keras_effnet.export.levers import islands
 class Draft:
     """A float file and how it is to be quantised.
 
-    Attributes:
-        data: The bytes of the float .tflite file, its weights as the levers left
-            them; tensors and operators are those of the converted model.
-        ranges: `{index: (least, greatest)}` of all activations.
-        float_nodes: Names of the operators (their outputs') that compute in float;
-            large kernels of theirs are stored in 8 bits all the same.
-        levers: What has been done, in order, for the table.
+    Weights are as the levers left them, tensors and operators those of the converted
+    model. Of the operators that compute in float, large kernels are stored in 8 bits
+    all the same.
     """
 
     data: bytes
-    ranges: dict[int, tuple[float, float]]
-    float_nodes: frozenset[str] = frozenset()
-    levers: tuple[str, ...] = ()
+    ranges: dict[int, tuple[float, float]]  # of all activations
+    float_nodes: frozenset[str] = frozenset()  # by their outputs' names
+    levers: tuple[str, ...] = ()  # what has been done, in order
 
     def after(self, lever, **changes):
         """The draft with changes, and the lever that made them in its list."""
         return dataclasses.replace(self, levers=(*self.levers, lever), **changes)
 
-    def quantised(self, trace, input_type=None):
-        """The bytes of the int8 file.
-
-        Args:
-            trace: The `converting.Trace` that the draft began as.
-            input_type: As `converting.file_of` takes it.
-        """
+    def quantised(self, trace: converting.Trace, input_type=None) -> bytes:
+        """The int8 file, of the trace that the draft began as."""
         data = converting.file_of(
             dataclasses.replace(trace, float32=self.data),
             "int8",

@@ -11,16 +11,11 @@ _LARGEST = 127.0
 
 
 def activation(value, low, high):
-    """An activation rounded to 256 steps.
+    """An activation rounded to 256 steps of a range, which 0 is taken into.
 
     Gradients pass through the rounding and, where a value is cut off, to the limit
     (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", section 3).
-
-    Args:
-        value: A tensor.
-        low: Its least value, a scalar; 0 is taken in.
-        high: Its greatest.
     """
     return tf.quantization.fake_quant_with_min_max_vars(
         value, tf.minimum(low, 0.0), tf.maximum(high, 0.0)
@@ -28,12 +23,7 @@ def activation(value, low, high):
 
 
 def kernel(value, axis):
-    """A kernel rounded to -127 ... 127 steps of each output channel.
-
-    Args:
-        value: A tensor.
-        axis: Of the output channels.
-    """
+    """A kernel rounded to -127 ... 127 steps of each output channel, along an axis."""
     others = [i for i in range(len(value.shape)) if i != axis]
     largest = tf.reduce_max(tf.abs(value), others, keepdims=True)
     step = tf.stop_gradient(tf.maximum(largest / _LARGEST, np.float32(1e-30)))
@@ -52,9 +42,7 @@ def kernels(network):
 def kernel_steps(value, *axes):
     """The real value of one step in each output channel, broadcastable, NumPy.
 
-    Args:
-        value: An array.
-        *axes: Of the output channels; Keras' depthwise kernels have two.
+    `axes` are those of the output channels; Keras' depthwise kernels have two.
     """
     return np.maximum(_steps(value, axes), np.float32(1e-30))
 
@@ -77,10 +65,8 @@ def _steps(value, axes):
 def rounding(network, ranges, keep=()):
     """What `Network.run` takes as `activation` to compute as an int8 file.
 
-    Args:
-        network: A `Network`.
-        ranges: `{index: (least, greatest)}`, numbers or scalar tensors.
-        keep: Indices of tensors that stay as they are.
+    `ranges` are `{index: (least, greatest)}`, numbers or scalar tensors; `keep` has
+    indices of tensors that stay as they are.
     """
 
     def rounded(index, value):

@@ -17,19 +17,12 @@ SMALL = 1 << 12
 _ELEMENT = 8
 
 
-def float_nodes(network, sensitivity, share):
-    """Chooses operators, greedily by error avoided for their cost.
+def float_nodes(network, sensitivity, share) -> frozenset[str]:
+    """Chooses operators by name, greedily by error avoided for their cost, for a share,
+    0 to 1, of the whole network's work.
 
     A tensor is spared its rounding where all operators that write and read it are in
     float, a small kernel where its operator is; large ones stay in 8 bits.
-
-    Args:
-        network: A `Network`.
-        sensitivity: Of it, a `Sensitivity`.
-        share: Of the whole network's work, 0 to 1.
-
-    Returns:
-        A frozenset of operators' names.
     """
     costs = _costs(network)
     left = share
@@ -65,17 +58,11 @@ def float_tensors(network, names):
     return found
 
 
-def with_8_bit_kernels(data):
+def with_8_bit_kernels(data: bytes) -> bytes:
     """Stores the kernels of a mixed file that are in float with 8 bits a weight.
 
-    XNNPACK unpacks them once, when it loads the file: the operators stay as fast as
-    in float, and the file as small as in int8.
-
-    Args:
-        data: The bytes of a .tflite file.
-
-    Returns:
-        Bytes.
+    XNNPACK unpacks them once, when it loads the file: the operators stay as fast as in
+    float, and the file as small as in int8.
     """
     model = flatbuffer.unpack(data)
     graph = flatbuffer.graph(model)

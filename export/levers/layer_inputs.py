@@ -15,24 +15,13 @@ _ROWS = 512
 
 
 def second_moments(data, net, nodes, images, seed=0):
-    """Means and second moments of what the kernels of layers meet.
+    """Means and second moments of what the kernels of layers, nodes of a float file's
+    network, meet in `(images, height, width, channels)`.
 
-    Args:
-        data: The bytes of a float .tflite file.
-        net: Its `Network`.
-        nodes: Of its nodes those with a kernel.
-        images: `(images, height, width, channels)`, float32, as the file takes them.
-        seed: Of the choice of positions.
-
-    Returns:
-        For each node, of every other image, then of the rest if there is one,
-        `(mean, second moments)`, float64, `(groups, columns)` and `(groups, columns,
-        columns)`: a column for each weight of an output channel. A depthwise
-        convolution has a group for each input channel, others one.
-
-    Raises:
-        InputError: There is no image, one has another shape, or the network makes
-            no finite number of one.
+    For each node, of every other image, then of the rest if there is one, `(mean,
+    second moments)`, float64, `(groups, columns)` and `(groups, columns, columns)`: a
+    column for each weight of an output channel. A depthwise convolution has a group for
+    each input channel, others one. `seed` is of the choice of positions.
     """
     images = np.asarray(images, np.float32)
     shape = net.shapes[net.source][1:]
@@ -66,18 +55,14 @@ def shrunken(halves, centred):
     """What can be trusted of second moments: the more chance, the less off-diagonal.
 
     As Ledoit and Wolf 2004 ("A well-conditioned estimator for large-dimensional
-    covariance matrices") weigh a covariance against a target without correlations,
-    but for the estimate of chance, which is the difference between two halves of the
+    covariance matrices") weigh a covariance against a target without correlations, but
+    for the estimate of chance, which is the difference between two halves of the
     images: positions of one image aren't independent. Of their weight the root is
     taken: a heuristic, read off a Lite0, whose wide late layers erred less on other
     photographs with more than that weight.
 
-    Args:
-        halves: Two `(mean, second moments)`, of different images, or one.
-        centred: Whether the mean is taken out.
-
-    Returns:
-        `(mean, second moments)`.
+    `halves` are two `(mean, second moments)`, of different images, or one, and so is
+    what returns, where `centred` with the mean taken out.
     """
     mean = sum(half[0] for half in halves) / len(halves)
     moments = sum(half[1] for half in halves) / len(halves)

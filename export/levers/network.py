@@ -42,21 +42,13 @@ _ACTIVATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """An operator.
+    """An operator, and the indices of the tensors that it reads and writes."""
 
-    Attributes:
-        operator: Its kind, `"CONV_2D"`.
-        inputs: Indices of the tensors that it reads, -1 for an absent one.
-        output: Index of the tensor that it writes.
-        name: That tensor's, by which engines know the operator.
-        options: Of the schema, strides and the like.
-    """
-
-    operator: str
-    inputs: tuple[int, ...]
+    operator: str  # its kind, "CONV_2D"
+    inputs: tuple[int, ...]  # -1 for an absent one
     output: int
-    name: str
-    options: object
+    name: str  # the output's, by which engines know the operator
+    options: object  # of the schema, strides and the like
 
 
 class Network:
@@ -76,12 +68,9 @@ class Network:
             quantiser gives it the range of the whole.
         fixed: `{index: (least, greatest)}` of outputs whose range a quantiser does
             not choose; `None` where it is that of the operator's input.
-
-    Args:
-        data: The file's bytes.
     """
 
-    def __init__(self, data):
+    def __init__(self, data: bytes):
         model = flatbuffer.unpack(data)
         graph = flatbuffer.graph(model)
         self.shapes = [tuple(map(int, tensor.shape)) for tensor in graph.tensors]
@@ -142,17 +131,12 @@ class Network:
         return [node for node in self.nodes if index in node.inputs]
 
     def run(self, images, parameters=None, activation=None):
-        """Computes every tensor.
+        """Computes every tensor: `{index: tensor}` of the input and of all outputs.
 
-        Args:
-            images: `(batch, height, width, channels)`, float32, as the file takes
-                them; any batch.
-            parameters: `{index: array}` in place of constants.
-            activation: A function of a tensor's index and value that returns the
-                value with which to go on; the input's too.
-
-        Returns:
-            `{index: tensor}` of the input and of all outputs.
+        Images are `(batch, height, width, channels)`, float32, any batch. `parameters`
+        are `{index: array}` in place of constants; `activation` is a function of a
+        tensor's index and value that returns the value with which to go on, the input's
+        too.
         """
         activation = activation or (lambda index, value: value)
         known = self.constants | (parameters or {})
@@ -168,25 +152,13 @@ class Network:
         return values
 
     def compute(self, node, read):
-        """An operator's output, without an activation that is fused to it.
-
-        Args:
-            node: A `Node`.
-            read: The values of its inputs, `None` for an absent one.
-        """
+        """An operator's output, without an activation that is fused to it, from the
+        values of its inputs, `None` for an absent one."""
         return _OPERATORS[node.operator](node, read, self.shapes[node.output])
 
 
-def with_constants(data, arrays):
-    """The file with other weights.
-
-    Args:
-        data: The bytes of a float .tflite file.
-        arrays: `{index of the tensor: float32 array of its shape}`.
-
-    Returns:
-        Bytes.
-    """
+def with_constants(data: bytes, arrays) -> bytes:
+    """A float file with other weights, `{index of the tensor: array of its shape}`."""
     model = flatbuffer.unpack(data)
     for index, array in arrays.items():
         tensor = flatbuffer.graph(model).tensors[index]

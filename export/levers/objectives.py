@@ -6,18 +6,12 @@ import tensorflow as tf
 def divergence(expected, found, kind, temperature=1.0):
     """Kullback and Leibler's, of one network's answers from another's.
 
-    Both are softened by a temperature, so that all classes teach and not the likeliest
-    alone; its square makes up for the smaller gradients (Hinton et al. 2015,
+    Both are softened by a temperature, from 1, so that all classes teach and not the
+    likeliest alone; its square makes up for the smaller gradients (Hinton et al. 2015,
     "Distilling the Knowledge in a Neural Network", section 2).
 
-    Args:
-        expected: Logits of the one that teaches, `(batch, classes)`.
-        found: Those of the other.
-        kind: `"softmax"` or `"sigmoid"`, what makes probabilities of them.
-        temperature: From 1.
-
-    Returns:
-        Nats, a tensor `(batch,)`; of sigmoids a mean over the classes.
+    From logits, `(batch, classes)`, to nats, `(batch,)`; of sigmoids a mean over the
+    classes.
     """
     squash, cross = _KINDS[kind]
     expected, found = expected / temperature, found / temperature
@@ -25,15 +19,12 @@ def divergence(expected, found, kind, temperature=1.0):
     return temperature**2 * (cross(taught, found) - cross(taught, expected))
 
 
-def loss(recipe):
-    """A share of the divergence, the rest the cross-entropy of labels.
+def loss(recipe: dict):
+    """A share of the divergence, the rest the cross-entropy of labels, for each image.
 
-    Args:
-        recipe: A dict of `distillation`, `temperature` and `loss`.
-
-    Returns:
-        A function of `(batch, 2 * classes)`, the teacher's logits and the classes side
-        by side, and of logits `(batch, classes)`: a loss for each image.
+    By the `distillation`, `temperature` and `loss` of a dict. A function of `(batch, 2
+    * classes)`, the teacher's logits and the classes side by side, and of logits
+    `(batch, classes)`.
     """
     share, kind = recipe["distillation"], recipe["loss"]
     _, cross = _KINDS[kind]

@@ -18,32 +18,15 @@ _SHARES = np.geomspace(1, 0.05, 40)
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """What the activations looked like on the calibration images.
+    """What the activations looked like on the calibration images."""
 
-    Attributes:
-        ranges: `calibration.Ranges`, by minimum and maximum.
-        samples: `{index: 1-D float32 array}`, drawn evenly from every image.
-    """
-
-    ranges: Ranges
-    samples: dict[int, np.ndarray]
+    ranges: Ranges  # by minimum and maximum
+    samples: dict[int, np.ndarray]  # 1-D float32, drawn evenly from every image
 
 
-def observe(data, images, seed=0, threads=2):
-    """Runs a float file over images and keeps samples of its activations.
-
-    Args:
-        data: The bytes of a float .tflite file.
-        images: As `calibration.calibrate` takes them.
-        seed: Of the places from which samples are taken.
-        threads: How many LiteRT uses.
-
-    Returns:
-        `Observed`.
-
-    Raises:
-        InputError: As `calibration.calibrate` does.
-    """
+def observe(data: bytes, images, seed=0, threads=2) -> Observed:
+    """Runs a float file over images, as `calibrate` takes them, and keeps samples of
+    its activations."""
     random, kept = np.random.default_rng(seed), {}
 
     def keep(index, value):
@@ -56,19 +39,12 @@ def observe(data, images, seed=0, threads=2):
     return Observed(ranges, {i: np.concatenate(parts) for i, parts in kept.items()})
 
 
-def least_error(observed, network, power=2.0):
+def least_error(observed: Observed, network, power=2.0):
     """Ranges that make the mean of |rounded - true| ** power least.
 
-    What is cut off costs much for a few values, a wide range a little for all.
-
-    Args:
-        observed: `Observed`.
-        network: The file's `Network`: ranges that a quantiser does not choose are
-            left alone.
-        power: 2 for the mean square error; higher takes in more of the tails.
-
-    Returns:
-        `{index: (least, greatest)}`.
+    What is cut off costs much for a few values, a wide range a little for all: a power
+    of 2 is the mean square error, a higher one takes in more of the tails. Ranges that
+    a quantiser does not choose are left alone.
     """
     return {
         index: found
@@ -78,14 +54,9 @@ def least_error(observed, network, power=2.0):
     }
 
 
-def percentile(observed, network, share):
-    """Ranges that take in a share of all values, cutting off as many at each end.
-
-    Args:
-        observed: `Observed`.
-        network: As `least_error` takes it.
-        share: Below 1, such as .9999.
-    """
+def percentile(observed: Observed, network, share):
+    """Ranges that take in a share of all values, such as .9999, cutting off as many at
+    each end."""
     found = dict(observed.ranges.by_tensor)
     for index in found.keys() - set(network.fixed):
         low, high = np.quantile(observed.samples[index], [1 - share, share])

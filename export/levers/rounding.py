@@ -26,28 +26,17 @@ _MOST_COLUMNS = 4608
 
 
 def optimise(draft, images, seed=0, progress=None):
-    """Rounds all kernels to the steps that the quantiser will give them.
+    """Rounds all kernels of a draft to the steps that the quantiser will give them.
 
-    The mean of each output channel stays as it was: what the rounding would add to
-    it goes into the bias. A kernel or bias that several operators read is left as it
-    is, so is the kernel of an operator that stays in float.
+    The mean of each output channel stays as it was: what the rounding would add to it
+    goes into the bias. A kernel or bias that several operators read is left as it is,
+    so is the kernel of an operator that stays in float. Do this last of all that
+    changes weights; a few dozen to 200 images will do, `(images, height, width,
+    channels)`.
 
-    Args:
-        draft: A `Draft`. Do this last of all that changes weights.
-        images: `(images, height, width, channels)`, float32, as the float file takes
-            them; a few dozen to 200.
-        seed: Of the choice of positions.
-        progress: Whether a bar is shown, see `keras_effnet.progress`.
-
-    Returns:
-        A `Draft` whose kernels are whole steps of
-        `fake_quantization.kernel_steps`, which are those of before. The
-        converter's own steps are the same, except in channels whose weights are
-        next to nothing (1e-6), where it makes them wider.
-
-    Raises:
-        InputError: There is no image, one has another shape, or the network makes
-            no finite number of one.
+    Kernels become whole steps of `fake_quantization.kernel_steps`, which are those of
+    before. The converter's own steps are the same, except in channels whose weights are
+    next to nothing (1e-6), where it makes them wider.
     """
     net = network.Network(draft.data)
     layers = _layers(net, draft.float_nodes)
@@ -77,15 +66,11 @@ def optimise(draft, images, seed=0, progress=None):
 def round_rows(weights, moments, steps, damping=_DAMPING):
     """Whole steps near weights, such that their products with inputs change least.
 
-    Args:
-        weights: `(groups, rows, columns)`: rows of weights that meet the same inputs.
-        moments: `(groups, columns, columns)`, of those inputs, float64.
-        steps: `(groups, rows, 1)`, the real value of a step.
-        damping: Of the mean second moment, added to each.
-
-    Returns:
-        float32 of the shape of `weights`, -127 ... 127 steps. Where the greatest
-        weight of a row is 127 steps it stays what it is.
+    `weights` are `(groups, rows, columns)`, rows that meet the same inputs; `moments`
+    `(groups, columns, columns)`, of those inputs, float64; `steps` `(groups, rows, 1)`,
+    the real value of a step; `damping`, of the mean second moment, is added to each.
+    Returns float32, -127 ... 127 steps: where the greatest weight of a row is 127 steps
+    it stays what it is.
     """
     power = np.einsum("gkk->gk", moments).mean(axis=1)
     power = np.where(power > 0, power, 1.0)  # inputs that are always zero

@@ -21,12 +21,7 @@ _DRAWS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Sensitivity:
-    """Divergences that rounding causes, in nats, a mean over images.
-
-    Attributes:
-        activations: `{index of the tensor: nats}`.
-        kernels: `{index of the kernel: nats}`.
-    """
+    """Divergences that rounding causes, in nats, a mean over images, by tensor."""
 
     activations: dict[int, float]
     kernels: dict[int, float]
@@ -47,19 +42,9 @@ class Sensitivity:
         ]
 
 
-def measure(network, ranges, images, seed=0, progress=None):
-    """Measures all tensors of a network.
-
-    Args:
-        network: A `Network`.
-        ranges: `{index: (least, greatest)}`.
-        images: A float array, `(images, height, width, channels)`; dozens will do.
-        seed: Of the classes that are drawn.
-        progress: Whether a bar is shown, see `keras_effnet.progress`.
-
-    Returns:
-        `Sensitivity`.
-    """
+def measure(network, ranges, images, seed=0, progress=None) -> Sensitivity:
+    """Measures all tensors of a network on `(images, height, width, channels)`; dozens
+    will do."""
     rounding = fake_quantization.rounding(network, ranges)
     errors = {
         index: rounded - network.constants[index]

@@ -16,24 +16,7 @@ REFERENCES = ("weight-only", "float32")
 
 
 class Candidates:
-    """All candidates of a search.
-
-    Args:
-        store: A `Store`.
-        trace: The `converting.Trace` of the model.
-        reference: A `FloatReference`.
-        limits: `Limits`.
-        cost: As `search` takes it.
-        input_type: Of the files.
-        tell: Called with a line of text before each step.
-
-    Attributes:
-        found: Dicts of figures in the order in which they were tried.
-        trace: The `converting.Trace`.
-        network: Its `Network`.
-        store: The `Store`.
-        tell: The function.
-    """
+    """All candidates of a search; `found` has figures in the order of the tries."""
 
     def __init__(self, store, trace, reference, limits, cost, input_type, tell):
         self.store, self.trace, self.tell = store, trace, tell
@@ -42,15 +25,7 @@ class Candidates:
         self.network, self.found = Network(trace.float32), []
 
     def try_draft(self, name, draft):
-        """Quantises a draft and judges the file.
-
-        Args:
-            name: Of the candidate.
-            draft: A `Draft`.
-
-        Returns:
-            Its figures.
-        """
+        """Quantises a draft and judges the file: its figures."""
         return self._try(
             name,
             lambda: draft.quantised(self.trace, self._input_type),

@@ -15,18 +15,7 @@ _LEAST, _LEAST_OF_EVEN = 1e-3, 0.1
 class FloatReference:
     """The answers of the float file, with which those of others are compared.
 
-    Args:
-        float_path: Of the float .tflite file.
-        images: A float array, `(images, height, width, channels)`, as it takes them.
-        labels: The class index of each, or `None`.
-        logits: Whether the files answer with logits.
-
-    Attributes:
-        notes: Lines about images or a model that can't tell much.
-
-    Raises:
-        InputError: An answer of the float file is NaN or infinite, or there are
-            fewer or more labels than images, or a label is no class.
+    `notes` are lines about images or a model that can't tell much.
     """
 
     def __init__(self, float_path, images, labels=None, logits=False):
@@ -59,16 +48,11 @@ class FloatReference:
         self._reference = Evaluation(probabilities, labels)
         self.notes = _notes(self._reference, self._positive(probabilities))
 
-    def figures(self, file):
+    def figures(self, file: TFLiteModel) -> dict:
         """What a file's answers are worth, beside the float file's.
 
-        Args:
-            file: A `TFLiteModel`.
-
-        Returns:
-            A dict: `evaluation`, a `Comparison.as_json()`; `expected_agreement`, see
-            `expected_agreement`; `divergence`, Kullback-Leibler's from the float
-            answers, a mean in nats.
+        `evaluation` is a `Comparison.as_json()`, `divergence` Kullback-Leibler's from
+        the float answers, a mean in nats.
         """
         found = file.predict(self._images)
         comparison = compare(self._reference, Evaluation(found, self._reference.labels))
@@ -90,21 +74,16 @@ class FloatReference:
         return values / values.sum(axis=1, keepdims=True)
 
 
-def expected_agreement(reference, other):
-    """The agreement that the sizes of the errors let expect on more images.
+def expected_agreement(reference, other) -> float:
+    """The share of agreement that the sizes of the errors let expect on more images.
 
-    To count changed answers takes many images: one in a hundred changes. How far a
-    file moves the distance between the first two classes is seen on every image, and
-    so is the distance that it would have to overcome; an answer changes where the
-    one exceeds the other. All pairs of images are tried, the error of one on the
-    distance of the other.
+    To count changed answers takes many images: one in a hundred changes. How far a file
+    moves the distance between the first two classes is seen on every image, and so is
+    the distance that it would have to overcome; an answer changes where the one exceeds
+    the other. All pairs of images are tried, the error of one on the distance of the
+    other.
 
-    Args:
-        reference: Probabilities above 0, `(images, classes)`.
-        other: Those of a file, of the same shape.
-
-    Returns:
-        A share, 0 to 1.
+    Both are probabilities above 0, `(images, classes)`.
     """
     rows = np.arange(len(reference))
     second, first = np.argsort(reference, axis=1)[:, -2:].T

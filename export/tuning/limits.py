@@ -13,19 +13,10 @@ _NOISE = 1.03
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a file may lose.
+    """What a file may lose."""
 
-    Attributes:
-        max_drop: Percentage points of accuracy, or `None`.
-        min_agreement: The least share of images, 0 to 1, on which it names the float
-            model's class, or `None`.
-
-    Raises:
-        InputError: Neither is given, or one is out of range.
-    """
-
-    max_drop: float | None = None
-    min_agreement: float | None = None
+    max_drop: float | None = None  # percentage points of accuracy
+    min_agreement: float | None = None  # with the float model's class, 0 to 1
 
     def __post_init__(self):
         if self.max_drop is None and self.min_agreement is None:
@@ -46,18 +37,10 @@ class Limits:
 def choose(candidates, limits):
     """The fastest candidate within the limits, else the one that misses them least.
 
-    Where no int8 file is within them, a file with 8-bit weights is taken that
-    computes in float. Files whose latencies differ by less than 3 %, which is noise,
-    count as equally fast: the one that computes least in float is taken, since phones
-    are faster in 8 bits than the machine that measured, then the one with the least
-    divergence.
-
-    Args:
-        candidates: Dicts of figures, as `Result.candidates`, with latencies.
-        limits: `Limits`.
-
-    Returns:
-        One of them.
+    Where no int8 file is within them, a file with 8-bit weights is taken that computes
+    in float. Files whose latencies differ by less than 3 %, which is noise, count as
+    equally fast: the one that computes least in float is taken, since phones are faster
+    in 8 bits than the machine that measured, then the one with the least divergence.
     """
     for group in (
         [c for c in candidates if c["precision"] == precision and c["within"]]

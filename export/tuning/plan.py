@@ -26,17 +26,10 @@ _PART = 0.6
 class Plan:
     """The levers, one after the other.
 
-    Args:
-        candidates: `Candidates`.
-        images: `(images, height, width, channels)`, from which the levers learn.
-        seed: Of all that is drawn.
-        deadline: Of `time.monotonic`, after which nothing new is begun.
-        shares: Of the work, for islands, ascending.
-        steps: Of distillation, the least and the most that are worth it; `None` if
-            it shall not be tried.
-
-    Attributes:
-        sensitivity: `Sensitivity.as_json()`, or `None` where it was not needed.
+    After `deadline`, of `time.monotonic`, nothing new is begun. `shares` of the work,
+    for islands, ascend; `steps` are the least and the most of distillation, which is
+    not tried where they are `None`. `sensitivity` is then `Sensitivity.as_json()`, or
+    `None` where it was not needed.
     """
 
     def __init__(self, candidates, images, seed, deadline, shares, steps):

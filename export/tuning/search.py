@@ -47,7 +47,7 @@ class Result:
     """
 
     chosen: dict
-    candidates: list
+    candidates: list[dict]
     met: bool
     path: pathlib.Path
     folder: pathlib.Path
@@ -73,23 +73,12 @@ def search(
 ):
     """What `keras_effnet.export.quantize` does, with images in place of photographs.
 
-    What is not listed is as there.
-
-    Args:
-        calibration: A function without arguments that returns an iterable of float
-            arrays, `(batch, height, width, channels)`, images as the model takes
-            them, without labels.
-        evaluation: `Images`; `None`: every third calibration image judges.
-        cost: A function of a list of paths of .tflite files that measures them and
-            returns a dict for each, with `median_ms` and what else shall be told.
-        float_shares: Of the network's work, 0 to 1, ascending: what may stay in float.
-        distillation_steps: The least that are worth it and the most, of 10 images each.
-
-    Returns:
-        A `Result`; `folder/search.json` holds everything.
-
-    Raises:
-        InputError: As there.
+    Calibration is a function without arguments that returns an iterable of float
+    arrays, `(batch, height, width, channels)`, images as the model takes them. `cost`
+    measures a list of paths of .tflite files and returns a dict for each, with
+    `median_ms` and what else shall be told. `float_shares` of the network's work, 0 to
+    1, ascending, are what may stay in float. `distillation_steps` are the least that
+    are worth it and the most, of 10 images each.
     """
     limits = Limits(max_drop, min_agreement)
     _check(calibration, evaluation, limits, budget, seed)

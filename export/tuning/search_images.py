@@ -15,36 +15,17 @@ _EVERY = 3
 
 @dataclasses.dataclass(frozen=True)
 class SearchImages:
-    """Images in float32, `(images, height, width, channels)`, on disk.
+    """Images in float32, `(images, height, width, channels)`, on disk."""
 
-    Attributes:
-        calibration: Those that levers learn from.
-        judged: Those that candidates are judged on, none of the others.
-        labels: Of `judged`, or `None`.
-        sha256: Of all their values.
-    """
-
-    calibration: np.ndarray
-    judged: np.ndarray
-    labels: np.ndarray | None
-    sha256: str
+    calibration: np.ndarray  # those that levers learn from
+    judged: np.ndarray  # those that candidates are judged on, none of the others
+    labels: np.ndarray | None  # of `judged`
+    sha256: str  # of all values
 
 
-def collect(folder, trace, calibration, evaluation=None):
-    """Reads all images once.
-
-    Args:
-        folder: A `pathlib.Path`, for the arrays.
-        trace: The `converting.Trace` of the model.
-        calibration: A function that returns an iterable of batches.
-        evaluation: `Images`, or `None`: every third image of `calibration` judges.
-
-    Returns:
-        `SearchImages`.
-
-    Raises:
-        InputError: An image has another shape or is not finite, or there are too few.
-    """
+def collect(folder: pathlib.Path, trace, calibration, evaluation=None) -> SearchImages:
+    """Reads all images once, into arrays in a folder; without `evaluation` every third
+    image of `calibration` judges."""
     graph = flatbuffer.graph(flatbuffer.unpack(trace.float32))
     shape = tuple(int(side) for side in graph.tensors[graph.inputs[0]].shape[1:])
     seen = hashlib.sha256()

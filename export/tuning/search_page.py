@@ -52,18 +52,8 @@ def table(candidates, chosen):
 
 
 def write(folder, found):
-    """Writes `search.html`, and its pictures beside it as .png files.
-
-    Args:
-        folder: That of the search.
-        found: A dict, as in its `search.json`.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        InputError: A file can't be written.
-    """
+    """Writes `search.html`, and its pictures beside it as .png files, from what
+    `search.json` holds."""
     folder = pathlib.Path(folder)
     candidates, name = found["candidates"], found["chosen"]
     chosen = next(c for c in candidates if c["name"] == name)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Callable
 
 from keras_effnet import files
 from keras_effnet.export.levers.draft import Draft
@@ -17,11 +18,7 @@ class Store:
     """Drafts, files and figures of one search.
 
     A search with other numbers (its key) finds nothing of this one and replaces it.
-    As a context it has the folder to itself.
-
-    Args:
-        folder: The search's; what is kept goes into its folder `candidates`.
-        key: Of everything that the numbers depend on, a string.
+    As a context it has the search's folder to itself.
     """
 
     def __init__(self, folder, key):
@@ -56,13 +53,8 @@ class Store:
             if self._key[:16] not in path.name:
                 path.unlink()
 
-    def draft(self, name, make):
-        """A draft that is kept, else one that is made and kept.
-
-        Args:
-            name: Of the draft.
-            make: A function that makes it, without arguments.
-        """
+    def draft(self, name: str, make: Callable[[], Draft]) -> Draft:
+        """A draft that is kept, else one that is made and kept."""
         path = self.folder / f"{_slug(name)}.draft.json"
         kept = self._read(path)
         if kept:
@@ -88,17 +80,11 @@ class Store:
         self._write(path, content)
         return draft
 
-    def candidate(self, name, make):
+    def candidate(self, name: str, make: Callable[[pathlib.Path], dict]) -> dict:
         """Figures of a file that is kept, else of one that is made and kept.
 
-        Args:
-            name: Of the candidate, `"least error"`.
-            make: A function of a temporary path that writes the .tflite file there
-                and returns a dict of figures.
-
-        Returns:
-            The figures, with `name`, `file` (its path from the search's folder) and
-            `bytes`.
+        `make` writes the .tflite file to a temporary path and returns figures. Added
+        are `name`, `file` (its path from the search's folder) and `bytes`.
         """
         path = self.folder / f"{_slug(name)}.json"
         target = path.with_suffix(".tflite")

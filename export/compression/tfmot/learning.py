@@ -17,25 +17,14 @@ _SECONDS_BETWEEN_CHECKPOINTS = 60
 _FILE = "checkpoint.npz"
 
 
-def train(technique, teacher, images, labels, recipe, folder, tell):
-    """Trains what TF-MOT made.
+def train(technique, teacher, images, labels, recipe, folder, tell) -> list[float]:
+    """Trains what TF-MOT made, a `Technique` whose model answers logits: each step's
+    loss.
 
-    Args:
-        technique: A `Technique`; its model answers logits.
-        teacher: A function from a batch of images to logits, or `None`.
-        images: `(images, height, width, channels)`, as the model takes them.
-        labels: An int array, or `None`.
-        recipe: A dict: `steps`, `batch_size`, `learning_rate`, `distillation` (the
-            teacher's share of the loss, 0 to 1), `temperature` of its answers, `loss`
-            (`"softmax"` or `"sigmoid"`), `seed`.
-        folder: A `pathlib.Path`, where the checkpoint is kept.
-        tell: Called with the number of the step and its loss.
-
-    Returns:
-        The loss of each step, a list.
-
-    Raises:
-        InputError: The training diverged.
+    The teacher is a function from a batch of images to logits. The recipe is a dict:
+    `steps`, `batch_size`, `learning_rate`, `distillation` (the teacher's share of the
+    loss, 0 to 1), `temperature` of its answers, `loss` (`"softmax"` or `"sigmoid"`),
+    `seed`. `tell` is called with the number of the step and its loss.
     """
     model, steps = technique.model, recipe["steps"]
     optimizer = ScaledAdam(

@@ -17,12 +17,7 @@ _BIAS, _RANGE = 0.2, 0.2
 
 
 class ScaledAdam(tf_keras.optimizers.Adam):
-    """Adam, each variable's updates multiplied by its unit.
-
-    Args:
-        learning_rate: In units, a number or a schedule.
-        variables: That will be trained, with the values at the beginning.
-    """
+    """Adam, each variable's updates multiplied by its unit, of its first value."""
 
     def __init__(self, learning_rate, variables):
         super().__init__(learning_rate, beta_2=0.99, epsilon=1e-12)

@@ -32,11 +32,6 @@ class Range(quantization.quantizers.Quantizer):
 
     Gradients reach the limits from the values that are cut off there (Jacob et al.
     2018, section 3). The limits move by shares of themselves.
-
-    Args:
-        low: The least value to begin with.
-        high: The greatest.
-        learned: Whether the range moves.
     """
 
     def __init__(self, low, high, learned=True):
@@ -104,14 +99,10 @@ class Output(tfmot_configs.Default8BitOutputQuantizeConfig):
 
 
 class Scheme(quantization.QuantizeScheme):
-    """A scheme of TF-MOT with the additions above.
+    """A `QuantizeScheme` of TF-MOT with the additions above.
 
-    Args:
-        base: A `QuantizeScheme` of TF-MOT.
-        ranges: `{layer: (least, greatest)}`; activations of other layers are observed
-            by a moving average, as TF-MOT does.
-        learned: Whether ranges move in training.
-
+    Of layers without a range, `{layer: (least, greatest)}`, activations are observed by
+    a moving average, as TF-MOT does.
     """
 
     def __init__(self, base, ranges, learned=True):
@@ -139,12 +130,8 @@ class Scheme(quantization.QuantizeScheme):
         return {name: made.limits() for name, made in self._made.items() if made.in_use}
 
     def config(self, layer, given=None):
-        """The `QuantizeConfig` of a layer.
-
-        Args:
-            layer: A layer of Keras 2.
-            given: What a transform or TF-MOT's registry decided for it.
-        """
+        """The `QuantizeConfig` of a layer, from what a transform or TF-MOT's registry
+        decided for it."""
         given = copy.copy(given)  # TF-MOT has one for all convolutions
         if hasattr(given, "weight_quantizer"):
             # One layer without zeros makes it give up those of all others.
@@ -204,16 +191,9 @@ class _Registry(quantization.QuantizeRegistry):
 
 
 def quantize(model, ranges, scheme, learned=True):
-    """Makes a model round its numbers in training.
+    """Makes a built twin round its numbers in training; its Rescaling stays in float.
 
-    Args:
-        model: Of Keras 2, a built twin; its Rescaling stays in float.
-        ranges: As `Scheme` takes them.
-        scheme: A scheme of TF-MOT on which to build.
-        learned: As `Scheme` takes it.
-
-    Returns:
-        `(model, scheme)`: what TF-MOT's `quantize_apply` returned, and the `Scheme`.
+    What TF-MOT's `quantize_apply` returned, and the `Scheme`.
     """
 
     def annotate(layer):

@@ -20,18 +20,9 @@ _SCHEMES = {
 
 
 class Technique:
-    """One way to compress.
+    """One way to compress a built twin; its `model` is TF-MOT's own."""
 
-    Args:
-        model: The built twin, of Keras 2.
-        options: A dict of the job.
-
-    Attributes:
-        model: What is trained: TF-MOT's own.
-        callbacks: Of Keras, which the training must call.
-    """
-
-    callbacks = ()
+    callbacks = ()  # of Keras, which the training must call
 
     def __init__(self, model, options):
         self._plain, self._options = model, options
