@@ -22,7 +22,7 @@ class Digits:
     labels: np.ndarray
 
 
-def load_digits(size=32, held_out=0.2):
+def load_digits(size: int = 32, held_out: float = 0.2) -> tuple[Digits, Digits]:
     """The UCI test set of handwritten digits (Alpaydin and Kaynak 1998).
 
     Args:
@@ -56,7 +56,7 @@ def load_digits(size=32, held_out=0.2):
     )
 
 
-def _resize(image, size):
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
     # The originals count 0 to 16 dark pixels in each cell.
     pixels = Image.fromarray((image * (255 / 16)).astype(np.float32))
     resized = pixels.resize((size, size), Image.Resampling.BICUBIC)

@@ -1,11 +1,15 @@
 """Every kind of labelled images behind one door, wherever they lie."""
 
 import contextlib
+import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 from keras_effnet.data import idx
 from keras_effnet.data import record_files
 from keras_effnet.data.folder import FolderData
+from keras_effnet.data.source import Source
 from keras_effnet.data.tfds_source import TfdsData
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -16,7 +20,9 @@ _KINDS = (
 )
 
 
-def find_data(text, data_dir=None):
+def find_data(
+    text: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> Any:
     """What lies behind a name, before any image is read; as `open_source`.
 
     An object with `splits`, a tuple of names, and `open(split, like, on_broken, cache,
@@ -46,15 +52,20 @@ def find_data(text, data_dir=None):
     )
 
 
-def _neighbours(path):
+def _neighbours(path: pathlib.Path) -> list[str]:
     with contextlib.suppress(OSError):
         return [str(p) for p in path.parent.iterdir() if p.is_dir()]
     return []
 
 
 def open_source(
-    text, split=None, data_dir=None, on_broken="skip", cache=None, progress=None
-):
+    text: str | os.PathLike,
+    split: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    on_broken: str = "skip",
+    cache: str | os.PathLike | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Source:
     """Opens labelled images.
 
     Every image is looked at once: that gives exact counts and finds the broken

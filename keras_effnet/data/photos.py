@@ -1,8 +1,13 @@
 """Photographs: found, read, cropped and resized."""
 
 import csv
+import os
 import pathlib
 import warnings
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,6 +17,7 @@ from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.progress import bar
+from keras_effnet.rule import Preprocessing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _FILTERS = {
@@ -20,7 +26,7 @@ _FILTERS = {
 }
 
 
-def find_photos(paths):
+def find_photos(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
     """All photographs among files and, recursively and sorted, folders; a folder
     without any is an `InputError`."""
     found = []
@@ -42,7 +48,7 @@ def find_photos(paths):
     return found
 
 
-def read_photo(path, channels=3):
+def read_photo(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
     """One photograph, upright, whatever its colour mode: uint8, `(height, width,
     channels)`, 0-255; 3 channels for RGB, 1 for grey. One of more pixels than Pillow
     takes for honest is refused."""
@@ -55,7 +61,7 @@ def read_photo(path, channels=3):
             with Image.open(path) as image:
                 return to_array(ImageOps.exif_transpose(image), channels)
         except Image.DecompressionBombError as error:
-            most = 2 * Image.MAX_IMAGE_PIXELS
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise InputError(
                 f"The photograph has more than {most:,} pixels."
             ) from error
@@ -63,7 +69,7 @@ def read_photo(path, channels=3):
             raise InputError("There is no such file.") from error
 
 
-def to_array(image, channels):
+def to_array(image: Image.Image, channels: int) -> np.ndarray:
     if image.mode.startswith("I"):
         # Pillow clips 16-bit pixels to 255 instead of scaling them.
         pixels = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255)
@@ -75,7 +81,9 @@ def to_array(image, channels):
     return array[..., None] if channels == 1 else array
 
 
-def resize_and_crop(photo, size, preprocessing):
+def resize_and_crop(
+    photo: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
+) -> np.ndarray:
     """The evaluation crop of a set of weights, of and as uint8, `(height, width,
     channels)`; `size` is `(height, width)`. Source: tensorflow/tpu `preprocessing.py`,
     `_decode_and_center_crop`."""
@@ -95,7 +103,14 @@ def resize_and_crop(photo, size, preprocessing):
     return np.asarray(image).reshape(*size, photo.shape[-1])
 
 
-def batches(paths, input_shape, preprocessing, batch_size=32, name=None, progress=None):
+def batches(
+    paths: Sequence[str | os.PathLike],
+    input_shape: tuple[int, int, int],
+    preprocessing: Preprocessing,
+    batch_size: int = 32,
+    name: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[np.ndarray]:
     """Reads photographs in batches, `(batch, height, width, channels)`: uint8, 0-255,
     or normalised float32 for a model that doesn't do that itself.
 
@@ -121,7 +136,7 @@ def batches(paths, input_shape, preprocessing, batch_size=32, name=None, progres
             done.update(len(images))
 
 
-def read_labels(path):
+def read_labels(path: str | os.PathLike) -> tuple[list[pathlib.Path], np.ndarray]:
     """`(paths, int array)`: which class each photograph belongs to, by a CSV file with
     the columns `file`, relative to the CSV's folder, and `class_index`."""
     path = pathlib.Path(path)

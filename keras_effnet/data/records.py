@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +13,7 @@ from PIL import Image
 
 from keras_effnet import files
 from keras_effnet.data.record_files import CLASSES_FILE
+from keras_effnet.data.source import Source
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 from keras_effnet.progress import silent
@@ -17,7 +21,13 @@ from keras_effnet.progress import silent
 _SHARD_BYTES = 128 * 2**20
 
 
-def write_records(sources, folder, name="images", shards=None, progress=None):
+def write_records(
+    sources: dict[str, Source],
+    folder: str | os.PathLike,
+    name: str = "images",
+    shards: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> pathlib.Path:
     """Writes images to TFRecord files, mixed, so that any part has all classes.
 
     Encoded images are copied as they are; arrays, and formats that only Pillow
@@ -78,7 +88,9 @@ def write_records(sources, folder, name="images", shards=None, progress=None):
     return folder
 
 
-def _write_split(source, folder, stem, shards, written):
+def _write_split(
+    source: Source, folder: pathlib.Path, stem: str, shards: int, written: Any
+) -> None:
     paths = [folder / f"{stem}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     writers = [tf.io.TFRecordWriter(str(path)) for path in paths]
     try:
@@ -92,7 +104,7 @@ def _write_split(source, folder, stem, shards, written):
             writer.close()
 
 
-def _example(example, class_names):
+def _example(example: dict, class_names: tuple[str, ...]) -> tf.train.Example:
     data, image_format = _encoded(example["image"])
     label = int(example["label"])
     return tf.train.Example(
@@ -110,11 +122,11 @@ def _example(example, class_names):
     )
 
 
-def _bytes(value):
+def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
-def _encoded(image):
+def _encoded(image: np.ndarray | bytes) -> tuple[bytes, bytes]:
     if isinstance(image, np.ndarray):
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     elif image.startswith(b"BM"):

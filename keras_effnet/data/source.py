@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -43,12 +45,12 @@ class Source:
     convert: np.ndarray = dataclasses.field(repr=False)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of images."""
         return len(self.keys)
 
     @functools.cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 of the keys, sizes, labels and class names, hexadecimal.
 
         The order and the kind of storage don't change it.
@@ -59,11 +61,13 @@ class Source:
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
-    def class_counts(self):
+    def class_counts(self) -> np.ndarray:
         """Images of each class, `(classes,)`."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
-    def dataset(self, order_seed=None, places=None):
+    def dataset(
+        self, order_seed: int | None = None, places: np.ndarray | None = None
+    ) -> tf.data.Dataset:
         """The images, one pass.
 
         Args:
@@ -92,19 +96,18 @@ class Source:
             deterministic=True,
         )
 
-    def rows(self, chosen):
+    def rows(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         """What `image` needs of some images: a tuple of arrays, `(images, ...)`."""
         flags = (self.convert,) if self.convert.any() else ()
         return tuple(tensor[chosen] for tensor in (*self.tensors, *flags))
 
-    def image(self, row):
+    def image(self, row: tuple) -> tf.Tensor:
         """One image, in a graph, of the tensors of one image of `rows`."""
         if not self.convert.any():
             return self.load(row)
-        *row, flag = row
-        return scan.convert_where(flag, self.load(tuple(row)))
+        return scan.convert_where(row[-1], self.load(row[:-1]))
 
-    def subset(self, name, mask):
+    def subset(self, name: str, mask: np.ndarray) -> "Source":
         """A `Source` of some of the images, by a bool mask, with the same classes."""
         return dataclasses.replace(
             self,
@@ -117,7 +120,7 @@ class Source:
         )
 
 
-def order(count, seed, places=None):
+def order(count: int, seed: int | None, places: np.ndarray | None = None) -> np.ndarray:
     """An order of so many things that the seed, not negative, fixes for good, an int64
     array; 0, 1, 2 ... for `None`. `places` are those of it that are wanted."""
     found = np.arange(count)
@@ -127,8 +130,16 @@ def order(count, seed, places=None):
 
 
 def checked_source(
-    name, class_names, keys, labels, tensors, load, verdicts, on_broken, names=None
-):
+    name: str,
+    class_names: Iterable[str],
+    keys: Sequence[str],
+    labels: Sequence[int] | np.ndarray,
+    tensors: Sequence,
+    load: Callable,
+    verdicts: Sequence[scan.Verdict],
+    on_broken: str,
+    names: Sequence[str] | None = None,
+) -> Source:
     """A source of those images that can be decoded, by their `scan.Verdict`s; arguments
     as for `Source` and `open_source`. `names` is what messages call the images."""
     class_names, labels = tuple(class_names), np.asarray(labels, np.int64)
@@ -139,15 +150,15 @@ def checked_source(
             f"{len(class_names) - 1}. Received: {len(wrong)} others (a test split may "
             f"have no labels), the first is {labels[wrong[0]]} of {keys[wrong[0]]!r}"
         )
-    names = np.array(keys if names is None else names, object)
-    good = scan.sound(names, verdicts, on_broken)
+    called = np.array(keys if names is None else names, object)
+    good = scan.sound(called, verdicts, on_broken)
     source = Source(
         name=name,
         class_names=class_names,
         keys=np.array(keys, object),
         labels=labels,
         sizes=np.array([verdict.size for verdict in verdicts], np.int64),
-        broken=tuple(names[~good]),
+        broken=tuple(called[~good]),
         tensors=tuple(map(np.asarray, tensors)),
         load=load,
         convert=np.array([verdict.code == scan.CONVERT for verdict in verdicts]),
@@ -155,7 +166,13 @@ def checked_source(
     return source if good.all() else source.subset(name, good)
 
 
-def array_source(name, class_names, keys, labels, images):
+def array_source(
+    name: str,
+    class_names: Iterable[str],
+    keys: Sequence[str],
+    labels: np.ndarray,
+    images: np.ndarray,
+) -> Source:
     """A source over uint8 images in memory, `(count, height, width, channels)`."""
     verdicts = [scan.Verdict(scan.NATIVE, images[0].size)] * len(images)
     return checked_source(
@@ -163,7 +180,7 @@ def array_source(name, class_names, keys, labels, images):
     )
 
 
-def classes_like(found, like, where):
+def classes_like(found: Iterable[str], like: Source | None, where: str) -> tuple:
     """The class names of what was found, a tuple; those of `like`, the training data,
     which must have all of them, if there is one."""
     if not like:
@@ -177,7 +194,7 @@ def classes_like(found, like, where):
     return like.class_names
 
 
-def check_split(split, splits, text):
+def check_split(split: str | None, splits: Sequence[str], text: object) -> str | None:
     """The split of this name, which must be one of the data `text`; the first one for
     `None`, `None` if there are none."""
     if split is None:

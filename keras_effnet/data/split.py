@@ -1,15 +1,18 @@
 """Images to train with and images to validate with, the same on every machine."""
 
 import hashlib
+import os
+from collections.abc import Callable
 
 import numpy as np
 
 from keras_effnet.data.formats import find_data
 from keras_effnet.data.source import SPLITS
+from keras_effnet.data.source import Source
 from keras_effnet.errors import InputError
 
 
-def is_held_out(key, validation):
+def is_held_out(key: str, validation: float) -> bool:
     """Whether an image is held out, by the hash of its file name alone, for a share 0
     to 1.
 
@@ -22,15 +25,15 @@ def is_held_out(key, validation):
 
 
 def train_and_validation(
-    text,
-    validation=0.2,
-    train_split=None,
-    validation_split=None,
-    data_dir=None,
-    on_broken="skip",
-    cache=None,
-    progress=None,
-):
+    text: str | os.PathLike,
+    validation: float = 0.2,
+    train_split: str | None = None,
+    validation_split: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    on_broken: str = "skip",
+    cache: str | os.PathLike | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Source, Source]:
     """Opens the two sources of a training.
 
     Data with a validation split of its own (`validation`, `val`, `valid`, else
@@ -69,7 +72,7 @@ def train_and_validation(
     return train, held_out
 
 
-def _check(train, held_out):
+def _check(train: Source, held_out: Source) -> None:
     names = train.class_names
     if len(names) < 2:
         raise InputError(

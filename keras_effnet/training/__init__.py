@@ -4,32 +4,38 @@ import contextlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.progress import silent
 from keras_effnet.quiet import import_keras
 from keras_effnet.quiet import native_stderr_held_back
 
+if TYPE_CHECKING:
+    from keras_effnet.evaluation import Evaluation
+
 
 def train(
-    data,
-    folder="runs/train",
-    recipe="finetune",
+    data: str | os.PathLike,
+    folder: str | os.PathLike = "runs/train",
+    recipe: str = "finetune",
     *,
-    model=None,
-    train_split=None,
-    validation_split=None,
-    on_broken="skip",
-    cache=None,
-    devices=None,
-    cluster=None,
-    processes=None,
-    process_id=None,
-    service=None,
-    progress=print,
-    bars=True,
-    **overrides,
-):
+    model: str | None = None,
+    train_split: str | None = None,
+    validation_split: str | None = None,
+    on_broken: str = "skip",
+    cache: str | os.PathLike | None = None,
+    devices: int | None = None,
+    cluster: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
+    service: str | None = None,
+    progress: Callable[[str], None] | None = print,
+    bars: bool = True,
+    **overrides: Any,
+) -> "Evaluation | None":
     """Opens images, trains a network on them, evaluates it and writes a report.
 
     What `keras-effnet train` does. Stopped in whatever way, the same call goes on from
@@ -83,6 +89,7 @@ def train(
     from keras_effnet.training.devices import open_devices
     from keras_effnet.training.recipes import get_recipe
 
+    opened: contextlib.AbstractContextManager
     planned = get_recipe(recipe, model, **overrides)
     if service:
         with native_stderr_held_back():
@@ -123,7 +130,12 @@ def train(
         )
 
 
-def _check_cluster(cluster, processes, process_id, devices):
+def _check_cluster(
+    cluster: str | None,
+    processes: int | None,
+    process_id: int | None,
+    devices: int | None,
+) -> None:
     """Before Keras is imported: it chooses its backend then."""
     if not cluster:
         if processes is not None or process_id is not None:

@@ -13,8 +13,8 @@ from keras_effnet.training.networks import synchronise
 class EMA:
     """An exponential moving average of every weight of a model, decay 0 to below 1.
 
-    rate = 1 - min(decay, (1 + updates) / (10 + updates)), average += rate * (weight -
-    average)
+        rate = 1 - min(decay, (1 + updates) / (10 + updates))
+        average += rate * (weight - average)
 
     Every floating-point weight has its average, the moving mean and variance of
     BatchNormalization too: averaged kernels behind the statistics of the last kernels

@@ -1,11 +1,12 @@
 """What a training does, as data: one recipe, and its progressive stages."""
 
 import dataclasses
+from typing import Any
 
 from keras_effnet.data import AUGMENTATIONS
 
 
-def _field(valid, default=dataclasses.MISSING):
+def _field(valid: str | tuple, default: Any = dataclasses.MISSING) -> Any:
     """A field that is one of a tuple, or lies in an interval; of a pair, both do."""
     return dataclasses.field(default=default, metadata={"valid": valid})
 

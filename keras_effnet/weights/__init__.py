@@ -5,9 +5,13 @@ import importlib.util
 import logging
 import os
 import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_effnet import saving
 from keras_effnet.errors import InputError
+from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import at_size
 from keras_effnet.weights import store
 from keras_effnet.weights import table
@@ -17,6 +21,9 @@ from keras_effnet.weights.fit import fit
 from keras_effnet.weights.importing import importer_of
 from keras_effnet.weights.importing import is_path
 from keras_effnet.weights.importing import read
+
+if TYPE_CHECKING:
+    import keras
 
 _logger = logging.getLogger("keras_effnet")
 
@@ -34,7 +41,7 @@ class Located:
     path: pathlib.Path
     published: table.WeightSet | None
 
-    def preprocessing(self, size):
+    def preprocessing(self, size: int | None) -> Preprocessing | None:
         """The weights' own, at `size` pixels, or `None` where nothing is known."""
         if self.published is not None:
             rule = self.published.preprocessing
@@ -44,7 +51,12 @@ class Located:
         return None
 
 
-def locate(weights, model_name, include_top=True, progress=True):
+def locate(
+    weights: str | os.PathLike,
+    model_name: str,
+    include_top: bool = True,
+    progress: bool = True,
+) -> Located:
     """Finds weights; a published set is downloaded if it is not there yet.
 
     Args:
@@ -70,7 +82,7 @@ def locate(weights, model_name, include_top=True, progress=True):
         path = pathlib.Path(weights)
         importer_of(path)
         return Located(path, _recognised(path, model_name))
-    found = table.find(model_name, weights, include_top)
+    found = table.find(model_name, str(weights), include_top)
     readable = list(filter(_is_readable, found))
     if not readable:
         raise InputError(
@@ -81,17 +93,17 @@ def locate(weights, model_name, include_top=True, progress=True):
     return Located(store.fetch(chosen, progress), chosen)
 
 
-def _is_readable(row):
+def _is_readable(row: table.WeightSet) -> bool:
     return row.format != "pytorch" or importlib.util.find_spec("torch") is not None
 
 
-def _recognised(path, model_name):
+def _recognised(path: pathlib.Path, model_name: str) -> table.WeightSet | None:
     """The published set that a file is, by its name and its hash."""
     rows = (row for row in table.published() if row.model == model_name)
     return next((row for row in rows if store.is_published(path, row)), None)
 
 
-def load_weights(model, weights):
+def load_weights(model: "keras.Model", weights: str | os.PathLike) -> None:
     """Loads weights into a model; all of a file or nothing.
 
     The input channels and the number of classes may differ from the file's:
@@ -113,13 +125,13 @@ def load_weights(model, weights):
     load_file(model, locate(weights, model.name).path)
 
 
-def load_file(model, path):
+def load_file(model: "keras.Model", path: str | os.PathLike) -> None:
     """`load_weights` of a file."""
     path = pathlib.Path(path)
     put(model, read(path, model), path.name)
 
 
-def put(model, values, source):
+def put(model: "keras.Model", values: dict[str, np.ndarray], source: str) -> None:
     """Puts what `read` gave into a model; all of it or nothing.
 
     Args:

@@ -3,9 +3,16 @@
 import importlib
 import os
 import pathlib
+import types
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+
+if TYPE_CHECKING:
+    import keras
 
 # By suffix, the longest first; each module has `read(path, model)`.
 _IMPORTERS = {
@@ -24,7 +31,7 @@ _IMPORTERS = {
 FORMATS = tuple(_IMPORTERS)
 
 
-def is_path(weights):
+def is_path(weights: object) -> bool:
     """Whether a value for `weights` means a file and not a published set."""
     return isinstance(weights, os.PathLike) or (
         isinstance(weights, str)
@@ -32,7 +39,7 @@ def is_path(weights):
     )
 
 
-def importer_of(path):
+def importer_of(path: str | os.PathLike) -> types.ModuleType:
     """The module whose `read(path, model)` reads a file, or a checkpoint's folder."""
     path = pathlib.Path(path)
     if path.is_dir():
@@ -41,15 +48,15 @@ def importer_of(path):
         raise InputError(_not_found(path))
     else:
         names = (n for suffix, n in _IMPORTERS.items() if path.name.endswith(suffix))
-        name = next(names, None)
-    if name is None:
+        name = next(names, "")
+    if not name:
         raise InputError(
             f"A weights file ends in {', '.join(FORMATS)}. Received: {str(path)!r}"
         )
     return importlib.import_module(f"keras_effnet.weights.{name}")
 
 
-def read(path, model):
+def read(path: str | os.PathLike, model: "keras.Model") -> dict[str, np.ndarray]:
     """`{"layer/variable": array}` of a file of one of `FORMATS`, or of a TensorFlow
     checkpoint's folder: float32, with the layer names of `keras.applications` and
     Keras' layout of the arrays. What has no place in the model keeps its foreign name.
@@ -60,7 +67,7 @@ def read(path, model):
     return importer_of(path).read(pathlib.Path(path), model)
 
 
-def _not_found(path):
+def _not_found(path: pathlib.Path) -> str:
     try:
         siblings = [p.name for p in path.parent.iterdir() if p.name.endswith(FORMATS)]
     except OSError:

@@ -7,30 +7,32 @@ import pathlib
 import re
 import sys
 import urllib.parse
+from collections.abc import Iterator
 
 import filelock
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.weights.table import WeightSet
 
 
-def cache_folder():
+def cache_folder() -> pathlib.Path:
     """The folder of all files: `models/keras_effnet` in `files.keras_home()`."""
     return files.keras_home() / "models" / "keras_effnet"
 
 
-def path_of(weight_set):
+def path_of(weight_set: WeightSet) -> pathlib.Path:
     """Where the file of a set is, or will be: the cache, its source, its URL's whole
     path, since a source has files of one name in several folders."""
     return cache_folder() / _place(weight_set)
 
 
-def is_cached(weight_set):
+def is_cached(weight_set: WeightSet) -> bool:
     """Whether the file of a set is on this computer; its hash is not looked at."""
     return path_of(weight_set).is_file()
 
 
-def fetch(weight_set, progress=True):
+def fetch(weight_set: WeightSet, progress: bool = True) -> pathlib.Path:
     """The file of a set, downloaded if it isn't here yet, and verified.
 
     What is cached needs no network. Two processes that ask at once download once.
@@ -54,7 +56,7 @@ def fetch(weight_set, progress=True):
     return path
 
 
-def is_published(path, weight_set):
+def is_published(path: pathlib.Path, weight_set: WeightSet) -> bool:
     """Whether a file that lies anywhere is that of a set, by its published hash."""
     if not weight_set.hash or path.name != weight_set.file or not path.is_file():
         return False
@@ -62,7 +64,7 @@ def is_published(path, weight_set):
     return files.checksum(path, algorithm).startswith(digits)
 
 
-def verify(weight_set):
+def verify(weight_set: WeightSet) -> str:
     """Checks a cached file, and gives the hash found, `"md5:<hex>"` or
     `"sha256:<hex>"`."""
     path = path_of(weight_set)
@@ -74,12 +76,12 @@ def verify(weight_set):
     return _ensure_hash(weight_set, path)
 
 
-def _place(weight_set):
+def _place(weight_set: WeightSet) -> pathlib.PurePosixPath:
     address = urllib.parse.urlsplit(weight_set.url).path.strip("/")
     return pathlib.PurePosixPath(weight_set.source, address)
 
 
-def _mirrors(weight_set):
+def _mirrors(weight_set: WeightSet) -> list[str]:
     bases = os.environ.get("KERAS_EFFNET_MIRROR", "")
     for base in bases.split():
         if not base.startswith(("http://", "https://")):
@@ -91,7 +93,7 @@ def _mirrors(weight_set):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def _locked(path: pathlib.Path) -> Iterator[None]:
     """One process at a time may download a file; the others are told to wait."""
     name = pathlib.Path(f"{path}.lock")
     lock = filelock.FileLock(name)
@@ -115,11 +117,11 @@ def _locked(path):
         lock.release()
 
 
-def _record(path):
+def _record(path: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(f"{path}.sha256")
 
 
-def _recorded(path):
+def _recorded(path: pathlib.Path) -> str:
     """The hash that an earlier call wrote down; empty where none did."""
     try:
         text = _record(path).read_text(encoding="utf-8", errors="replace")
@@ -134,7 +136,7 @@ def _recorded(path):
     return f"sha256:{digest}"
 
 
-def _ensure_hash(weight_set, file):
+def _ensure_hash(weight_set: WeightSet, file: pathlib.Path) -> str:
     """As `verify`, of a file or of a part that shall become it; writes the hash down
     where there is nothing to check."""
     path = path_of(weight_set)

@@ -16,6 +16,8 @@ import csv
 import dataclasses
 import functools
 import importlib.resources
+from collections.abc import Iterator
+from collections.abc import Sequence
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -112,20 +114,20 @@ class WeightSet:
     page: str
 
     @property
-    def file(self):
+    def file(self) -> str:
         """The last part of the address; files of two sets may share it."""
         return self.url.rsplit("/", 1)[-1]
 
 
 @functools.cache
-def published():
+def published() -> tuple[WeightSet, ...]:
     """Every published file, a tuple of `WeightSet`, network by network."""
     table = importlib.resources.files("keras_effnet.weights") / "published.csv"
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     return tuple(_weight_set(row) for row in rows)
 
 
-def _weight_set(row):
+def _weight_set(row: dict[str, str]) -> WeightSet:
     source = SOURCES[row["source"]]
     file = row["file"]
     mean, std = NORMALIZATIONS[row["normalization"]]
@@ -147,11 +149,13 @@ def _weight_set(row):
     )
 
 
-def select(model=None, name=None, source=None):
+def select(
+    model: str | None = None, name: str | None = None, source: str | None = None
+) -> Sequence[WeightSet]:
     """The published files, maybe none, of a network as `keras_effnet.specs.get_spec`
     takes it, a set, `"noisy-student"`, and a key of `SOURCES`; `None` stands for
     all."""
-    rows = published()
+    rows: Sequence[WeightSet] = published()
     if model:
         found = get_spec(model).name
         rows = [row for row in rows if row.model == found]
@@ -166,11 +170,11 @@ def select(model=None, name=None, source=None):
     return rows
 
 
-def summary(rows):
+def summary(rows: Sequence[WeightSet]) -> Iterator[tuple[str, str, str, str, list]]:
     """What the files of each set have in common: `(model, name, top1, classes,
     members)`, the published accuracy in percent as text, empty where there is none; the
     class counts joined by `/`; the set's files."""
-    sets = {}
+    sets: dict[tuple[str, str], list[WeightSet]] = {}
     for row in rows:
         sets.setdefault((row.model, row.name), []).append(row)
     for (model, name), members in sets.items():
@@ -179,12 +183,12 @@ def summary(rows):
         yield model, name, top1, "/".join(classes), members
 
 
-def sets_of(model_name):
+def sets_of(model_name: str) -> tuple[str, ...]:
     """The names of a network's published sets, a tuple, in the table's order."""
     return tuple(dict.fromkeys(row.name for row in _rows_of(model_name)))
 
 
-def find(model_name, weights, include_top=True):
+def find(model_name: str, weights: str, include_top: bool = True) -> list[WeightSet]:
     """The files of one set of a network, never none, in the order of `SOURCES`.
 
     `weights` is `"noisy-student"`, or `"noisy-student@timm"` to name the source, in any
@@ -207,7 +211,7 @@ def find(model_name, weights, include_top=True):
     return sorted(found, key=lambda row: (order.index(row.source), row.include_top))
 
 
-def _rows_of(model_name):
+def _rows_of(model_name: str) -> list[WeightSet]:
     try:
         model = get_spec(model_name).name
     except InputError:
@@ -215,8 +219,8 @@ def _rows_of(model_name):
     return [row for row in published() if row.model == model]
 
 
-def _no_such_set(rows, name, source, weights):
-    sources = {}
+def _no_such_set(rows: Sequence, name: str, source: str, weights: str) -> str:
+    sources: dict[str, dict[str, None]] = {}
     for row in rows:
         sources.setdefault(row.name, {})[row.source] = None
     near = suggest(source, sources[name]) if name in sources else suggest(name, sources)

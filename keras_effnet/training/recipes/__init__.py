@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -25,7 +26,9 @@ RECIPES = (
 __all__ = ["RECIPES", "as_json", "check", "from_json", "get_recipe", "parse_override"]
 
 
-def get_recipe(name, model=None, images=None, **overrides):
+def get_recipe(
+    name: str, model: str | None = None, images: int | None = None, **overrides: Any
+) -> Recipe:
     """A named recipe, with changes.
 
     Args:
@@ -60,7 +63,7 @@ def get_recipe(name, model=None, images=None, **overrides):
     return check(dataclasses.replace(recipe, **values))
 
 
-def parse_override(text):
+def parse_override(text: str) -> tuple[str, Any]:
     """One override of a command line.
 
     Args:
@@ -82,7 +85,7 @@ def parse_override(text):
     return field, convert(field, value.strip())
 
 
-def as_json(recipe):
+def as_json(recipe: Recipe) -> dict[str, Any]:
     """A `Recipe` as a dict of JSON's types; pairs become lists."""
     return {
         key: list(value) if isinstance(value, tuple) else value
@@ -90,7 +93,7 @@ def as_json(recipe):
     }
 
 
-def from_json(values):
+def from_json(values: dict[str, Any]) -> Recipe:
     """The checked `Recipe` of which `as_json` made a dict.
 
     Args:

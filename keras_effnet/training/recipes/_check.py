@@ -4,6 +4,7 @@ import dataclasses
 import os
 import types
 import typing
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -24,7 +25,7 @@ _WORDS = {
 _BOOLEANS = {"true": True, "false": False}
 
 
-def _types():
+def _types() -> dict[str, tuple[Any, bool]]:
     """`{field: (type, whether None is valid)}`, without the recipe's name."""
     found = {}
     for field, hint in typing.get_type_hints(Recipe).items():
@@ -39,7 +40,7 @@ def _types():
 TYPES = _types()
 
 
-def convert(field, value):
+def convert(field: str, value: Any) -> Any:
     """A value of the type of a field, from one of that type or from text that says one.
 
     An `InputError` where there is no such field, or the value isn't of its type.
@@ -59,7 +60,7 @@ def convert(field, value):
         raise _wrong(field, value) from None
 
 
-def _of_type(kind, value):
+def _of_type(kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         if isinstance(value, str):
             value = value.split(",")
@@ -81,13 +82,13 @@ def _of_type(kind, value):
     raise ValueError
 
 
-def _wrong(field, value):
+def _wrong(field: str, value: Any) -> InputError:
     kind, optional = TYPES[field]
     words = _WORDS[kind] + (" or none" if optional else "")
     return InputError(f"`{field}` must be {words}. Received: {field}={value!r}")
 
 
-def check(recipe):
+def check(recipe: Recipe) -> Recipe:
     """The recipe, its values of the fields' very types: a list that stands for a pair
     is a tuple. An `InputError` where a field is of a wrong type or out of range, or two
     contradict each other.
@@ -102,7 +103,7 @@ def check(recipe):
     return recipe
 
 
-def _check_value(field, value):
+def _check_value(field: str, value: Any) -> None:
     valid = _VALID[field]
     if isinstance(valid, tuple) and value not in valid:
         names = [str(choice) for choice in valid]
@@ -118,13 +119,13 @@ def _check_value(field, value):
             )
 
 
-def _inside(value, interval):
+def _inside(value: float, interval: str) -> bool:
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     return above and (value <= high if interval[-1] == "]" else value < high)
 
 
-def _check_together(recipe):
+def _check_together(recipe: Recipe) -> None:
     rules = (
         (
             recipe.stages > recipe.epochs,
