@@ -1,6 +1,9 @@
 """Swish with a fixed or a trainable beta."""
 
+from typing import Any
+
 import keras
+from keras import KerasTensor
 from keras import ops
 
 
@@ -25,13 +28,15 @@ class Swish(keras.layers.Layer):
     Input and output have the same shape.
     """
 
-    def __init__(self, beta=1.0, trainable_beta=False, **kwargs):
+    def __init__(
+        self, beta: float = 1.0, trainable_beta: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.initial_beta = float(beta)
         self.trainable_beta = bool(trainable_beta)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.trainable_beta:
             self.beta = self.add_weight(
                 shape=(),
@@ -42,14 +47,16 @@ class Swish(keras.layers.Layer):
             self.beta = self.initial_beta
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         beta = ops.cast(self.beta, inputs.dtype)
         return inputs * ops.sigmoid(beta * inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "beta": self.initial_beta,

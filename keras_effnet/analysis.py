@@ -7,6 +7,7 @@ did not build. `keras_effnet.costs` counts from a table alone.
 import dataclasses
 import math
 import re
+from typing import Any
 
 import keras
 from keras import layers as keras_layers
@@ -14,6 +15,7 @@ from keras import tree
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import first_line
+from keras_effnet.specs import ModelSpec
 
 _BLOCK = re.compile(r"(block\d+)([a-z]+)_")
 _TOP = re.compile(r"top_|(avg_pool|max_pool|predictions)$")
@@ -117,7 +119,9 @@ class Analysis:
     bytes_per_element: int
 
 
-def analyze(model, image_size=None, bytes_per_element=4):
+def analyze(
+    model: keras.Model, image_size: int | None = None, bytes_per_element: int = 4
+) -> Analysis:
     """Counts what a model costs, layer by layer and stage by stage.
 
     Nothing is computed: shapes are followed through the graph, nested models
@@ -157,7 +161,7 @@ def analyze(model, image_size=None, bytes_per_element=4):
     )
 
 
-def analyze_spec(spec, image_size=None):
+def analyze_spec(spec: ModelSpec, image_size: int | None = None) -> Analysis:
     """Analyses a network by its specification, without weights.
 
     Args:
@@ -171,7 +175,7 @@ def analyze_spec(spec, image_size=None):
     return analyze(build_without_weights(spec, input_shape=(size, size, 3)))
 
 
-def build_without_weights(spec, **options):
+def build_without_weights(spec: ModelSpec | str, **options: Any) -> keras.Model:
     """Builds a model that has shapes but no weight values, for `analyze`.
 
     EfficientNetL2 takes two seconds and no memory so, instead of 2 GB. The

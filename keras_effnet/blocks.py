@@ -5,9 +5,15 @@ Each adds stock Keras layers to a flat functional graph, with the layer names of
 format is Keras' global one.
 """
 
+from collections.abc import Callable
+from typing import Any
+from typing import TypeAlias
+
 import keras
+from keras import KerasTensor
 from keras import layers
 
+Activation: TypeAlias = str | Callable | layers.Layer | None
 # tensorflow/tpu `conv_kernel_initializer`: not truncated.
 CONV_INITIALIZER = {
     "class_name": "VarianceScaling",
@@ -15,12 +21,12 @@ CONV_INITIALIZER = {
 }
 
 
-def channel_axis():
+def channel_axis() -> int:
     """The axis of the channels in the global image data format."""
     return 1 if keras.config.image_data_format() == "channels_first" else -1
 
 
-def float32_when_mixed():
+def float32_when_mixed() -> str | None:
     """The dtype for layers that must not run in 16 bits, or `None`.
 
     Normalising the input, pooling over positions and the classifier lose
@@ -30,7 +36,7 @@ def float32_when_mixed():
     return "float32" if policy.compute_dtype != policy.variable_dtype else None
 
 
-def activate(x, activation, name):
+def activate(x: KerasTensor, activation: Activation, name: str) -> KerasTensor:
     """Applies an activation as a layer of its own.
 
     Args:
@@ -51,13 +57,20 @@ def activate(x, activation, name):
     return layers.Activation(activation, name=name)(x)
 
 
-def _bn(x, momentum, name):
+def _bn(x: KerasTensor, momentum: float, name: str) -> KerasTensor:
     return layers.BatchNormalization(
         axis=channel_axis(), momentum=momentum, epsilon=1e-3, name=name
     )(x)
 
 
-def _conv(x, filters, kernel_size, strides, name, **kwargs):
+def _conv(
+    x: KerasTensor,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    name: str,
+    **kwargs: Any,
+) -> KerasTensor:
     kwargs.setdefault("use_bias", False)
     return layers.Conv2D(
         filters,
@@ -71,8 +84,14 @@ def _conv(x, filters, kernel_size, strides, name, **kwargs):
 
 
 def conv_bn_act(
-    x, filters, kernel_size=3, strides=1, activation="swish", bn_momentum=0.99, name=""
-):
+    x: KerasTensor,
+    filters: int,
+    kernel_size: int = 3,
+    strides: int = 1,
+    activation: Activation = "swish",
+    bn_momentum: float = 0.99,
+    name: str = "",
+) -> KerasTensor:
     """Convolution without bias, BatchNormalization, activation.
 
     Args:
@@ -92,7 +111,9 @@ def conv_bn_act(
     return activate(x, activation, f"{name}activation")
 
 
-def squeeze_excite(x, filters, activation="swish", name=""):
+def squeeze_excite(
+    x: KerasTensor, filters: int, activation: Activation = "swish", name: str = ""
+) -> KerasTensor:
     """Squeeze-and-excitation: channels reweighted by their global average
     (Hu et al. 2018; EfficientNet paper, Section 4).
 
@@ -113,7 +134,7 @@ def squeeze_excite(x, filters, activation="swish", name=""):
     gate = layers.GlobalAveragePooling2D(
         keepdims=True, dtype=float32_when_mixed(), name=f"{name}se_squeeze"
     )(x)
-    inside = {"use_bias": True}
+    inside: dict[str, Any] = {"use_bias": True}
     if isinstance(activation, layers.Layer):
         gate = _conv(gate, filters, 1, 1, f"{name}se_reduce", **inside)
         gate = activate(gate, activation, f"{name}se_activation")
@@ -126,7 +147,7 @@ def squeeze_excite(x, filters, activation="swish", name=""):
     return layers.Multiply(name=f"{name}se_excite")([x, gate])
 
 
-def drop_path(x, rate, name):
+def drop_path(x: KerasTensor, rate: float, name: str) -> KerasTensor:
     """Stochastic depth: drops a whole sample's branch (Huang et al. 2016).
 
     Args:
@@ -143,7 +164,14 @@ def drop_path(x, rate, name):
     return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x)
 
 
-def _residual(x, inputs, strides, skip, drop_rate, name):
+def _residual(
+    x: KerasTensor,
+    inputs: KerasTensor,
+    strides: int,
+    skip: bool,
+    drop_rate: float,
+    name: str,
+) -> KerasTensor:
     axis = channel_axis()
     if not skip or strides != 1 or inputs.shape[axis] != x.shape[axis]:
         return x
@@ -154,20 +182,20 @@ def _residual(x, inputs, strides, skip, drop_rate, name):
 
 
 def mbconv(
-    inputs,
-    filters,
-    kernel_size=3,
-    strides=1,
-    expand_ratio=6,
-    se_ratio=0.25,
-    activation="swish",
-    drop_rate=0.0,
-    bn_momentum=0.99,
-    skip=True,
-    expand_from=None,
-    dwconv_name="dwconv",
-    name="",
-):
+    inputs: KerasTensor,
+    filters: int,
+    kernel_size: int = 3,
+    strides: int = 1,
+    expand_ratio: int = 6,
+    se_ratio: float = 0.25,
+    activation: Activation = "swish",
+    drop_rate: float = 0.0,
+    bn_momentum: float = 0.99,
+    skip: bool = True,
+    expand_from: int | None = None,
+    dwconv_name: str = "dwconv",
+    name: str = "",
+) -> KerasTensor:
     """MBConv: 1x1 expansion, depthwise convolution, squeeze-and-excitation,
     1x1 projection, residual (EfficientNet paper, Section 4).
 
@@ -220,19 +248,19 @@ def mbconv(
 
 
 def fused_mbconv(
-    inputs,
-    filters,
-    kernel_size=3,
-    strides=1,
-    expand_ratio=4,
-    se_ratio=0.0,
-    activation="swish",
-    drop_rate=0.0,
-    bn_momentum=0.9,
-    skip=True,
-    expand_from=None,
-    name="",
-):
+    inputs: KerasTensor,
+    filters: int,
+    kernel_size: int = 3,
+    strides: int = 1,
+    expand_ratio: int = 4,
+    se_ratio: float = 0.0,
+    activation: Activation = "swish",
+    drop_rate: float = 0.0,
+    bn_momentum: float = 0.9,
+    skip: bool = True,
+    expand_from: int | None = None,
+    name: str = "",
+) -> KerasTensor:
     """Fused-MBConv: one k x k convolution in place of MBConv's expansion and
     depthwise convolution (EfficientNetV2 paper, Figure 2).
 

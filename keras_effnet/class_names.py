@@ -4,6 +4,9 @@ import csv
 import functools
 import importlib.resources
 import typing
+from collections.abc import Iterable
+from collections.abc import Sequence
+from collections.abc import Sized
 
 import numpy as np
 
@@ -25,23 +28,15 @@ class Prediction(typing.NamedTuple):
 
 
 @functools.cache
-def imagenet_classes():
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """The 1000 classes as `(wordnet_id, name)`, in the order of the index."""
     table = importlib.resources.files("keras_effnet.assets") / "imagenet_classes.csv"
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     return tuple((row["wnid"], row["name"]) for row in rows)
 
 
-def names_of(classes, given=None):
-    """The names of a model's classes.
-
-    Args:
-        classes: How many.
-        given: Their names in order, or `None`.
-
-    Returns:
-        A list: those given, else ImageNet's of 1000 classes, else `None`.
-    """
+def names_of(classes: int, given: Iterable[str] | None = None) -> list[str] | None:
+    """The names given, else ImageNet's of 1000 classes, else `None`."""
     if given is not None:
         return list(given)
     if classes == len(imagenet_classes()):
@@ -49,7 +44,7 @@ def names_of(classes, given=None):
     return None
 
 
-def check_names(names, classes):
+def check_names(names: Sized, classes: int) -> None:
     """Raises an `InputError` unless there is a name for each class."""
     if len(names) != classes:
         raise InputError(
@@ -58,7 +53,9 @@ def check_names(names, classes):
         )
 
 
-def decode_predictions(probabilities, top=5, class_names=None):
+def decode_predictions(
+    probabilities: np.ndarray, top: int = 5, class_names: Iterable[str] | None = None
+) -> list[list[Prediction]]:
     """The most probable classes of each image.
 
     Args:
@@ -79,6 +76,7 @@ def decode_predictions(probabilities, top=5, class_names=None):
             f"Received: shape={probabilities.shape}"
         )
     count = probabilities.shape[1]
+    classes: Sequence[tuple[str, str]]
     if class_names is not None:
         classes = [(str(index), name) for index, name in enumerate(class_names)]
     elif count == 1000:
@@ -88,6 +86,6 @@ def decode_predictions(probabilities, top=5, class_names=None):
     check_names(classes, count)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
-        [Prediction(*classes[index], float(row[index])) for index in indices]
+        [Prediction(*classes[int(index)], float(row[index])) for index in indices]
         for row, indices in zip(probabilities, order, strict=True)
     ]

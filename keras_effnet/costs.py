@@ -7,6 +7,8 @@ import dataclasses
 
 from keras_effnet import scaling
 from keras_effnet.errors import check_number
+from keras_effnet.specs import ModelSpec
+from keras_effnet.specs import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +29,15 @@ class Costs:
     multiply_adds: int
 
 
-def spec_costs(spec, image_size=None, classes=1000, channels=3):
+def spec_costs(
+    spec: ModelSpec,
+    image_size: int | None = None,
+    classes: int = 1000,
+    channels: int = 3,
+) -> Costs:
     """Counts parameters and multiply-adds of a network with its classifier.
 
-    Args:
-        spec: A `keras_effnet.specs.ModelSpec`.
-        image_size: Input height and width in pixels; the spec's when `None`.
-        classes: Number of classes.
-        channels: Of the input image.
-
-    Returns:
-        A `Costs`.
+    `image_size` is height and width in pixels, the spec's when `None`.
 
     Raises:
         InputError: A number is not a positive integer.
@@ -62,45 +62,45 @@ def spec_costs(spec, image_size=None, classes=1000, channels=3):
 class _Counter:
     """Follows the tensor through the network: its size, its channels."""
 
-    def __init__(self, size, channels):
+    def __init__(self, size: int, channels: int) -> None:
         self.size = size
         self.channels = channels
         self.trainable = self.statistics = self.macs = 0
 
-    def _stride(self, strides):
+    def _stride(self, strides: int) -> None:
         # SAME padding.
         self.size = -(-self.size // strides)
 
-    def _weights(self, number):
+    def _weights(self, number: int) -> None:
         self.trainable += number
         self.macs += number * self.size**2
 
-    def _batch_normalization(self):
+    def _batch_normalization(self) -> None:
         self.trainable += 2 * self.channels
         self.statistics += 2 * self.channels
 
-    def conv(self, filters, kernel_size=1, strides=1):
+    def conv(self, filters: int, kernel_size: int = 1, strides: int = 1) -> None:
         self._stride(strides)
         self._weights(kernel_size**2 * self.channels * filters)
         self.channels = filters
         self._batch_normalization()
 
-    def depthwise(self, kernel_size, strides):
+    def depthwise(self, kernel_size: int, strides: int) -> None:
         self._stride(strides)
         self._weights(kernel_size**2 * self.channels)
         self._batch_normalization()
 
-    def squeeze_excite(self, filters):
+    def squeeze_excite(self, filters: int) -> None:
         weights = 2 * self.channels * filters
         self.trainable += weights + self.channels + filters
         self.macs += weights
 
-    def dense(self, units):
+    def dense(self, units: int) -> None:
         self.trainable += (self.channels + 1) * units
         self.macs += self.channels * units
 
 
-def _block(count, stage, first):
+def _block(count: _Counter, stage: Stage, first: bool) -> None:
     base = (stage.expand_from if first else None) or count.channels
     strides = stage.strides if first else 1
     expands = stage.expand_ratio != 1

@@ -2,10 +2,16 @@
 
 import dataclasses
 import numbers
+import os
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeVar
 
 import keras
+from keras import KerasTensor
 from keras import layers
 
 from keras_effnet import blocks
@@ -13,12 +19,17 @@ from keras_effnet import preprocessing as preprocessing_room
 from keras_effnet import saving
 from keras_effnet import scaling
 from keras_effnet import weights as weights_room
+from keras_effnet.blocks import Activation
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
+from keras_effnet.rule import Preprocessing
 from keras_effnet.specs import ModelSpec
+from keras_effnet.specs import Stage
 from keras_effnet.specs import get_spec
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
+Shape = Sequence[int | None]
+_C = TypeVar("_C", bound=Callable)
 # tensorflow/tpu `dense_kernel_initializer`.
 _DENSE_INITIALIZER = {
     "class_name": "VarianceScaling",
@@ -27,26 +38,26 @@ _DENSE_INITIALIZER = {
 
 
 def build_model(
-    spec,
+    spec: ModelSpec | str,
     *,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    include_preprocessing=True,
-    preprocessing=None,
-    name=None,
-    activation=None,
-    dropout_rate=None,
-    drop_connect_rate=None,
-    bn_momentum=None,
-    features_only=False,
-    include_top_conv=None,
-    fused_stages=None,
-):
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    input_tensor: KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Activation = "softmax",
+    include_preprocessing: bool = True,
+    preprocessing: Preprocessing | str | None = None,
+    name: str | None = None,
+    activation: Activation = None,
+    dropout_rate: float | None = None,
+    drop_connect_rate: float | None = None,
+    bn_momentum: float | None = None,
+    features_only: bool = False,
+    include_top_conv: bool | None = None,
+    fused_stages: Collection[int] | None = None,
+) -> keras.Model:
     """Builds a network as a flat functional graph of stock Keras layers.
 
     Args:
@@ -150,10 +161,10 @@ def build_model(
     return model
 
 
-def _resolve(spec, **overrides):
+def _resolve(spec: ModelSpec, **overrides: Any) -> ModelSpec:
     overrides = {key: value for key, value in overrides.items() if value is not None}
     for key, value in overrides.items():
-        if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        if not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
             raise InputError(
                 f"`{key}` must be a number, at least 0 and below 1. "
                 f"Received: {key}={value!r}"
@@ -161,7 +172,13 @@ def _resolve(spec, **overrides):
     return dataclasses.replace(spec, **overrides)
 
 
-def _check_arguments(include_top, pooling, classes, features_only, include_top_conv):
+def _check_arguments(
+    include_top: bool,
+    pooling: str | None,
+    classes: int,
+    features_only: bool,
+    include_top_conv: bool | None,
+) -> None:
     if pooling not in (None, "avg", "max"):
         raise InputError(
             f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}"
@@ -179,7 +196,9 @@ def _check_arguments(include_top, pooling, classes, features_only, include_top_c
         )
 
 
-def _with_fused(stages, fused_stages):
+def _with_fused(
+    stages: tuple[Stage, ...], fused_stages: Collection[int] | None
+) -> tuple[Stage, ...]:
     if fused_stages is None:
         return stages
     valid = range(1, len(stages) + 1)
@@ -207,12 +226,17 @@ def _with_fused(stages, fused_stages):
     return tuple(changed.get(number, stages[number - 1]) for number in valid)
 
 
-def _preprocessing(wanted, spec, inputs, located):
+def _preprocessing(
+    wanted: Preprocessing | str | None,
+    spec: ModelSpec,
+    inputs: KerasTensor,
+    located: Any,
+) -> Preprocessing:
     """What the caller wants, else the weights', else the ImageNet weights'."""
     axis = blocks.channel_axis()
     channels = inputs.shape[axis]
     height = inputs.shape[2 if axis == 1 else 1]
-    if isinstance(wanted, preprocessing_room.Preprocessing):
+    if isinstance(wanted, Preprocessing):
         rule = wanted
     elif isinstance(wanted, str):
         rule = preprocessing_room.for_weights(spec.name, wanted, height)
@@ -227,10 +251,16 @@ def _preprocessing(wanted, spec, inputs, located):
     return rule.for_channels(channels)
 
 
-def _inputs(spec, needs_size, input_shape, input_tensor, located):
+def _inputs(
+    spec: ModelSpec,
+    needs_size: bool,
+    input_shape: Shape | None,
+    input_tensor: KerasTensor | None,
+    located: Any,
+) -> KerasTensor:
     if input_tensor is not None:
         is_tensor = keras.utils.is_keras_tensor(input_tensor)
-        shape = getattr(input_tensor, "shape", None)
+        shape: Any = getattr(input_tensor, "shape", None)
         if not is_tensor or len(shape) != 4 or shape[blocks.channel_axis()] is None:
             raise InputError(
                 "`input_tensor` must be a Keras tensor, as `keras.Input` makes, of "
@@ -258,7 +288,12 @@ def _inputs(spec, needs_size, input_shape, input_tensor, located):
     return layers.Input(sides)
 
 
-def _stages(x, spec, stages, activation):
+def _stages(
+    x: KerasTensor,
+    spec: ModelSpec,
+    stages: tuple[Stage, ...],
+    activation: Activation,
+) -> tuple[KerasTensor, list[KerasTensor]]:
     """Returns the last tensor and the last one at each stride, 2 to 32."""
     features = []
     total = sum(stage.layers for stage in stages)
@@ -267,7 +302,7 @@ def _stages(x, spec, stages, activation):
         if stage.strides == 2:
             features.append(x)
         for repeat in range(stage.layers):
-            options = {
+            options: dict[str, Any] = {
                 "filters": stage.filters,
                 "kernel_size": stage.kernel_size,
                 "strides": stage.strides if repeat == 0 else 1,
@@ -289,14 +324,16 @@ def _stages(x, spec, stages, activation):
     return x, [*features, x]
 
 
-def _letters(index):
+def _letters(index: int) -> str:
     """a, b, ... z, aa, ab, ...: only EfficientNetV2XL has more than 26 blocks in
     a stage, and `keras.applications` has no names for it."""
     first, last = divmod(index, 26)
     return (chr(ord("a") + first - 1) if first else "") + chr(ord("a") + last)
 
 
-def _classifier(x, spec, classes, activation):
+def _classifier(
+    x: KerasTensor, spec: ModelSpec, classes: int, activation: Activation
+) -> KerasTensor:
     # The classifier's own softmax in float16 loses small probabilities.
     dtype = blocks.float32_when_mixed()
     x = layers.GlobalAveragePooling2D(dtype=dtype, name="avg_pool")(x)
@@ -311,7 +348,7 @@ def _classifier(x, spec, classes, activation):
     )(x)
 
 
-def _pool(x, pooling):
+def _pool(x: KerasTensor, pooling: str | None) -> KerasTensor:
     if pooling == "avg":
         dtype = blocks.float32_when_mixed()
         return layers.GlobalAveragePooling2D(dtype=dtype, name="avg_pool")(x)
@@ -357,22 +394,23 @@ _SOURCES = {
 }
 
 
-def _v1_order(name):
+# Unannotated, so that editors infer the whole signature.
+def _v1_order(name):  # type: ignore[no-untyped-def]
     spec = get_spec(name)
 
     def constructor(
-        include_top=True,
-        weights=None,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=1000,
-        classifier_activation="softmax",
-        name=spec.model_name,
+        include_top: bool = True,
+        weights: str | os.PathLike | None = None,
+        input_tensor: KerasTensor | None = None,
+        input_shape: Shape | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Activation = "softmax",
+        name: str | None = spec.model_name,
         *,
-        include_preprocessing=True,
-        **options,
-    ):
+        include_preprocessing: bool = True,
+        **options: Any,
+    ) -> keras.Model:
         return build_model(
             spec,
             include_top=include_top,
@@ -390,22 +428,22 @@ def _v1_order(name):
     return _named(constructor, spec)
 
 
-def _v2_order(name):
+def _v2_order(name):  # type: ignore[no-untyped-def]
     spec = get_spec(name)
     keywords = _v1_order(name)
 
     def constructor(
-        include_top=True,
-        weights=None,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=1000,
-        classifier_activation="softmax",
-        include_preprocessing=True,
-        name=spec.model_name,
-        **options,
-    ):
+        include_top: bool = True,
+        weights: str | os.PathLike | None = None,
+        input_tensor: KerasTensor | None = None,
+        input_shape: Shape | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Activation = "softmax",
+        include_preprocessing: bool = True,
+        name: str | None = spec.model_name,
+        **options: Any,
+    ) -> keras.Model:
         return keywords(
             include_top,
             weights,
@@ -422,7 +460,7 @@ def _v2_order(name):
     return _named(constructor, spec)
 
 
-def _named(constructor, spec):
+def _named(constructor: _C, spec: ModelSpec) -> _C:
     constructor.__name__ = constructor.__qualname__ = spec.name
     constructor.__doc__ = _DOC.format(
         name=spec.name,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import statistics
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ _Z = statistics.NormalDist().inv_cdf(0.975)
 _HALVINGS = 60
 
 
-def wilson_interval(successes, count):
+def wilson_interval(successes: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a proportion.
 
     Wilson 1927, "Probable inference, the law of succession, and statistical
@@ -33,7 +34,7 @@ def wilson_interval(successes, count):
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def tango_interval(lost, gained, count):
+def tango_interval(lost: int, gained: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a difference of two paired proportions.
 
     The score interval of Tango 1998, "Equivalence test and confidence interval
@@ -51,7 +52,7 @@ def tango_interval(lost, gained, count):
     """
     estimate = (lost - gained) / count
 
-    def inside(difference):
+    def inside(difference: float) -> bool:
         # The maximum likelihood estimate of P(only the second succeeds) among all
         # pairs of proportions with this difference (Tango's appendix).
         b = (2 * count - lost + gained) * difference - lost - gained
@@ -61,7 +62,7 @@ def tango_interval(lost, gained, count):
         variance = count * (2 * only_second + difference * (1 - difference))
         return (count * (estimate - difference)) ** 2 <= _Z**2 * variance
 
-    def limit(end):
+    def limit(end: float) -> float:
         within, beyond = estimate, end
         for _ in range(_HALVINGS):
             middle = (within + beyond) / 2
@@ -74,7 +75,9 @@ def tango_interval(lost, gained, count):
     return limit(-1.0), limit(1.0)
 
 
-def agreement_interval(predictions, other):
+def agreement_interval(
+    predictions: np.ndarray, other: np.ndarray
+) -> tuple[float, tuple[float, float]]:
     """How often two classifiers name the same class.
 
     Args:
@@ -136,7 +139,7 @@ class Comparison:
     mean_difference: float
     largest_difference: float
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """All figures as a dict of plain values, and the intervals' names."""
         plain = {
             key: list(value) if isinstance(value, tuple) else value
@@ -146,7 +149,7 @@ class Comparison:
         return plain | {"interval_methods": methods | {"agreement": "Wilson 1927"}}
 
 
-def compare(reference, other):
+def compare(reference: Any, other: Any) -> Comparison:
     """What a classifier loses against a reference, such as int8 against float.
 
     Args:
@@ -189,7 +192,7 @@ def compare(reference, other):
     )
 
 
-def _accuracies(reference, other):
+def _accuracies(reference: Any, other: Any) -> dict[str, Any]:
     if reference.labels is None and other.labels is None:
         names = ("top1", "reference_top1", "drop")
         blank = dict.fromkeys([*names, *(f"{name}_interval" for name in names)])
@@ -216,5 +219,5 @@ def _accuracies(reference, other):
     }
 
 
-def _told(labels):
+def _told(labels: np.ndarray | None) -> str:
     return "no labels" if labels is None else f"{len(labels)} labels"

@@ -1,6 +1,7 @@
 """Which preprocessing rule belongs to which weights, and its place in a graph."""
 
 import os
+from typing import TYPE_CHECKING
 
 from keras_effnet import saving
 from keras_effnet.errors import InputError
@@ -8,8 +9,12 @@ from keras_effnet.rule import INTERPOLATIONS
 from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import at_size
+from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import table
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = [
     "INTERPOLATIONS",
@@ -23,7 +28,7 @@ __all__ = [
 ]
 
 
-def for_spec(spec, image_size=None):
+def for_spec(spec: ModelSpec, image_size: int | None = None) -> Preprocessing:
     """The preprocessing of a network's published ImageNet weights.
 
     Args:
@@ -39,7 +44,11 @@ def for_spec(spec, image_size=None):
     return at_size(rule, image_size or spec.image_size)
 
 
-def for_weights(model, weights=None, image_size=None):
+def for_weights(
+    model: "keras.Model | str | os.PathLike",
+    weights: str | None = None,
+    image_size: int | None = None,
+) -> Preprocessing:
     """The preprocessing that belongs to a set of weights, or to a model.
 
     Args:
@@ -56,12 +65,12 @@ def for_weights(model, weights=None, image_size=None):
             no preprocessing.
     """
     if weights is not None:
-        name = get_spec(getattr(model, "name", model)).name
+        name = get_spec(str(getattr(model, "name", model))).name
         found = table.find(name, weights)[0]
         return at_size(found.preprocessing, image_size or found.image_size)
     if isinstance(model, str | os.PathLike):
         if not str(model).endswith(".keras"):
-            return for_spec(get_spec(model), image_size)
+            return for_spec(get_spec(str(model)), image_size)
         rule = saving.read(model)
     else:
         rule = saving.attached(model)
@@ -73,7 +82,7 @@ def for_weights(model, weights=None, image_size=None):
     return rule
 
 
-def for_name(name, image_size):
+def for_name(name: str, image_size: int) -> Preprocessing:
     """The preprocessing of a model that is known by its name alone.
 
     Args:
@@ -89,7 +98,9 @@ def for_name(name, image_size):
         return Preprocessing(*NORMALIZATIONS["imagenet"])
 
 
-def normalize(x, preprocessing):
+def normalize(
+    x: "keras.KerasTensor", preprocessing: Preprocessing
+) -> "keras.KerasTensor":
     """Adds the normalisation to a graph, as one stock Keras layer.
 
     Args:

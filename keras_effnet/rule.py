@@ -1,13 +1,14 @@
 """The preprocessing rule: how a photograph becomes a network's input."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from keras_effnet.errors import InputError
 
 # Mean and standard deviation of the pixel values, 0-255 RGB.
-NORMALIZATIONS = {
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # tensorflow/tpu `preprocessing.py`: MEAN_RGB, STDDEV_RGB.
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     # tensorflow/tpu `lite/` and `edgetpu/`.
@@ -41,7 +42,7 @@ class Preprocessing:
     crop_padding: int | None = 32
     included: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise InputError(
                 "`mean` and `std` must have as many values as each other, one or one "
@@ -60,7 +61,7 @@ class Preprocessing:
                 f"Received: crop_padding={padding!r}"
             )
 
-    def normalized(self, images):
+    def normalized(self, images: np.ndarray) -> np.ndarray:
         """Pixels as a model without preprocessing takes them.
 
         Args:
@@ -69,11 +70,10 @@ class Preprocessing:
         Returns:
             A float32 array of the same shape.
         """
-        return (np.asarray(images, "float32") - np.float32(self.mean)) / np.float32(
-            self.std
-        )
+        mean, std = np.array(self.mean, "float32"), np.array(self.std, "float32")
+        return (np.asarray(images, "float32") - mean) / std
 
-    def for_channels(self, channels):
+    def for_channels(self, channels: int) -> "Preprocessing":
         """The same for images with another number of channels.
 
         One channel takes the mean of the three means and of the three standard
@@ -81,15 +81,14 @@ class Preprocessing:
         """
         if len(self.mean) in (1, channels):
             return self
+        mean, std = NORMALIZATIONS["128"]
         if channels == 1:
             mean = (sum(self.mean) / len(self.mean),)
             std = (sum(self.std) / len(self.std),)
-        else:
-            mean, std = NORMALIZATIONS["128"]
         return dataclasses.replace(self, mean=mean, std=std)
 
 
-def at_size(rule, size):
+def at_size(rule: Preprocessing, size: int) -> Preprocessing:
     """The same rule for evaluation at another size.
 
     google/automl crops images for its own sets only below 320 pixels.
@@ -106,12 +105,12 @@ def at_size(rule, size):
     return dataclasses.replace(rule, crop_padding=32 if size < 320 else None)
 
 
-def as_json(rule):
+def as_json(rule: Preprocessing) -> dict[str, Any]:
     """A `Preprocessing` as a dict of plain values."""
     return dataclasses.asdict(rule)
 
 
-def from_json(values):
+def from_json(values: Any) -> Preprocessing:
     """The reverse of `as_json`; fields that this version doesn't know are left.
 
     Raises:

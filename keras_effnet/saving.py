@@ -6,12 +6,21 @@ import os
 import pathlib
 import types
 import zipfile
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
+from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import as_json
 from keras_effnet.rule import from_json
+
+if TYPE_CHECKING:
+    import keras
 
 # Stock `keras.saving.load_model` ignores entries that it doesn't know.
 ENTRY = "preprocessing.json"
@@ -20,7 +29,11 @@ _ATTRIBUTE = "_keras_effnet_preprocessing"
 _CLASSES_ATTRIBUTE = "_keras_effnet_class_names"
 
 
-def attach(model, preprocessing, class_names=None):
+def attach(
+    model: "keras.Model",
+    preprocessing: Preprocessing,
+    class_names: Iterable[str] | None = None,
+) -> None:
     """Makes a preprocessing a part of a model: `model.save` writes it too.
 
     A model that is built on another, a new classifier on an old trunk, needs
@@ -36,30 +49,36 @@ def attach(model, preprocessing, class_names=None):
     model.save = types.MethodType(_save, model)
 
 
-def attached(model):
+def attached(model: "keras.Model") -> Preprocessing | None:
     """The `Preprocessing` that was attached to a model, or `None`."""
     return getattr(model, _ATTRIBUTE, None)
 
 
-def class_names(model):
+def class_names(model: "keras.Model") -> tuple[str, ...] | None:
     """The names of a model's classes that were attached to it, or `None`."""
     return getattr(model, _CLASSES_ATTRIBUTE, None)
 
 
-def _save(self, filepath, *args, **kwargs):
+def _save(
+    self: "keras.Model", filepath: str | os.PathLike, *args: Any, **kwargs: Any
+) -> None:
     """Saves as `keras.Model.save` does, with the preprocessing in the archive."""
     local = isinstance(filepath, str | os.PathLike) and "://" not in str(filepath)
     if not (local and str(filepath).endswith(".keras")) or args or kwargs:
         type(self).save(self, filepath, *args, **kwargs)
         if local and zipfile.is_zipfile(filepath):
-            write(filepath, attached(self), class_names(self))
+            write(filepath, getattr(self, _ATTRIBUTE), class_names(self))
         return
     with files.replacing(filepath) as temporary:
         type(self).save(self, temporary)
-        write(temporary, attached(self), class_names(self))
+        write(temporary, getattr(self, _ATTRIBUTE), class_names(self))
 
 
-def write(path, preprocessing, class_names=None):
+def write(
+    path: str | os.PathLike,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str] | None = None,
+) -> None:
     """Adds a preprocessing, and names of classes, to a `.keras` archive.
 
     Args:
@@ -73,7 +92,7 @@ def write(path, preprocessing, class_names=None):
             archive.writestr(CLASSES_ENTRY, json.dumps(class_names, indent=0))
 
 
-def read(path):
+def read(path: str | os.PathLike) -> Preprocessing | None:
     """The preprocessing that a `.keras` archive carries.
 
     Args:
@@ -88,7 +107,7 @@ def read(path):
     return _entry(path, ENTRY, from_json)
 
 
-def _entry(path, name, convert):
+def _entry(path: str | os.PathLike, name: str, convert: Callable[[Any], Any]) -> Any:
     message = f"The archive's {name} can't be read: {{}}."
     with explained(message, path), zipfile.ZipFile(path) as archive:
         if name not in archive.namelist():
@@ -96,13 +115,13 @@ def _entry(path, name, convert):
         return convert(json.loads(archive.read(name)))
 
 
-def _names(values):
+def _names(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise ValueError("it must be a list of names")
     return tuple(values)
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike) -> "keras.Model":
     """Loads a `.keras` file with its preprocessing, without its training state.
 
     Args:

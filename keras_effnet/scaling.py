@@ -2,13 +2,18 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
+from keras_effnet.specs import Stage
+from keras_effnet.specs import get_spec
 
 
-def round_filters(filters, width, divisor=8, never_shrink=True):
+def round_filters(
+    filters: int, width: float, divisor: int = 8, never_shrink: bool = True
+) -> int:
     """Scaled channels, rounded to a multiple of `divisor`.
 
     Args:
@@ -29,28 +34,28 @@ def round_filters(filters, width, divisor=8, never_shrink=True):
     return rounded
 
 
-def round_repeats(layers, depth):
+def round_repeats(layers: int, depth: float) -> int:
     """Scaled number of blocks in a stage, rounded up."""
     return math.ceil(layers * depth)
 
 
-def stem_filters(spec):
+def stem_filters(spec: ModelSpec) -> int:
     """Channels of the stem convolution after scaling."""
     return _end_filters(spec, spec.stem_filters)
 
 
-def top_filters(spec):
+def top_filters(spec: ModelSpec) -> int:
     """Channels of the last 1x1 convolution after scaling."""
     return _end_filters(spec, spec.top_filters)
 
 
-def _end_filters(spec, filters):
+def _end_filters(spec: ModelSpec, filters: int) -> int:
     if spec.fixed_ends:
         return filters
     return round_filters(filters, spec.width, never_shrink=spec.never_shrink)
 
 
-def scaled_stages(spec):
+def scaled_stages(spec: ModelSpec) -> tuple[Stage, ...]:
     """The table that is built: channels and layers after scaling.
 
     Args:
@@ -63,7 +68,7 @@ def scaled_stages(spec):
     scaled = []
     for index, stage in enumerate(spec.stages):
         keep_layers = spec.fixed_ends and index in (0, last)
-        changes = {
+        changes: dict[str, Any] = {
             "filters": round_filters(
                 stage.filters, spec.width, never_shrink=spec.never_shrink
             ),
@@ -80,8 +85,13 @@ def scaled_stages(spec):
 
 
 def compound_scale(
-    phi, alpha=1.2, beta=1.1, gamma=1.15, base=SPECS["EfficientNetB0"], name=None
-):
+    phi: float,
+    alpha: float = 1.2,
+    beta: float = 1.1,
+    gamma: float = 1.15,
+    base: ModelSpec = SPECS["EfficientNetB0"],
+    name: str | None = None,
+) -> ModelSpec:
     """Scales a base network by the formula of the EfficientNet paper.
 
     Depth grows by `alpha ** phi`, width by `beta ** phi`, the image by
@@ -122,7 +132,13 @@ def compound_scale(
     )
 
 
-def scaled_spec(base, width=None, depth=None, image_size=None, name=None):
+def scaled_spec(
+    base: ModelSpec | str,
+    width: float | None = None,
+    depth: float | None = None,
+    image_size: int | None = None,
+    name: str | None = None,
+) -> ModelSpec:
     """A network of any width, depth and resolution.
 
     Args:
@@ -138,10 +154,8 @@ def scaled_spec(base, width=None, depth=None, image_size=None, name=None):
     Raises:
         InputError: A coefficient is not positive.
     """
-    from keras_effnet.specs import get_spec
-
     spec = base if isinstance(base, ModelSpec) else get_spec(base)
-    changes = {"width": width, "depth": depth, "image_size": image_size}
+    changes: dict[str, Any] = {"width": width, "depth": depth, "image_size": image_size}
     changes = {label: value for label, value in changes.items() if value is not None}
     for label, value in changes.items():
         if not 0 < value < math.inf:

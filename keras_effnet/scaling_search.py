@@ -10,9 +10,13 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import pathlib
 import reprlib
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from typing import Any
 from typing import NamedTuple
 
 from keras_effnet import files
@@ -22,6 +26,10 @@ from keras_effnet.errors import InputError
 from keras_effnet.progress import silent
 from keras_effnet.score_function import load_function
 from keras_effnet.specs import SPECS
+from keras_effnet.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TARGET = 2.0
 
@@ -51,7 +59,7 @@ class Candidate:
     multiply_adds: int
 
 
-def grid(step=0.05, tolerance=0.1):
+def grid(step: float = 0.05, tolerance: float = 0.1) -> tuple[Coefficients, ...]:
     """All α, β, γ of at least 1 with |α · β² · γ² - 2| ≤ `tolerance`.
 
     Args:
@@ -88,25 +96,25 @@ def grid(step=0.05, tolerance=0.1):
     return found
 
 
-def _from_one(largest, step):
+def _from_one(largest: float, step: float) -> list[float]:
     count = math.floor((largest - 1) / step + 1e-9) + 1
     # 1.15, not 1.1500000000000001: people read these, and JSON keeps them.
     return [round(1 + index * step, 10) for index in range(count)]
 
 
-def _product(alpha, beta, gamma):
+def _product(alpha: float, beta: float, gamma: float) -> float:
     return alpha * beta**2 * gamma**2
 
 
 def search(
-    score,
-    base=SPECS["EfficientNetB0"],
+    score: Callable[[ModelSpec], float] | str,
+    base: ModelSpec = SPECS["EfficientNetB0"],
     *,
-    step=0.05,
-    tolerance=0.1,
-    state=None,
-    progress=None,
-):
+    step: float = 0.05,
+    tolerance: float = 0.1,
+    state: str | os.PathLike | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Candidate]:
     """Scores every network of the grid.
 
     Points of the grid that round to the same network share one evaluation.
@@ -132,10 +140,9 @@ def search(
             written, a score is no finite number, or the grid is impossible.
     """
     candidates = grid(step, tolerance)
-    if isinstance(score, str):
-        score = load_function(score)
+    function = load_function(score) if isinstance(score, str) else score
     specs = {point: scaling.compound_scale(1, *point, base) for point in candidates}
-    settings = _settings(score, base, step, tolerance)
+    settings = _settings(function, base, step, tolerance)
     state = None if state is None else pathlib.Path(state)
     kept = _read(state, settings)
     # Before the first training: that it can't be written should show now.
@@ -156,7 +163,7 @@ def search(
         network = _network(spec)
         is_new = network not in scores
         if is_new:
-            scores[network] = _finite(score(spec), point)
+            scores[network] = _finite(function(spec), point)
             kept[point] = scores[network]
             _write(state, settings, kept)
         result = Candidate(point, scores[network], spec_costs(spec).multiply_adds)
@@ -167,7 +174,7 @@ def search(
     return sorted(results, key=lambda result: -result.score)
 
 
-def _line(result, done, networks, seconds_of_one):
+def _line(result: Candidate, done: int, networks: int, seconds_of_one: float) -> str:
     left = networks - done
     return (
         f"{done}/{networks}  "
@@ -179,13 +186,13 @@ def _line(result, done, networks, seconds_of_one):
     )
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _network(spec):
+def _network(spec: ModelSpec) -> tuple:
     """What is built of a spec: equal for coefficients that round to the same."""
     return (
         spec.image_size,
@@ -195,7 +202,7 @@ def _network(spec):
     )
 
 
-def _finite(value, point):
+def _finite(value: Any, point: Coefficients) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -208,7 +215,9 @@ def _finite(value, point):
     return number
 
 
-def _settings(score, base, step, tolerance):
+def _settings(
+    score: Callable, base: ModelSpec, step: float, tolerance: float
+) -> dict[str, Any]:
     # A callable object, `functools.partial` for one, has no name of its own.
     name = getattr(score, "__qualname__", type(score).__qualname__)
     settings = {
@@ -221,7 +230,7 @@ def _settings(score, base, step, tolerance):
     return json.loads(json.dumps(settings))
 
 
-def plot(results):
+def plot(results: list[Candidate]) -> "Figure":
     """Scores over depth and width, and over the work of the real networks.
 
     Args:
@@ -250,10 +259,10 @@ def plot(results):
     )
 
 
-def _places(results):
+def _places(results: list[Candidate]) -> list[tuple[float, float]]:
     """Points in the α-β plane; γ, which the two leave little choice, only moves
     those aside that would hide each other."""
-    gammas = {}
+    gammas: dict[tuple, list[float]] = {}
     for point in sorted(result.coefficients for result in results):
         gammas.setdefault(point[:2], []).append(point.gamma)
     betas = sorted({result.coefficients.beta for result in results})
@@ -267,14 +276,16 @@ def _places(results):
     return places
 
 
-def _gamma_line(gamma):
+def _gamma_line(gamma: float) -> tuple[str, list[tuple[float, float]]]:
     """Its name, and the points of the plane that it leaves: from β = 1 to α = 1."""
     widest = math.sqrt(_TARGET) / gamma
     betas = [1 + (widest - 1) * part / 50 for part in range(51)]
     return f"γ = {gamma:g}", [(_TARGET / (beta * gamma) ** 2, beta) for beta in betas]
 
 
-def _read(path, settings):
+def _read(
+    path: pathlib.Path | None, settings: dict[str, Any]
+) -> dict[Coefficients, float]:
     """The scores by point that a state file keeps; none where there is no file."""
     if path is None or not path.exists():
         return {}
@@ -303,7 +314,11 @@ def _read(path, settings):
     return scores
 
 
-def _write(path, settings, scores):
+def _write(
+    path: pathlib.Path | None,
+    settings: dict[str, Any],
+    scores: dict[Coefficients, float],
+) -> None:
     if path is not None:
         rows = [{**point._asdict(), "score": x} for point, x in scores.items()]
         content = {"settings": settings, "evaluations": rows}

@@ -11,6 +11,7 @@ Sources:
 
 import dataclasses
 import re
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -43,7 +44,7 @@ class Stage:
     expand_from: int | None = None
     skip: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not _OPERATOR.fullmatch(self.operator):
             raise InputError(
                 "`operator` must read as in the papers, 'MBConv6, k3x3' or "
@@ -51,16 +52,16 @@ class Stage:
             )
 
     @property
-    def fused(self):
+    def fused(self) -> bool:
         return self.operator.startswith("Fused-")
 
     @property
-    def expand_ratio(self):
-        return int(_OPERATOR.fullmatch(self.operator)["expand"])
+    def expand_ratio(self) -> int:
+        return int(_OPERATOR.sub(r"\g<expand>", self.operator))
 
     @property
-    def kernel_size(self):
-        return int(_OPERATOR.fullmatch(self.operator)["kernel"])
+    def kernel_size(self) -> int:
+        return int(_OPERATOR.sub(r"\g<kernel>", self.operator))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,14 +174,14 @@ EDGETPU_STAGES = (
     Stage("MBConv8, k5x5",            2,      192,      2),
 )
 
-_V1 = {"family": "v1", "stages": V1_STAGES}
-_V2 = {"family": "v2", "bn_momentum": 0.9, "never_shrink": False}
+_V1: dict[str, Any] = {"family": "v1", "stages": V1_STAGES}
+_V2: dict[str, Any] = {"family": "v2", "bn_momentum": 0.9, "never_shrink": False}
 _V2_B = {**_V2, "stages": V2_B_STAGES}
 _V2_L = {**_V2, "normalization": "128"}
-_LITE = {"family": "lite", "stages": LITE_STAGES, "activation": "relu6",
-         "fixed_ends": True, "normalization": "127"}
-_EDGETPU = {"family": "edgetpu", "stages": EDGETPU_STAGES, "activation": "relu",
-            "normalization": "127"}
+_LITE: dict[str, Any] = {"family": "lite", "stages": LITE_STAGES, "activation": "relu6",
+                         "fixed_ends": True, "normalization": "127"}
+_EDGETPU: dict[str, Any] = {"family": "edgetpu", "stages": EDGETPU_STAGES, "activation": "relu",
+                            "normalization": "127"}
 
 _TABLE = (
     #         name                    model name                width depth size dropout
@@ -216,7 +217,7 @@ _TABLE = (
 SPECS = {spec.name: spec for spec in _TABLE}
 
 
-def get_spec(name):
+def get_spec(name: str) -> ModelSpec:
     """The specification of a published network.
 
     Args:
