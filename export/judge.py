@@ -70,7 +70,7 @@ class Judge:
             self._reference = _answers(self.model, self.images)
         comparison = compare(self._reference, _answers(file, self.images))
         verdict = None
-        if self.max_drop is not None:
+        if self.max_drop is not None and comparison.drop is not None:
             over = comparison.drop > self.max_drop
             verdict = OVER_LIMIT if over else WITHIN_LIMIT
         return {
