@@ -21,22 +21,15 @@ class StagePreview:
 
 
 def draw(photos, stage, recipe, preprocessing, draws=6):
-    """Draws training images of every photograph, as in the first steps, by the recipe's
-    seed.
+    """Draws training images of uint8 photographs, `(height, width, channels)`, as in
+    the first steps, by the recipe's seed.
 
-    Photographs are encoded (bytes), or uint8 arrays, `(height, width, channels)`. Each
-    draw is a batch of all of them, mixed where the stage mixes; one photograph alone is
-    mixed with itself.
+    Each draw is a batch of all of them, mixed where the stage mixes; one photograph
+    alone is mixed with itself.
     """
     size = (recipe.eval_image_size or stage.image_size,) * 2
     seeds = tf.random.experimental.stateless_split([recipe.seed, stage.number], draws)
-
-    is_encoded = isinstance(photos[0], bytes)
-    photo_spec = (
-        tf.TensorSpec([], tf.string)
-        if is_encoded
-        else tf.TensorSpec([None, None, None], tf.uint8)
-    )
+    photo_spec = tf.TensorSpec([None, None, None], tf.uint8)
 
     @tf.function(input_signature=[photo_spec])
     def evaluated(photo):

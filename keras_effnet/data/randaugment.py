@@ -38,11 +38,9 @@ _ENHANCE = ("Color", "Contrast", "Brightness", "Sharpness")
 
 def argument(name, level, cutout=40, translate=100):
     """What an operation of `image_ops` is given at a level, 0 to 30: degrees, bits, a
-    threshold, a factor, pixels; 0.0 where there is none.
-
-    `cutout` is half the side of Cutout's square, `translate` the shift, each in pixels
-    at level 10. Turns, shears and shifts have a random sign besides.
-    """
+    threshold, a factor, pixels; 0.0 where there is none. `cutout`, half the side of its
+    square, and `translate` are in pixels at level 10. Turns, shears and shifts have a
+    random sign besides."""
     share = level / 10
     if name in _NONE:
         return 0.0

@@ -51,10 +51,8 @@ def _looks_right(name):
 
 
 class RecordData:
-    """TFRecord files, as for `find_files`, and those `splits` that their names tell.
-
-    A missing part, a compressed file and an unreadable `classes.json` are refused.
-    """
+    """TFRecord files, as for `find_files`, and those `splits` that their names tell. A
+    missing part, a compressed file and an unreadable `classes.json` are refused."""
 
     def __init__(self, path):
         self.path = path

@@ -34,24 +34,13 @@ def train_and_validation(
     cache: str | os.PathLike | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Source, Source]:
-    """Opens the two sources of a training.
+    """Opens the two sources of a training, `(train, validation)`, of the same classes,
+    by the options of `open_source`.
 
-    Data with a validation split of its own (`validation`, `val`, `valid`, else
-    `test`) is split by that, any other by `is_held_out`.
-
-    Args:
-        text: As for `open_source`.
-        validation: The share that is held out where the data has no such split.
-        train_split: Name of the split to train with; `None` for `train`, or all.
-        validation_split: Name of the split to validate with; `None` as above.
-        data_dir, on_broken, cache, progress: As for `open_source`.
-
-    Returns:
-        `(train, validation)`, two `Source` with the same classes.
-
-    Raises:
-        InputError: There is no such data, it has fewer than two classes, or a class
-            has no image to train with, or nothing is left to validate with.
+    Data with a validation split of its own (`validation`, `val`, `valid`, else `test`)
+    is split by that, any other by `is_held_out` with the share `validation`. Fewer than
+    two classes are refused, a class that has no image to train with, and validation
+    without any.
     """
     if not 0 < validation < 1:
         raise InputError(

@@ -123,10 +123,10 @@ def train(
             source,
             validation,
             folder,
-            progress,
-            bars,
-            joined,
-            service,
+            progress=progress,
+            bars=bars,
+            devices=joined,
+            service=service,
         )
 
 

@@ -16,11 +16,9 @@ KEPT = 2
 
 
 def save(folder, arrays, state):
-    """Writes a checkpoint, removes all but the last ones, and gives its path.
-
-    `arrays` is `{"model": [array, ...], ...}`, `state` a JSON-ready dict with
-    `"global_step"`. Where it can't be written the earlier ones are untouched.
-    """
+    """Writes a checkpoint of `{"model": [array, ...], ...}` and a JSON-ready dict with
+    `"global_step"`, removes all but the last ones, and gives its path. Where it can't
+    be written the earlier ones are untouched."""
     path = pathlib.Path(folder) / f"step-{state['global_step']:010d}.npz"
     write(path, arrays, state)
     for old in checkpoints(folder)[:-KEPT]:

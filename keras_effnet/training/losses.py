@@ -28,13 +28,10 @@ def build_loss(recipe, from_logits=False):
 
 
 def class_weights(labels, classes):
-    """Weights with which every class counts the same, however rare it is.
-
-    `images / (present * count)` for each class, `present` being the number of
-    classes that have images; their mean over the images is 1, so that the loss
-    keeps its scale. A class without images weighs 0. Takes integers of shape
-    `(images,)`, gives float32 of shape `(classes,)`.
-    """
+    """Weights, float32, `(classes,)`, with which every class counts the same, however
+    rare it is: `images / (present * count)`, `present` being the number of classes that
+    have images. Their mean over the images is 1, so that the loss keeps its scale. A
+    class without images weighs 0."""
     labels = np.asarray(labels)
     if labels.size == 0:
         raise InputError("Class weights need labels. Received: none")

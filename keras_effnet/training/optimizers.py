@@ -7,18 +7,14 @@ from keras_effnet.errors import InputError
 
 
 def is_kernel(variable):
-    """Whether weight decay acts on a variable: kernels, depthwise ones included,
-    not biases and not the gamma and beta of BatchNormalization."""
+    """Whether weight decay acts on a variable: kernels, depthwise ones included, not
+    biases and BatchNormalization's gamma and beta."""
     return variable.name.partition(":")[0].endswith("kernel")
 
 
 class _Phased:
-    """An optimizer of more variables than learn now.
-
-    Attributes:
-        learning: Called without arguments, gives the variables that the gradients
-            are of; `None` for all. (Keras would take a list for variables of its own.)
-    """
+    """An optimizer of more variables than learn now: those that `learning()` gives, all
+    where it is `None`. (Keras would take a list for variables of its own.)"""
 
     learning = None
 

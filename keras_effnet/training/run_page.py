@@ -13,8 +13,8 @@ def render(recipe, history, evaluation, class_names, worst, counts):
     """The page of one run, HTML as text.
 
     `history` holds a dict for each epoch; `worst` `(image, index)` of the most
-    confident mistakes, images `(height, width, channels)`, 0-255; `counts` the numbers
-    of training and validation images.
+    confident mistakes, images 0-255; `counts` the numbers of training and validation
+    images.
     """
     low, high = evaluation.interval
     curves = {key: [row[key] for row in history] for key in history[0]}

@@ -15,43 +15,19 @@ from keras_effnet.training import run_page
 _WORST = 24
 
 
-def train(
-    recipe,
-    source,
-    validation,
-    folder,
-    progress=print,
-    bars=True,
-    devices=None,
-    service=None,
-):
-    """Trains, evaluates and reports; goes on where the folder's run stopped.
+def train(recipe, source, validation, folder, **options):
+    """Trains, evaluates and reports; goes on where the folder's run stopped. Further
+    options are those of `keras_effnet.training.loop.Training`.
 
-    Args:
-        recipe: A `keras_effnet.training.recipe.Recipe`.
-        source: The training `keras_effnet.data.source.Source`.
-        validation: The validation `Source`.
-        folder: Of the run: receives `recipe.json`, `data.json`,
-            `environment.json`, `history.csv`, `checkpoints/`, `tensorboard/`,
-            `model.keras`, `evaluation.json` and `report.html`.
-        progress: As for `keras_effnet.training.loop.Training`.
-        bars: Likewise.
-        devices: Likewise.
-        service: Likewise.
+    The folder receives `recipe.json`, `data.json`, `environment.json`, `history.csv`,
+    `checkpoints/`, `tensorboard/`, `model.keras`, `evaluation.json` and `report.html`.
+    Gives the `Evaluation` of the trained model on the validation images; `None` in the
+    processes of a cluster that are not its chief.
 
-    Returns:
-        The `Evaluation` of the trained model on the validation images; `None` in
-        the processes of a cluster that are not its chief.
-
-    Raises:
-        InputError: See `keras_effnet.training.loop.Training`.
-        Preempted: SIGTERM came, with which schedulers take a machine back; the
-            last step is saved. (In the main thread; elsewhere Python handles no
-            signals.)
+    SIGTERM, with which schedulers take a machine back, ends in `Preempted` with the
+    last step saved. (In the main thread; elsewhere Python handles no signals.)
     """
-    training = loop.Training(
-        recipe, source, validation, folder, progress, bars, devices, service
-    )
+    training = loop.Training(recipe, source, validation, folder, **options)
     with _sigterm(training):
         model = training.run()
     if model is None:

@@ -134,14 +134,12 @@ _CONFIG = tuple(inspect.signature(EpochSchedule).parameters)
 def build_schedule(recipe, steps_per_epoch, batch_sizes=None):
     """The schedule of a recipe.
 
-    The peak of a stage is `learning_rate * batch / learning_rate_batch`, where
-    the batch is that of an update: `batch_size * accumulate`. With Adam and AdamW
-    it grows with the square root of that (Malladi et al., "On the SDEs and Scaling
-    Rules for Adaptive Gradient Algorithms", NeurIPS 2022). The warm-up is counted
-    in epochs: it takes as many images, whatever the batch.
-
-    `steps_per_epoch` is an integer or one for each stage, `batch_sizes` one for each
-    stage, where they are not those of `stages(recipe)`.
+    The peak of a stage is `learning_rate * batch / learning_rate_batch`, where the
+    batch is that of an update: `batch_size * accumulate`. With Adam and AdamW it grows
+    with the square root of that (Malladi et al., "On the SDEs and Scaling Rules for
+    Adaptive Gradient Algorithms", NeurIPS 2022). The warm-up is counted in epochs: it
+    takes as many images, whatever the batch. `batch_sizes` has one for each stage,
+    where they are not the recipe's.
     """
     plan = stages(recipe)
     if isinstance(steps_per_epoch, int):

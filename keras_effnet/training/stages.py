@@ -11,14 +11,9 @@ _BATCH_UNIT = 8
 
 
 def stages(recipe):
-    """The stages of a training.
-
-    The epochs are divided as evenly as whole epochs can be. Image sizes follow
-    `recipe.progression`; every other value goes linearly from its first to its
-    last, as in both sources.
-
-    Returns a tuple of `recipe.stages` `Stage`.
-    """
+    """The stages of a training, whose epochs are divided as evenly as whole epochs can
+    be. Image sizes follow `recipe.progression`; every other value goes linearly from
+    its first to its last, as in both sources."""
     spec = get_spec(recipe.model)
     sizes = _image_sizes(recipe, recipe.image_size or (spec.image_size,) * 2)
     starts = [number * recipe.epochs // recipe.stages for number in _numbers(recipe)]

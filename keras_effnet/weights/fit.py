@@ -23,8 +23,8 @@ def fit(values, shapes, source):
 
     Gives a new dict, with the model's channels in the stem's kernel and `None` for a
     variable that shall stay as it is, and a sentence where that happened, else `None`.
-    Refused are values that are not finite, a normalisation that no published set has,
-    and a classifier of an unpublished number of classes that is not the model's.
+    Refused: values that are not finite, a normalisation that no published set has, and
+    a classifier of an unpublished number of classes that is not the model's.
     """
     _check_finite(values, source)
     values = _without_normalization(values, source)
