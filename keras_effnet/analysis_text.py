@@ -3,21 +3,14 @@
 import dataclasses
 import itertools
 
+from keras_effnet.analysis import Analysis
 from keras_effnet.report.text import format_table
 from keras_effnet.report.text import giga
 from keras_effnet.report.text import tabulate
 
 
-def as_json(found, layers=False):
-    """An analysis as plain values.
-
-    Args:
-        found: A `keras_effnet.analysis.Analysis`.
-        layers: Whether every layer is in it.
-
-    Returns:
-        A dict, its stages numbered as in the papers.
-    """
+def as_json(found: Analysis, layers: bool = False) -> dict:
+    """An analysis as plain values, its stages numbered as in the papers."""
     content = dataclasses.asdict(found)
     for number, stage in enumerate(content["stages"], start=_first_number(found)):
         stage["number"] = number
@@ -31,16 +24,8 @@ def _first_number(found):
     return 0 if any("Fused-" in stage.operator for stage in found.stages) else 1
 
 
-def text(found, layers=False):
-    """An analysis as tables: its stages, its layers, its sums.
-
-    Args:
-        found: A `keras_effnet.analysis.Analysis`.
-        layers: Whether every layer has a line.
-
-    Returns:
-        Lines of text, as one string.
-    """
+def text(found: Analysis, layers: bool = False) -> str:
+    """An analysis as tables: its stages, its layers if they are wanted, its sums."""
     inputs = ", ".join(" x ".join(map(str, shape)) for shape in found.input_shapes)
     parts = [f"{found.name}, {inputs}"]
     if found.stages:

@@ -38,7 +38,7 @@ class ChildError(RuntimeError):
         signal: The name of the signal that ended it, or `None`.
     """
 
-    def __init__(self, program, code, errors):
+    def __init__(self, program: object, code: int, errors: str) -> None:
         self.signal = signal_name(-code) if code < 0 else None
         ended = self.signal or f"exit code {code}"
         self.last_line = (errors.strip() or ended).splitlines()[-1]
@@ -46,21 +46,17 @@ class ChildError(RuntimeError):
 
 
 def ask(program, *arguments, tell=None, timeout=None, environment=None):
-    """Runs a Python program in a process of its own, to its end.
+    """Runs a Python program in a process of its own, to its end; returns its answer.
 
     The child ends at the latest with this process, whatever ends that.
 
     Args:
-        program: A `pathlib.Path` of a script, whose folder is kept off its import
-            path; or the name of a module.
+        program: A script, whose folder is kept off its import path; or the name of a
+            module.
         *arguments: Strings and paths; a dict goes as JSON.
-        tell: A function of one dict that is called with each line as it comes, or
-            `None`.
-        timeout: Seconds after which the child is ended, or `None`.
-        environment: A dict of variables beside those of this process, or `None`.
-
-    Returns:
-        The dict of the last line.
+        tell: Called with each line as it comes.
+        timeout: Seconds after which the child is ended.
+        environment: Variables beside those of this process.
 
     Raises:
         InputError: The child's `error`.
@@ -114,39 +110,24 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
 
 
 def finished(command, **options):
-    """Runs any program to its end.
-
-    Args:
-        command: A list of strings.
-        **options: Of `subprocess.run`.
-
-    Returns:
-        A `subprocess.CompletedProcess` of text, whatever bytes the program writes.
-    """
+    """Runs any program to its end; its output is text, whatever bytes it writes."""
     return subprocess.run(
         command, capture_output=True, text=True, errors="replace", **options
     )
 
 
-def last_line(done):
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
     """Of a finished program's errors, or how it ended where there is none."""
     return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
 
 
-def last_answer(text):
-    """The answer in what a child printed, wherever it ran.
-
-    Args:
-        text: Its standard output, a string or bytes.
-
-    Returns:
-        A dict, or `None` where there is no answer.
-    """
+def last_answer(text: str | bytes) -> dict | None:
+    """The answer in what a child printed, wherever it ran, or `None`."""
     lines = text.splitlines()
     return _parsed(lines[-1]) if lines else None
 
 
-def signal_name(number):
+def signal_name(number: int) -> str:
     """`"SIGKILL"` of 9; another number says so."""
     try:
         return signal.Signals(number).name
@@ -154,7 +135,7 @@ def signal_name(number):
         return f"signal {number}"
 
 
-def _parsed(line):
+def _parsed(line: str | bytes) -> dict | None:
     try:
         found = json.loads(line)
     except ValueError:

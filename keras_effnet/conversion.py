@@ -1,5 +1,6 @@
 """A weights file of any format, written anew in Keras' own."""
 
+import os
 import pathlib
 
 from keras_effnet import files
@@ -11,7 +12,7 @@ from keras_effnet.specs import get_spec
 FORMATS = (".keras", ".weights.h5")
 
 
-def check_target(path):
+def check_target(path: str | os.PathLike) -> None:
     """Tells a name that `convert` can write to from another.
 
     Raises:
@@ -38,8 +39,7 @@ def convert(
             weights.
         include_preprocessing: Whether the model takes 0-255 pixels.
 
-    Returns:
-        The `keras.Model` that was written.
+    Returns the `keras.Model` that was written.
 
     Raises:
         InputError: The target's name ends otherwise, the weights can't be read

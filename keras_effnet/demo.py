@@ -31,17 +31,9 @@ _GRID_IMAGES = 48
 def run_demo(folder, epochs=None, seed=0, progress=print):
     """Trains, exports, evaluates and measures a small EfficientNet.
 
-    Args:
-        folder: Receives `digits.keras`, `digits_float32.tflite` and
-            `digits_int8.tflite` with their numbers, `results.json` and
-            `report.html`.
-        epochs: Of the training; those of the recipe `digits` when `None`.
-        seed: Of everything random.
-        progress: Called with a line of text before each step; those of the training
-            itself go to standard error. `None` for silence.
-
-    Returns:
-        The dict that `results.json` holds.
+    `folder` receives `digits.keras`, `digits_float32.tflite` and `digits_int8.tflite`
+    with their numbers, `report.html`, and `results.json`, whose dict is returned. The
+    training takes the recipe `digits`, and tells its progress on standard error.
 
     Raises:
         InputError: The folder can't be written to, or scikit-learn is missing.

@@ -2,11 +2,20 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from keras_effnet import saving
+from keras_effnet.class_names import Prediction
 from keras_effnet.class_names import decode_predictions
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
@@ -15,25 +24,31 @@ from keras_effnet.paired import wilson_interval
 from keras_effnet.tflite import Classifier
 from keras_effnet.tflite import TFLiteModel
 
+if TYPE_CHECKING:
+    import keras
+
+Path: TypeAlias = str | os.PathLike
+Source: TypeAlias = "keras.Model | Classifier | Path"
+
 
 class KerasClassifier(Classifier):
     """A Keras model."""
 
-    def __init__(self, model):
+    def __init__(self, model: "keras.Model") -> None:
         self.model = model
         self.name = model.name
         self.rule = saving.attached(model)
         self.class_names = saving.class_names(model)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[Any, ...]:
         return tuple(self.model.input_shape[1:])
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         return int(self.model.output_shape[-1])
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         images = np.asarray(images, "float32")
         return np.asarray(self.model.predict_on_batch(images), "float32")
@@ -48,7 +63,7 @@ class SavedModelClassifier(Classifier):
     # TensorFlow Serving leaves this folder to whoever made the model.
     SIDECAR = "assets.extra/keras_effnet.json"
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         import tensorflow as tf
 
         path = pathlib.Path(path)
@@ -71,7 +86,7 @@ class SavedModelClassifier(Classifier):
         if (path / self.SIDECAR).exists():
             self._read(path / self.SIDECAR)
 
-    def _read(self, path):
+    def _read(self, path: pathlib.Path) -> None:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             self.name = values["name"]
@@ -85,11 +100,11 @@ class SavedModelClassifier(Classifier):
             ) from error
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         (output,) = self._serve.structured_outputs.values()
         return int(output.shape[-1])
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         import tensorflow as tf
 
@@ -102,7 +117,7 @@ class SavedModelClassifier(Classifier):
         return np.concatenate(rows)
 
 
-def load_classifier(source):
+def load_classifier(source: Source) -> Classifier:
     """Anything that classifies images, behind one door.
 
     Args:
@@ -146,29 +161,29 @@ class Evaluation:
     labels: np.ndarray | None
 
     @property
-    def predictions(self):
+    def predictions(self) -> np.ndarray:
         """The most probable class of each image, `(images,)`."""
         return self.probabilities.argmax(axis=1)
 
     @property
-    def top1(self):
+    def top1(self) -> float:
         """The fraction of images whose most probable class is right."""
         return float(np.mean(self.predictions == self.labels))
 
     @property
-    def top5(self):
+    def top5(self) -> float:
         """The fraction whose right class is among the five most probable."""
         best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :5]
         return float(np.mean((best == self.labels[:, None]).any(axis=1)))
 
     @property
-    def interval(self):
+    def interval(self) -> tuple[float, float]:
         """The 95 % interval of `top1` (Wilson 1927), two fractions."""
         right = int((self.predictions == self.labels).sum())
         return wilson_interval(right, len(self.labels))
 
     @property
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         """Counts, `(classes, classes)`: the true class down, the predicted across."""
         classes = self.probabilities.shape[1]
         counts = np.zeros((classes, classes), int)
@@ -176,13 +191,15 @@ class Evaluation:
         return counts
 
     @property
-    def mistakes(self):
+    def mistakes(self) -> list[int]:
         """Indices of the wrongly classified images, the most confident first."""
         wrong = np.flatnonzero(self.predictions != self.labels)
         confidence = self.probabilities.max(axis=1)[wrong]
         return wrong[np.argsort(-confidence, kind="stable")].tolist()
 
-    def per_class(self, class_names=None):
+    def per_class(
+        self, class_names: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         """Precision and recall of each class.
 
         Args:
@@ -210,7 +227,7 @@ class Evaluation:
             )
         ]
 
-    def as_json(self, class_names=None):
+    def as_json(self, class_names: Sequence[str] | None = None) -> dict[str, Any]:
         """All figures as a dict of plain values.
 
         Args:
@@ -225,12 +242,16 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
 
-    def agreement(self, other):
+    def agreement(self, other: "Evaluation") -> float:
         """The fraction of images on which two evaluations name the same class."""
         return float(np.mean(self.predictions == other.predictions))
 
 
-def evaluate(source, batches, labels=None):
+def evaluate(
+    source: Source,
+    batches: Iterable[np.ndarray],
+    labels: Sequence[int] | np.ndarray | None = None,
+) -> Evaluation:
     """Runs a classifier over images.
 
     Args:
@@ -266,7 +287,9 @@ def evaluate(source, batches, labels=None):
     return Evaluation(probabilities, labels)
 
 
-def evaluate_photos(source, photographs, progress=None):
+def evaluate_photos(
+    source: Source, photographs: Path, progress: Callable[[str], None] | None = None
+) -> Evaluation:
     """Runs a classifier over photographs with classes.
 
     Args:
@@ -290,7 +313,7 @@ def evaluate_photos(source, photographs, progress=None):
     )
 
 
-def classify_photo(source, path, top=5):
+def classify_photo(source: Source, path: Path, top: int = 5) -> list[Prediction]:
     """The most probable classes of one photograph.
 
     Args:
@@ -310,7 +333,13 @@ def classify_photo(source, path, top=5):
     return decode_predictions(classifier.predict(batch), top, names)[0]
 
 
-def photo_batches(source, paths, name=None, progress=None, batch_size=32):
+def photo_batches(
+    source: Source,
+    paths: Sequence[Path],
+    name: str | None = None,
+    progress: Callable[[str], None] | None = None,
+    batch_size: int = 32,
+) -> Iterator[np.ndarray]:
     """Photographs as a classifier takes them, in batches.
 
     Args:
@@ -330,7 +359,7 @@ def photo_batches(source, paths, name=None, progress=None, batch_size=32):
     return photos.batches(paths, shape, rule, batch_size, name, progress)
 
 
-def has_classes(source):
+def has_classes(source: Path) -> bool:
     """Whether photographs come with their classes.
 
     Args:
@@ -341,7 +370,9 @@ def has_classes(source):
     return not source.is_dir() or bool(class_folders(source))
 
 
-def labelled_photos(source, classifier, optional=False):
+def labelled_photos(
+    source: Path, classifier: Classifier, optional: bool = False
+) -> tuple[list[pathlib.Path], np.ndarray | None]:
     """Photographs with the classes that they belong to.
 
     Args:
@@ -385,7 +416,7 @@ def labelled_photos(source, classifier, optional=False):
     return paths, np.array(labels)
 
 
-def class_folders(folder):
+def class_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folders in one that could be classes; `.cache` and `__pycache__` are none.
 
     Args:
@@ -398,7 +429,7 @@ def class_folders(folder):
     return [path for path in found if not path.name.startswith((".", "__"))]
 
 
-def _indices_of_classes(classifier, folders):
+def _indices_of_classes(classifier: Classifier, folders: list[str]) -> dict[str, int]:
     if classifier.class_names:
         return {name: index for index, name in enumerate(classifier.class_names)}
     classes = classifier.classes

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from keras_effnet.errors import InputError
 
@@ -16,14 +17,11 @@ from keras_effnet.errors import InputError
 _WRITING = ".writing-"
 
 
-def keras_home():
-    """Keras' folder for what is kept between runs.
+def keras_home() -> pathlib.Path:
+    """Keras' folder for what is kept between runs, absolute; it may not exist yet.
 
     `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras` where the home folder can't be
     written to.
-
-    Returns:
-        A `pathlib.Path`, absolute; the folder may not exist yet.
     """
     home = os.environ.get("KERAS_HOME")
     if not home:
@@ -32,11 +30,8 @@ def keras_home():
     return pathlib.Path(home).expanduser().absolute()
 
 
-def check_folder(folder):
-    """Finds out before the work that files can be written to a folder.
-
-    Args:
-        folder: Its path; it is made where it is missing.
+def check_folder(folder: str | os.PathLike) -> None:
+    """Finds out before the work that files can be written to a folder, and makes it.
 
     Raises:
         InputError: It can't be made or written to.
@@ -49,15 +44,8 @@ def check_folder(folder):
 
 
 @contextlib.contextmanager
-def locked(folder):
-    """Keeps other processes of this package from writing a set of files at once.
-
-    Args:
-        folder: Where the files go.
-
-    Yields:
-        Nothing; the block has the folder to itself.
-    """
+def locked(folder: str | os.PathLike) -> Iterator[None]:
+    """Keeps other processes of this package from writing a set of files at once."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -68,17 +56,11 @@ def locked(folder):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A temporary path that becomes `path` when the block ends without an error.
 
     The temporary file stands in the same folder and keeps the suffix, which
-    some writers (Keras, matplotlib) choose the format by.
-
-    Args:
-        path: Where the file shall be; missing folders are made.
-
-    Yields:
-        A `pathlib.Path` to write to.
+    some writers (Keras, matplotlib) choose the format by. Missing folders are made.
 
     Raises:
         InputError: The folder can't be written to.
@@ -102,16 +84,13 @@ def replacing(path):
 
 
 @contextlib.contextmanager
-def replacing_folder(path, beside=None):
+def replacing_folder(
+    path: str | os.PathLike, beside: str | os.PathLike | None = None
+) -> Iterator[pathlib.Path]:
     """A temporary folder that becomes `path` when the block ends without an error.
 
-    Args:
-        path: Where the folder shall be: a new or empty one; missing parents are made.
-        beside: In which folder the temporary one stands, on the same disk; that of
-            `path` when `None`.
-
-    Yields:
-        A `pathlib.Path` of a folder to write to.
+    `path` must be new or empty; missing parents are made. The temporary one stands in
+    `beside`, on the same disk; in the parent of `path` when `None`.
 
     Raises:
         InputError: It can't be written.
@@ -130,7 +109,7 @@ def replacing_folder(path, beside=None):
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_unfinished(folder):
+def remove_unfinished(folder: str | os.PathLike) -> None:
     """Removes what a killed process had begun to write into a folder."""
     for left in pathlib.Path(folder).glob(f"{_WRITING}*"):
         if left.is_dir():
@@ -139,20 +118,20 @@ def remove_unfinished(folder):
             left.unlink(missing_ok=True)
 
 
-def checksum(path, algorithm="sha256"):
+def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:
     """The checksum of a file's bytes, in hexadecimal digits."""
     new = functools.partial(hashlib.new, algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, new).hexdigest()
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file, UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path):
+def read_json(path: str | os.PathLike) -> dict | None:
     """The dict that a JSON file holds, or `None` where there is none to read."""
     try:
         found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
@@ -161,7 +140,7 @@ def read_json(path):
     return found if isinstance(found, dict) else None
 
 
-def write_arrays(path, arrays):
+def write_arrays(path: str | os.PathLike, arrays: dict) -> None:
     """Writes arrays by name, a dict, as one `.npz` file, whole or not at all."""
     import numpy as np
 
@@ -169,7 +148,7 @@ def write_arrays(path, arrays):
         np.savez(file, **arrays)
 
 
-def read_arrays(path):
+def read_arrays(path: str | os.PathLike) -> dict:
     """The arrays by name that `write_arrays` wrote; nothing is unpickled.
 
     Raises:
@@ -183,7 +162,7 @@ def read_arrays(path):
 
 
 @contextlib.contextmanager
-def told(what, path):
+def told(what: str, path: object) -> Iterator[None]:
     """One line for what the file system refuses: `what`, its reason and the path.
 
     Raises:
@@ -197,7 +176,7 @@ def told(what, path):
         ) from error
 
 
-def _umask():
+def _umask() -> int:
     """tempfile makes private files; a result should be as readable as others."""
     umask = os.umask(0)
     os.umask(umask)

@@ -9,31 +9,23 @@ With `None` there is neither.
 import sys
 
 
-def tell(line):
+def tell(line: str) -> None:
     """Prints a line on standard error, at once."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
-def silent(line):
+def silent(line: str) -> None:
     """Tells nobody."""
 
 
 def bar(items=None, name=None, unit="step", total=None, shown=True, **options):
-    """A bar on standard error, which is gone when the work is done.
+    """A bar on standard error, a `tqdm.tqdm`, which is gone when the work is done.
 
-    Args:
-        items: What to go through, if the bar shall wrap it.
-        name: Of the work, in front of the bar.
-        unit: What is counted, in the singular.
-        total: How many there are, where `items` doesn't know it; `None` where nobody
-            does.
-        shown: Whether it is shown if standard error is a terminal; a function's
-            `progress` will do. `"always"` shows it anywhere.
-        **options: Further ones of `tqdm.tqdm`.
-
-    Returns:
-        A `tqdm.tqdm`: to iterate over, or a context whose `update` counts.
+    It goes through `items`, or is a context whose `update` counts. `name` stands in
+    front, `unit` is what is counted, in the singular, and `total` how many there are
+    where `items` doesn't know it. `shown` is whether it is shown if standard error is a
+    terminal; a function's `progress` will do, and `"always"` shows it anywhere.
     """
     import tqdm
 

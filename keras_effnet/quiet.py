@@ -4,10 +4,11 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def native_stderr_held_back():
+def native_stderr_held_back() -> Iterator[None]:
     """Holds back what native code writes to standard error.
 
     TensorFlow logs a dozen lines that no setting turns off. If the block
@@ -34,7 +35,7 @@ def native_stderr_held_back():
             os.close(stderr)
 
 
-def import_keras():
+def import_keras() -> None:
     """Imports Keras and its backend without the chatter."""
     if "keras" not in sys.modules:
         with native_stderr_held_back():

@@ -289,7 +289,7 @@ def _read(
     """The scores by point that a state file keeps; none where there is no file."""
     if path is None or not path.exists():
         return {}
-    content = files.read_json(path)
+    content: Any = files.read_json(path)
     try:
         kept = dict(content["settings"])
         scores = {

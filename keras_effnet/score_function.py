@@ -6,21 +6,20 @@ import os
 import pathlib
 import sys
 import traceback
+import types
+from collections.abc import Callable
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.quiet import native_stderr_held_back
 
 
-def load_function(path):
-    """Imports a function from the current folder or an installed package.
+def load_function(path: str) -> Callable:
+    """Imports `accuracy` of my_score.py, for `"my_score:accuracy"`.
 
-    Args:
-        path: `"my_score:accuracy"` for `accuracy` in my_score.py.
-
-    Returns:
-        A function that does the same but raises `InputError`, naming the
-        user's file and line, for whatever goes wrong inside.
+    From the current folder or an installed package. It comes back raising `InputError`,
+    naming the user's file and line, for whatever goes wrong inside.
 
     Raises:
         InputError: There is no such module or function, or the import fails.
@@ -44,7 +43,7 @@ def load_function(path):
         )
 
     @functools.wraps(function)
-    def guarded(*args):
+    def guarded(*args: Any) -> Any:
         try:
             return function(*args)
         except InputError:
@@ -57,7 +56,7 @@ def load_function(path):
     return guarded
 
 
-def _import(module_name, path):
+def _import(module_name: str, path: str) -> types.ModuleType:
     try:
         # It most likely imports Keras.
         with native_stderr_held_back():
@@ -74,7 +73,7 @@ def _import(module_name, path):
         ) from error
 
 
-def _failure(path, what, error):
+def _failure(path: str, what: str, error: BaseException) -> InputError:
     message = str(error).strip().split("\n")[0]
     if isinstance(error, SyntaxError):
         message, file, line = error.msg, error.filename or "?", error.lineno

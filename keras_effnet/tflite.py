@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import os
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.quiet import native_stderr_held_back
+from keras_effnet.rule import Preprocessing
+from keras_effnet.sheet import Sheet
 from keras_effnet.tflite_metadata import check_file
 from keras_effnet.tflite_metadata import read_metadata
 
@@ -27,12 +31,22 @@ class Classifier:
         class_names: Their names, a tuple, or `None` where it has none.
     """
 
+    name: str
+    rule: Preprocessing | None
+    input_shape: tuple[Any, ...]
+    classes: int
+    class_names: tuple[str, ...] | None
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
+        raise NotImplementedError
+
     @property
-    def preprocessing(self):
+    def preprocessing(self) -> Preprocessing:
         """Its rule, else what its name tells."""
         return self.rule or preprocessing.for_name(self.name, self.input_shape[0])
 
-    def note_guess(self):
+    def note_guess(self) -> None:
         """Tells, by `keras_effnet.notes`, of preprocessing that is only a guess."""
         if self.rule:
             return
@@ -65,11 +79,13 @@ class TFLiteModel(Classifier):
         InputError: There is no such file, or LiteRT can't run it.
     """
 
-    def __init__(self, path, threads=1, sheet=None):
+    def __init__(
+        self, path: str | os.PathLike, threads: int = 1, sheet: Sheet | None = None
+    ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = check_file(path)
-        self.sheet = sheet or sheets.read(self.path) or sheets.Sheet()
+        self.sheet = sheet or sheets.read(self.path) or Sheet()
         message = (
             "LiteRT can't run the file, it may be cut off or hold operators that it "
             "does not know: {}."
@@ -89,17 +105,17 @@ class TFLiteModel(Classifier):
         self.input, self.output = inputs[0], outputs[0]
 
     @property
-    def name(self):
+    def name(self) -> str:  # type: ignore[override]
         """The model's name, if the file is named as `export` names it."""
         return self.path.stem.rpartition("_")[0] or self.path.stem
 
     @property
-    def rule(self):
+    def rule(self) -> Preprocessing | None:  # type: ignore[override]
         """The `Preprocessing` of its sheet, else by its metadata, or `None`."""
         return self.sheet.preprocessing or self._described
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
         """The names of its classes from the sheet or the metadata, or `None`.
 
         Also `None` for ImageNet's, which have more than one name each.
@@ -111,19 +127,19 @@ class TFLiteModel(Classifier):
         return tuple(names) if known else None
 
     @property
-    def classes(self):
+    def classes(self) -> int:  # type: ignore[override]
         """How many classes it has."""
         return int(self.output["shape"][-1])
 
     @functools.cached_property
-    def _metadata(self):
+    def _metadata(self) -> dict[str, Any]:
         try:
             return read_metadata(self.path) or {}
         except InputError:  # damaged, as none; the network itself runs
             return {}
 
     @functools.cached_property
-    def _described(self):
+    def _described(self) -> Preprocessing | None:
         """The rule that the metadata tells, or `None`.
 
         Crop and interpolation have no place there.
@@ -143,7 +159,7 @@ class TFLiteModel(Classifier):
             return None
 
     @property
-    def _stores_pixels(self):
+    def _stores_pixels(self) -> bool:
         """Whether the metadata's normalisation, quantised, is the pixel itself."""
         dtype, (scale, zero_point) = self.input["dtype"], self.input["quantization"]
         if not np.issubdtype(dtype, np.integer):
@@ -155,12 +171,12 @@ class TFLiteModel(Classifier):
         }
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """`(height, width, channels)`."""
         return tuple(int(side) for side in self.input["shape"][1:])
 
     @property
-    def takes_pixels(self):
+    def takes_pixels(self) -> bool:
         """Whether an integer input stores a pixel as it is (int8: minus 128).
 
         The scale and zero point may say more: that the pixel's mean is in them.
@@ -170,7 +186,7 @@ class TFLiteModel(Classifier):
             return bool(said)
         return self._stores_pixels if self._described else self.preprocessing.included
 
-    def stored(self, images):
+    def stored(self, images: np.ndarray) -> np.ndarray:
         """Images as the input tensor stores them.
 
         Args:
@@ -185,7 +201,7 @@ class TFLiteModel(Classifier):
             return (pixels + np.iinfo(dtype).min).astype(dtype)
         return quantize(images, self.input)
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities of a batch, image by image if the file says so.
 
         Args:
@@ -209,7 +225,7 @@ class TFLiteModel(Classifier):
         return np.concatenate(rows)
 
 
-def quantize(values, details):
+def quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     """Real values as the tensor stores them (rounded and clipped)."""
     values = np.asarray(values)
     dtype = details["dtype"]
@@ -221,7 +237,7 @@ def quantize(values, details):
     return stored.clip(info.min, info.max).astype(dtype)
 
 
-def dequantize(stored, details):
+def dequantize(stored: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     """The real values of a stored tensor, float32."""
     if not np.issubdtype(details["dtype"], np.integer):
         return stored.astype(np.float32)

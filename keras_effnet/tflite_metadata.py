@@ -8,6 +8,7 @@ mediapipe/tasks/metadata/metadata_schema.fbs), identifier "M001".
 """
 
 import io
+import os
 import pathlib
 import struct
 import zipfile
@@ -84,14 +85,8 @@ SCALARS = {
 }
 
 
-def check_file(path):
+def check_file(path: str | os.PathLike) -> pathlib.Path:
     """Tells a .tflite file from anything else before LiteRT sees it.
-
-    Args:
-        path: Path of a file.
-
-    Returns:
-        A `pathlib.Path`.
 
     Raises:
         InputError: There is no such file, or it is no .tflite file.
@@ -109,7 +104,7 @@ def check_file(path):
     return path
 
 
-def read_metadata(source):
+def read_metadata(source: str | os.PathLike | bytes) -> dict | None:
     """Reads the metadata of a .tflite file, whoever wrote it.
 
     Args:
@@ -179,7 +174,7 @@ def _read_labels(data, name):
         return archive.read(name).decode("utf-8").splitlines()
 
 
-def read_model(data, received):
+def read_model(data: bytes, received: str) -> dict:
     if data[4:8] != b"TFL3":
         raise InputError(
             "This is no .tflite file: its identifier is not 'TFL3'. "
@@ -193,17 +188,11 @@ def read_model(data, received):
         ) from error
 
 
-def read_table(data, table):
-    """Reads the root table of a flatbuffer.
+def read_table(data: bytes | memoryview, table: str) -> dict:
+    """Every field of a flatbuffer's root table, a name in `TABLES`.
 
-    Args:
-        data: Bytes-like.
-        table: A name in `TABLES`.
-
-    Returns:
-        A dict with every field of the table; those that are absent are `None`. A
-        union is a dict of one table name to its dict; a vector of "ubyte" is a
-        `memoryview`.
+    Those that are absent are `None`. A union is a dict of one table name to its dict; a
+    vector of "ubyte" is a `memoryview`.
 
     Raises:
         ValueError: It points outside of itself.
