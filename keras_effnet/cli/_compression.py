@@ -9,13 +9,7 @@ from keras_effnet.quiet import import_keras
 
 
 def add_arguments(parser, steps, learning_rate):
-    """Adds the arguments that all of them take.
-
-    Args:
-        parser: An `argparse.ArgumentParser`.
-        steps: The default number of steps.
-        learning_rate: The default.
-    """
+    """Adds the arguments that all of them take."""
     parser.add_argument("model", help="a .keras file, or a network's name")
     _model.add_weights(parser)
     parser.add_argument(
@@ -87,13 +81,8 @@ def add_precision(parser):
 
 
 def run(args, technique, **options):
-    """Trains, writes the .keras file and the .tflite files, and tells of them.
-
-    Args:
-        args: What the command line gave.
-        technique: `"qat"`, `"prune"` or `"cluster"`.
-        **options: Of the technique.
-    """
+    """Trains by `qat`, `prune` or `cluster`, writes the .keras and .tflite files, and
+    tells of them."""
     # The training, a process of its own, needs a part of the GPU's memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     import_keras()

@@ -104,18 +104,11 @@ def run(args):
         )
 
 
-def seconds_of(text):
-    """A length of time as a user writes it.
-
-    Args:
-        text: `"90"`, `"90s"`, `"20m"`, `"1h30m"`: whole hours, minutes and seconds
-            in this order, or seconds alone.
-
-    Returns:
-        Seconds, at least 1.
+def seconds_of(text: str) -> int:
+    """Seconds, at least 1, of `"90"`, `"90s"`, `"20m"` or `"1h30m"`.
 
     Raises:
-        InputError: It is none, or 0.
+        InputError: It is no such length of time, or 0.
     """
     units = f"{text}s" if re.fullmatch("[0-9]+", text) else text
     match = _BUDGET.fullmatch(units)

@@ -59,7 +59,7 @@ def save(figure, path):
         figure.savefig(temporary, dpi=DPI)
 
 
-def shortened(text, length=50):
+def shortened(text: str, length: int = 50) -> str:
     """A text without its middle where it is too long for a row."""
     half = (length - 1) // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
@@ -76,7 +76,7 @@ def looks(names):
 
 
 def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
-    """A figure with its title, legend, axes and key below each other.
+    """A figure with its title, legend, axes and key below each other; `(figure, axes)`.
 
     Placed in inches: matplotlib's own layout puts a title, and legends outside of
     the axes, upon each other.
@@ -88,9 +88,6 @@ def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
         keys: `(number, text)` of lines under the last of the axes, wrapped.
         height: Of each of the axes, inches.
         between: Inches from one of the axes to the next, for its labels.
-
-    Returns:
-        `(figure, axes)`.
     """
     handles = handles or {}
     title = textwrap.wrap(title, _CHARACTERS)
@@ -133,17 +130,11 @@ def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
 
 
 def rows(names, thick=1, numbers=None):
-    """Axes with a row for each name.
+    """Axes with a row for each name; `(figure, axis, bar)`.
 
-    Args:
-        names: Plain text. A name stands above its bar; of more than a dozen only the
-            numbers stand beside theirs.
-        thick: How many bars a row has.
-        numbers: Counted from 1 when `None`.
-
-    Returns:
-        `(figure, axis, bar)`; the rows are at 0, 1, ... from the top, and a bar is so
-        high that its figures fit beside it.
+    A name stands above its bar; of more than a dozen only the numbers, from 1 by
+    default, stand beside theirs. The rows are at 0, 1, ... from the top and hold
+    `thick` bars each; a bar is so high that its figures fit beside it.
     """
     named = len(names) <= NAMED
     row = _BAR * thick + 0.09 + 0.24 * named
@@ -205,7 +196,7 @@ def spread_out(axis, values):
         axis.xaxis.set_minor_locator(NullLocator())
 
 
-def percent(share, _=None):
+def percent(share: float, _: object = None) -> str:
     """A tick of a scale of shares."""
     return f"{100 * share:.4g}%"
 

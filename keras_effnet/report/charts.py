@@ -1,7 +1,8 @@
 """The forms of chart that the pages share, from plain values.
 
 Every function returns a `matplotlib.figure.Figure`, without global state; its
-`savefig` writes a file. Names are plain text.
+`savefig` writes a file. Names are plain text. Where a form has rows, `numbers` are
+those of the rows, where they are too many for names.
 """
 
 import dataclasses
@@ -157,14 +158,8 @@ def _fronts(axis, points, styles):
 
 
 def pareto(points):
-    """Those that no other beats in cost without losing in worth.
-
-    Args:
-        points: `(cost, worth)` pairs.
-
-    Returns:
-        The indices of those that are on the line, the cheapest first.
-    """
+    """Indices of the `(cost, worth)` pairs that no other beats in cost without losing
+    in worth, the cheapest first."""
     order = sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1]))
     line, best = [], None
     for n in order:
@@ -177,9 +172,8 @@ def pareto(points):
 def accuracy_against_latency(files):
     """Each file as a point: latency to the right, accuracy upwards.
 
-    Args:
-        files: A list of dicts with `name`, `median_ms`, `accuracy` (0 to 1),
-            `interval` (its 95 % interval, two numbers) and `bytes`.
+    Files are dicts with `name`, `median_ms`, `accuracy` (0 to 1), `interval` (its 95 %
+    interval, two numbers) and `bytes`.
     """
     names = [f"{file['name']}, {file['bytes'] / 1e6:.2f} MB" for file in files]
     points = [
@@ -194,15 +188,10 @@ def accuracy_against_latency(files):
 def intervals(rows, xlabel, *, numbers=None, zero=None, limit=None, format=None):
     """Values with their intervals, below each other.
 
-    Args:
-        rows: A list of `(name, value, interval, color)`; an interval may be `None`,
-            and what is grey is drawn hollow.
-        xlabel: What the values are.
-        numbers: Of the rows, where they are too many for names.
-        zero: The value that stands for no difference, a line; where it is 1 the
-            values are ratios, of which wide ones get a logarithmic scale.
-        limit: A dashed line.
-        format: Of the values, as matplotlib's axes take one.
+    Rows are `(name, value, interval, color)`; an interval may be `None`, and what is
+    grey is drawn hollow. `zero` is the value that stands for no difference, a line;
+    where it is 1 the values are ratios, of which wide ones get a logarithmic scale.
+    `limit` is a dashed line, `format` what matplotlib's axes take as one.
     """
     figure, axis, _ = canvas.rows([name for name, *_ in rows], numbers=numbers)
     for y, (_, value, interval, color) in enumerate(rows):
@@ -230,11 +219,8 @@ def intervals(rows, xlabel, *, numbers=None, zero=None, limit=None, format=None)
 def bars(names, series, xlabel):
     """Bars with their figures, below each other.
 
-    Args:
-        names: Of the rows.
-        series: `{name: [(row, value, range)]}`, a bar each; a range is two numbers
-            or `None`.
-        xlabel: What the values are.
+    `series` is `{name: [(row, value, range)]}`, a bar each; a range is two numbers or
+    `None`.
     """
     figure, axis, height = canvas.rows(names, thick=len(series))
     for n, (name, (color, *_)) in enumerate(canvas.looks(series).items()):
@@ -256,12 +242,8 @@ def bars(names, series, xlabel):
 def stacked(names, parts, xlabel, *, numbers=None):
     """Shares of a whole, a bar for each row.
 
-    Args:
-        names: Of the rows.
-        parts: `{name: [share of each row]}`, from left to right; what is left of a
-            whole stands at the end as "others".
-        xlabel: What the shares are.
-        numbers: Of the rows, where they are too many for names.
+    `parts` is `{name: [share of each row]}`, from left to right; what is left of a
+    whole stands at the end as "others".
     """
     figure, axis, height = canvas.rows(names, numbers=numbers)
     left = np.zeros(len(names))
@@ -282,12 +264,7 @@ def stacked(names, parts, xlabel, *, numbers=None):
 
 @canvas.styled
 def small_bars(panels, numbers):
-    """Several values of the same things, axes beside each other.
-
-    Args:
-        panels: `{xlabel: values}`.
-        numbers: Of the things.
-    """
+    """Several values of the same things, `{xlabel: values}`, axes beside each other."""
     rows = -(-len(panels) // 2)
     height = (0.75 + 0.24 * len(numbers)) * rows
     figure = Figure((canvas.WIDTH, height), layout="constrained")
@@ -346,12 +323,9 @@ def columns(panels, xlabel, marked, names, *, title=""):
 def curves(panels, xlabel, *, faint=""):
     """Values over the steps 1, 2, ...
 
-    Args:
-        panels: A list of `(ylabel, scale, {name: values})`, axes below each other;
-            the scale is `"log"`, `"percent"`, `"zero"`, which begins there, or
-            `None`. Values of a step that is unknown are NaN.
-        xlabel: What a step is.
-        faint: The name of a series to stay behind the others.
+    Panels are `(ylabel, scale, {name: values})`, axes below each other; the scale is
+    `"log"`, `"percent"`, `"zero"`, which begins there, or `None`. Values of a step that
+    is unknown are NaN. The series `faint` stays behind the others.
     """
     styles = {}
     names = dict.fromkeys(name for *_, series in panels for name in series)
@@ -380,12 +354,7 @@ def curves(panels, xlabel, *, faint=""):
 
 
 def training_curves(history):
-    """Loss and accuracy over the epochs.
-
-    Args:
-        history: The `history` of `keras.Model.fit`, with `loss`, `accuracy`
-            and, where there was validation, `val_loss`, `val_accuracy`.
-    """
+    """Loss and accuracy over the epochs, from the `history` of `keras.Model.fit`."""
     panels = []
     for key, scale in (("loss", "log"), ("accuracy", "percent")):
         series = {"training": history.get(key), "validation": history.get(f"val_{key}")}
@@ -396,9 +365,7 @@ def training_curves(history):
 def confusion_matrix(counts, class_names):
     """How often each class was taken for each other.
 
-    Args:
-        counts: Int array, `(classes, classes)`, the true class down.
-        class_names: Names in order.
+    `counts` are `(classes, classes)`, the true class down.
     """
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     side = min(9, 2.5 + 0.45 * len(class_names))
@@ -421,12 +388,7 @@ def confusion_matrix(counts, class_names):
 def prediction_grid(images, labels, predictions, class_names=None, columns=12):
     """Images with what was predicted; wrong ones in red with the truth.
 
-    Args:
-        images: `(count, height, width, channels)`, 0-255, 1 or 3 channels.
-        labels: Int array, `(count,)`.
-        predictions: Int array, `(count,)`.
-        class_names: A list of names; the indices when `None`.
-        columns: Images in a row.
+    Images are `(count, height, width, channels)`, 0-255, 1 or 3 channels.
     """
     names = class_names or range(1 + max(labels.max(), predictions.max()))
     captions = [
@@ -441,10 +403,8 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
 def image_grid(blocks, columns):
     """Images side by side, in blocks below each other.
 
-    Args:
-        blocks: A list of `(title, images, captions)`; images are 0-255 and of 1 or 3
-            channels, captions `(text, color)`, of as many images as have one.
-        columns: Images in a row.
+    Blocks are `(title, images, captions)`; images are 0-255 and of 1 or 3 channels,
+    captions `(text, color)`, of as many images as have one.
     """
     rows = [-(-len(images) // columns) for _, images, _ in blocks]
     side = min(1.25, 9 / columns)  # inches
@@ -478,13 +438,9 @@ def image_grid(blocks, columns):
 def scored_plane(plane, work, scores, lines, title):
     """Scores over a plane, and over the work that they cost.
 
-    Args:
-        plane: `(xlabel, ylabel, points)`; as in `work`, the best is the last one:
-            where points touch, it stays visible.
-        work: `(title, xlabel, values)`.
-        scores: One for each point and value.
-        lines: `{name: points}` behind the plane, named where they begin.
-        title: Of the plane.
+    The plane is `(xlabel, ylabel, points)`, work is `(title, xlabel, values)`; the best
+    is the last one of each: where points touch, it stays visible. Lines, `{name:
+    points}`, are behind the plane, named where they begin.
     """
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))

@@ -3,6 +3,9 @@
 import base64
 import html
 import io
+from collections.abc import Iterable
+
+from matplotlib.figure import Figure
 
 from keras_effnet.report import canvas
 
@@ -46,17 +49,8 @@ _STYLE = """
 _PIXELS = 109
 
 
-def render(title, parts, footer=""):
-    """A whole page.
-
-    Args:
-        title: Plain text.
-        parts: HTML from the functions below, in order.
-        footer: Plain text.
-
-    Returns:
-        The HTML as text.
-    """
+def render(title: str, parts: Iterable[str], footer: str = "") -> str:
+    """A whole page; parts are HTML from the functions below, all else is plain text."""
     title, body = html.escape(title), "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -71,32 +65,32 @@ def render(title, parts, footer=""):
 """
 
 
-def heading(text, level=2):
+def heading(text: str, level: int = 2) -> str:
     """A section's heading from plain text; 3 is the level below a section's."""
     return f"<h{level}>{html.escape(text)}</h{level}>"
 
 
-def paragraph(text, kind=""):
+def paragraph(text: str, kind: str = "") -> str:
     """A paragraph from plain text; kinds are `note`, small print, and `verdict`."""
     return f"<p{_class(kind)}>{html.escape(text)}</p>"
 
 
-def items(texts, kind=""):
+def items(texts: Iterable[str], kind: str = "") -> str:
     """A list from plain text; of kind `key` in columns and without marks."""
     body = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
     return f"<ul{_class(kind)}>{body}</ul>"
 
 
-def _class(kind):
+def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 
 
-def code(text):
+def code(text: str) -> str:
     """A command or a program from plain text."""
     return f"<pre><code>{html.escape(text)}</code></pre>"
 
 
-def table(header, rows, kind=""):
+def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
     """A table from plain text.
 
     The first column stands to the left; of kind `words` the second one too, of kind
@@ -113,7 +107,7 @@ def table(header, rows, kind=""):
     )
 
 
-def facts(rows):
+def facts(rows: Iterable[tuple[str, object]]) -> str:
     """A table of names and values, without those that have none; may be empty."""
     body = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
@@ -123,13 +117,8 @@ def facts(rows):
     return body and f'<table class="facts">{body}</table>'
 
 
-def image(figure, description):
-    """A picture, inside the page.
-
-    Args:
-        figure: From a function of `keras_effnet.report.charts`.
-        description: What it shows, for those who can't see it.
-    """
+def image(figure: Figure, description: str) -> str:
+    """A picture, inside the page; the description is for those who can't see it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=canvas.DPI)
     data = base64.b64encode(buffer.getvalue()).decode()

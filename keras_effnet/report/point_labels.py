@@ -23,13 +23,10 @@ _LEADER = {
 def beside(axis, places, texts, lines=(), reach=5):
     """Writes a text beside each point, as near as it finds room.
 
-    Args:
-        axis: A `matplotlib.axes.Axes` in its final place, all else drawn.
-        places: `(x, y)` of the points, data coordinates; who comes first has its
-            text nearest.
-        texts: One for each.
-        lines: The points of step lines, which texts keep off where they can.
-        reach: How far the largest mark reaches from its middle, points.
+    All else must be drawn already, with the axis in its final place. Who comes first of
+    `places`, in data coordinates, has its text nearest. Texts keep off step lines,
+    given by their points, where they can; `reach` is how far the largest mark reaches
+    from its middle, points.
     """
     axis.autoscale_view()  # else it comes when the figure is drawn
     unit = axis.figure.dpi / 72

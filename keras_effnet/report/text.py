@@ -1,18 +1,21 @@
 """Numbers and tables as text, for terminals and pages."""
 
 import math
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+# Heading -> what an item's cell says.
+Columns = dict[str, Callable[[Any], str]]
 
 
-def format_table(rows, left=()):
-    """Aligns cells in columns.
+def format_table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
+    """Aligns cells in columns, the heading in the first row.
 
-    Args:
-        rows: Rows of strings, the heading first.
-        left: Indices of the columns that stand to the left; numbers, which
-            are compared digit by digit, stand to the right.
-
-    Returns:
-        The lines, as one string.
+    Columns whose indices are in `left` stand to the left; numbers, which are compared
+    digit by digit, stand to the right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -24,45 +27,36 @@ def format_table(rows, left=()):
     )
 
 
-def tabulate(items, columns, left=()):
-    """A table with a row for each item.
-
-    Args:
-        items: What the table is of.
-        columns: `{heading: function of an item}`, each gives a cell's text.
-        left: As for `format_table`.
-
-    Returns:
-        The lines, as one string.
-    """
+def tabulate(items: Iterable, columns: Columns, left: Collection[int] = ()) -> str:
+    """A table with a row for each item, aligned as `format_table` does."""
     return format_table(cells(items, columns), left)
 
 
-def cells(items, columns):
-    """The rows of a table, items and columns as for `tabulate`; the heading first."""
+def cells(items: Iterable, columns: Columns) -> list[list[str]]:
+    """The rows of a table, the heading first."""
     rows = [[tell(item) for tell in columns.values()] for item in items]
     return [list(columns), *rows]
 
 
-def known(rows):
+def known(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Rows without the columns in which nothing but dashes stands."""
     columns = zip(*rows, strict=True)
     told = [column for column in columns if not set(column[1:]) <= {"–", "-"}]
     return [list(row) for row in zip(*told, strict=True)]
 
 
-def giga(number):
+def giga(number: float) -> str:
     """Billions with the three decimals that the papers' figures can bear."""
     return f"{number / 1e9:.3f}"
 
 
-def cell(value, spec, missing="–"):
+def cell(value: float | None, spec: str, missing: str = "–") -> str:
     """A number in a table, a dash where it is `None` or not finite."""
     known = value is not None and math.isfinite(value)
     return format(value, spec) if known else missing
 
 
-def significant(value, digits=4, missing="–"):
+def significant(value: float | None, digits: int = 4, missing: str = "–") -> str:
     """A number in so many significant digits, and never an exponent."""
     if value is None:
         return missing
@@ -71,12 +65,12 @@ def significant(value, digits=4, missing="–"):
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(value)))}f}"
 
 
-def signed(value):
+def signed(value: float) -> str:
     """A number with two decimals and a minus as wide as a plus."""
     return f"{value:.2f}".replace("-", "−")
 
 
-def plain(value):
+def plain(value: object) -> str:
     """A dict or a list as a line of text; what is `None` is left out."""
     if isinstance(value, dict):
         known = {key: plain(v) for key, v in value.items() if v is not None}
