@@ -1,6 +1,5 @@
 """A weights file of any format, written anew in Keras' own."""
 
-import os
 import pathlib
 
 from keras_effnet import files
@@ -10,18 +9,6 @@ from keras_effnet.models import build_model
 from keras_effnet.specs import get_spec
 
 FORMATS = (".keras", ".weights.h5")
-
-
-def check_target(path: str | os.PathLike) -> None:
-    """Tells a name that `convert` can write to from another.
-
-    Raises:
-        InputError: It ends otherwise.
-    """
-    if not str(path).endswith(FORMATS):
-        raise InputError(
-            f"Converted files end in {' or '.join(FORMATS)}. Received: {str(path)!r}"
-        )
 
 
 def convert(
@@ -45,8 +32,11 @@ def convert(
         InputError: The target's name ends otherwise, the weights can't be read
             or are of another network. Nothing is written then.
     """
-    check_target(target)
     target = pathlib.Path(target)
+    if not target.name.endswith(FORMATS):
+        raise InputError(
+            f"Converted files end in {' or '.join(FORMATS)}. Received: {str(target)!r}"
+        )
     spec = get_spec(network)
     located = weights_room.locate(weights, spec.name)
     values = weights_room.read(located.path, build_model(spec, include_top=False))

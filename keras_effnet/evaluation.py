@@ -49,7 +49,6 @@ class KerasClassifier(Classifier):
         return int(self.model.output_shape[-1])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         images = np.asarray(images, "float32")
         return np.asarray(self.model.predict_on_batch(images), "float32")
 
@@ -105,7 +104,6 @@ class SavedModelClassifier(Classifier):
         return int(output.shape[-1])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
         import tensorflow as tf
 
         images = tf.cast(np.asarray(images), self._spec.dtype)

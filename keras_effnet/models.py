@@ -289,10 +289,7 @@ def _inputs(
 
 
 def _stages(
-    x: KerasTensor,
-    spec: ModelSpec,
-    stages: tuple[Stage, ...],
-    activation: Activation,
+    x: KerasTensor, spec: ModelSpec, stages: tuple[Stage, ...], activation: Activation
 ) -> tuple[KerasTensor, list[KerasTensor]]:
     """Returns the last tensor and the last one at each stride, 2 to 32."""
     features = []

@@ -84,9 +84,9 @@ def grid(step: float = 0.05, tolerance: float = 0.1) -> tuple[Coefficients, ...]
     alphas = _from_one(largest, step)
     others = _from_one(math.sqrt(largest), step)
     found = tuple(
-        Coefficients(*point)
-        for point in itertools.product(alphas, others, others)
-        if abs(_product(*point) - _TARGET) <= tolerance + 1e-9
+        Coefficients(alpha, beta, gamma)
+        for alpha, beta, gamma in itertools.product(alphas, others, others)
+        if abs(alpha * beta**2 * gamma**2 - _TARGET) <= tolerance + 1e-9
     )
     if not found:
         raise InputError(
@@ -100,10 +100,6 @@ def _from_one(largest: float, step: float) -> list[float]:
     count = math.floor((largest - 1) / step + 1e-9) + 1
     # 1.15, not 1.1500000000000001: people read these, and JSON keeps them.
     return [round(1 + index * step, 10) for index in range(count)]
-
-
-def _product(alpha: float, beta: float, gamma: float) -> float:
-    return alpha * beta**2 * gamma**2
 
 
 def search(

@@ -77,12 +77,7 @@ TABLES = {
     "AssociatedFile": {"name": "string", "description": "string", "type": "byte"},
 }
 
-SCALARS = {
-    "byte": "b",
-    "uint": "I",
-    "ulong": "Q",
-    "float": "f",
-}
+SCALARS = {"byte": "b", "uint": "I", "ulong": "Q", "float": "f"}
 
 
 def check_file(path: str | os.PathLike) -> pathlib.Path:

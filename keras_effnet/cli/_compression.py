@@ -64,9 +64,7 @@ def add_arguments(parser, steps, learning_rate):
         "compared there with the model that came in; none of them may be trained on",
     )
     _export.add_files(
-        parser,
-        "of int8 files: float32, uint8 or int8 (default: int8)",
-        required=True,
+        parser, "of int8 files: float32, uint8 or int8 (default: int8)", required=True
     )
 
 

@@ -31,9 +31,4 @@ def add_arguments(parser):
 
 
 def run(args):
-    _compression.run(
-        args,
-        "cluster",
-        clusters=args.clusters,
-        keep=args.keep,
-    )
+    _compression.run(args, "cluster", clusters=args.clusters, keep=args.keep)

@@ -11,10 +11,7 @@ from keras_effnet.quiet import import_keras
 
 def add_arguments(parser):
     parser.add_argument(
-        "--output",
-        default="runs/demo",
-        metavar="FOLDER",
-        help="default: runs/demo",
+        "--output", default="runs/demo", metavar="FOLDER", help="default: runs/demo"
     )
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
 

@@ -55,8 +55,7 @@ def add_arguments(parser):
         help="images at a time, or `open` (default: 1)",
     )
     parser.add_argument(
-        "--engine",
-        help="tflite or litert (default: the better one for each precision)",
+        "--engine", help="tflite or litert (default: the better one for each precision)"
     )
     _export.add_calibration(parser, 200, "for int8 and int16x8: ")
     _export.add_judging(parser)

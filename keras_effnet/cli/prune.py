@@ -36,9 +36,4 @@ def add_arguments(parser):
 
 
 def run(args):
-    _compression.run(
-        args,
-        "prune",
-        sparsity=args.sparsity,
-        pattern=args.pattern,
-    )
+    _compression.run(args, "prune", sparsity=args.sparsity, pattern=args.pattern)
