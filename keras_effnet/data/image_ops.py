@@ -155,14 +155,19 @@ def shear_y(image, level):
     return _projected(image, [1.0, 0.0, 0.0, level, 1.0, 0.0])
 
 
-def translate_x(image, pixels):
-    """Shifts to the right by `pixels`, rounded; to the left below 0."""
-    return _translated(image, pixels, axis=1)
-
-
-def translate_y(image, pixels):
-    """Shifts downwards by `pixels`, rounded; upwards below 0."""
-    return _translated(image, pixels, axis=0)
+def translate(image, pixels, axis):
+    """Shifts downwards (axis 0) or to the right (1), rounded; the other way below 0."""
+    length = image.shape[axis]
+    shift = tf.cast(tf.round(tf.cast(pixels, tf.float32)), tf.int32)
+    shift = tf.clip_by_value(shift, -length, length)
+    before, after = tf.maximum(shift, 0), tf.maximum(-shift, 0)
+    if axis == 0:
+        rest = image[after : length - before]
+    else:
+        rest = image[:, after : length - before]
+    padding = [[0, 0]] * 3
+    padding[axis] = [before, after]
+    return tf.reshape(tf.pad(rest, padding, constant_values=_blank()), image.shape)
 
 
 @_fused
@@ -232,17 +237,3 @@ def _positions(image, dtype):
     return tf.range(height, dtype=dtype)[:, None, None], tf.range(width, dtype=dtype)[
         None, :, None
     ]
-
-
-def _translated(image, pixels, axis):
-    length = image.shape[axis]
-    shift = tf.cast(tf.round(tf.cast(pixels, tf.float32)), tf.int32)
-    shift = tf.clip_by_value(shift, -length, length)
-    before, after = tf.maximum(shift, 0), tf.maximum(-shift, 0)
-    if axis == 0:
-        rest = image[after : length - before]
-    else:
-        rest = image[:, after : length - before]
-    padding = [[0, 0]] * 3
-    padding[axis] = [before, after]
-    return tf.reshape(tf.pad(rest, padding, constant_values=_blank()), image.shape)

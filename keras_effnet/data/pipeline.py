@@ -16,6 +16,8 @@ from keras_effnet.data import service as data_service
 from keras_effnet.data.source import order
 
 _PREFETCH = 4
+_IN_ORDER = tf.data.Options()
+_IN_ORDER.deterministic = True
 
 
 class TrainingBatches:
@@ -79,12 +81,10 @@ class TrainingBatches:
             batches = self._service.batches(drawn, first_step, self.steps_per_epoch)
         else:
             batches = drawn(first_step, self.steps_per_epoch)
-        options = tf.data.Options()
-        options.deterministic = True
         return (
             batches.map(self._mixed(number), num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(_PREFETCH)
-            .with_options(options)
+            .with_options(_IN_ORDER)
         )
 
     def _drawn(self, epoch, first_step, last_step):
@@ -95,13 +95,7 @@ class TrainingBatches:
         steps = np.arange(first_step, last_step)[:, None]
         places = steps * self.batch_size + self._first_row + np.arange(self._part_size)
         chosen = order(self._source.count, _order_seed(seed, epoch), places)
-        columns = (
-            places,
-            self._source.rows(chosen),
-            self._source.labels[chosen],
-        )
-        options = tf.data.Options()
-        options.deterministic = True
+        columns = (places, self._source.rows(chosen), self._source.labels[chosen])
         return (
             tf.data.Dataset.from_tensor_slices(columns)
             .unbatch()
@@ -124,7 +118,7 @@ class TrainingBatches:
                     labels,
                 )
             )
-            .with_options(options)
+            .with_options(_IN_ORDER)
         )
 
     def _mixed(self, epoch):

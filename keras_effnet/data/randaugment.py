@@ -25,8 +25,8 @@ OPERATIONS = {
     "Sharpness": lambda image, value, _: image_ops.sharpness(image, value),
     "ShearX": lambda image, value, _: image_ops.shear_x(image, value),
     "ShearY": lambda image, value, _: image_ops.shear_y(image, value),
-    "TranslateX": lambda image, value, _: image_ops.translate_x(image, value),
-    "TranslateY": lambda image, value, _: image_ops.translate_y(image, value),
+    "TranslateX": lambda image, value, _: image_ops.translate(image, value, 1),
+    "TranslateY": lambda image, value, _: image_ops.translate(image, value, 0),
     "Cutout": image_ops.cutout,
     "SolarizeAdd": lambda image, value, _: image_ops.solarize_add(image, value),
 }

@@ -16,17 +16,16 @@ class Devices:
     batch is divided evenly.
     """
 
-    part = (0, 1)
-    replicas = 1
+    def __init__(self, scope=contextlib.nullcontext, replicas=1):
+        # Gives a context for everything that touches the network in training.
+        self.scope = scope
+        self.replicas = replicas
+        self.part = (0, 1)
 
     @property
     def chief(self):
         """Whether this is the process that writes and speaks."""
         return self.part[0] == 0
-
-    def scope(self):
-        """A context for everything that touches the network in training."""
-        return contextlib.nullcontext()
 
     def must_stop(self, step):
         """Whether all processes, each of which asks after every step, have agreed to
@@ -36,32 +35,6 @@ class Devices:
     def check_equal(self, what, read, seconds=0):
         """Waits until all processes are here, and refuses those whose text, that which
         `read()` gives, differs after so many seconds; a message calls it `what`."""
-
-
-class Mirrored(Devices):
-    """Devices of one machine, `"GPU:0"`, by `tf.distribute.MirroredStrategy`."""
-
-    def __init__(self, names):
-        import tensorflow as tf
-
-        self._strategy = tf.distribute.MirroredStrategy(names)
-        self.replicas = self._strategy.num_replicas_in_sync
-
-    def scope(self):
-        return self._strategy.scope()
-
-
-class Parallel(Devices):
-    """Devices of one machine, by `keras.distribution.DataParallel` on JAX."""
-
-    def __init__(self, devices):
-        self._distribution = keras.distribution.DataParallel(
-            devices=devices, auto_shard_dataset=False
-        )
-        self.replicas = len(devices)
-
-    def scope(self):
-        return self._distribution.scope()
 
 
 def open_devices(count=None):
@@ -92,7 +65,10 @@ def _of_tensorflow(count):
         names = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
     else:
         names = _processors(tf, count or 1)
-    return Mirrored(names) if len(names) > 1 else Devices()
+    if len(names) == 1:
+        return Devices()
+    strategy = tf.distribute.MirroredStrategy(names)
+    return Devices(strategy.scope, strategy.num_replicas_in_sync)
 
 
 def _processors(tf, count):
@@ -129,7 +105,16 @@ def _of_jax(count):
     if count is None and devices[0].platform == "cpu":
         count = 1
     devices = devices[: _checked(count, len(devices))]
-    return Parallel(devices) if len(devices) > 1 else Devices()
+    if len(devices) == 1:
+        return Devices()
+    return Devices(parallel_scope(devices), len(devices))
+
+
+def parallel_scope(devices):
+    """`Devices.scope` of several of JAX, each process feeding its own."""
+    return keras.distribution.DataParallel(
+        devices=devices, auto_shard_dataset=False
+    ).scope
 
 
 def _too_late(backend, count):

@@ -61,20 +61,17 @@ class EMA:
         self._blend(ops.convert_to_tensor(1 - decay, "float32"))
 
     @contextlib.contextmanager
-    def swap(self, model=None):
-        """Puts the averages into a model of the same weights, the averaged one by
-        default; after the block, and after an exception, its own return bit by bit."""
-        model = self._model if model is None else model
-        synchronise(model)
-        weights = _averaged(model)
-        self._check_shapes([weight.shape for weight in weights], "model")
-        raw = [ops.copy(weight) for weight in weights]
+    def swap(self):
+        """Puts the averages into the model; after the block, and after an exception,
+        its own weights return bit by bit."""
+        synchronise(self._model)
+        raw = [ops.copy(weight) for weight in self._weights]
         try:
-            for weight, average in zip(weights, self._averages, strict=True):
+            for weight, average in zip(self._weights, self._averages, strict=True):
                 weight.assign(ops.cast(ops.copy(average), weight.dtype))
-            yield model
+            yield self._model
         finally:
-            for weight, value in zip(weights, raw, strict=True):
+            for weight, value in zip(self._weights, raw, strict=True):
                 weight.assign(value)
 
     def state(self):
@@ -86,19 +83,15 @@ class EMA:
     def restore(self, arrays):
         """Goes on from what `state` returned; refuses that of another model."""
         batches, *averages = arrays
-        self._check_shapes([array.shape for array in averages], "state")
+        own = [tuple(average.shape) for average in self._averages]
+        if [array.shape for array in averages] != own:
+            raise InputError(
+                f"The state must have the weights that are averaged, {len(own)} of "
+                f"the same shapes in the same order. Received: {len(averages)}"
+            )
         self.batches = int(batches)
         for average, array in zip(self._averages, averages, strict=True):
             average.assign(array)
-
-    def _check_shapes(self, shapes, what):
-        own = [tuple(average.shape) for average in self._averages]
-        shapes = [tuple(shape) for shape in shapes]
-        if shapes != own:
-            raise InputError(
-                f"The {what} must have the weights that are averaged, {len(own)} of "
-                f"the same shapes in the same order. Received: {len(shapes)}"
-            )
 
 
 def _averaged(model):

@@ -17,8 +17,9 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.errors import WorkerLost
 from keras_effnet.errors import first_line
-from keras_effnet.training.devices import Parallel
+from keras_effnet.training.devices import Devices
 from keras_effnet.training.devices import hide_accelerators_from_tensorflow
+from keras_effnet.training.devices import parallel_scope
 
 # Seconds: until all processes must be there, and until a silent one is given up.
 START = 300
@@ -41,7 +42,7 @@ if not sys.stdin.read():
 """
 
 
-class Cluster(Parallel):
+class Cluster(Devices):
     """All devices of all processes that have joined."""
 
     def __init__(self):
@@ -54,7 +55,7 @@ class Cluster(Parallel):
                 "All processes of a cluster must have equally many devices. Received: "
                 f"{', '.join(str(counts[number]) for number in sorted(counts))}"
             )
-        super().__init__(devices)
+        super().__init__(parallel_scope(devices), len(devices))
         self.part = (jax.process_index(), jax.process_count())
 
     def must_stop(self, step):

@@ -121,24 +121,6 @@ def test_what_changes_the_model_within_the_swap_does_not_stay():
         np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
-def test_another_model_of_the_same_weights_can_be_swapped():
-    model = small_model()
-    ema = EMA(model, 0.9)
-    train(model, ema, 3)
-    other = keras.models.clone_model(model)
-    before = values(other)
-    with ema.swap(other), ema.swap():
-        np.testing.assert_array_equal(
-            other.get_layer("conv").kernel.numpy(), values(model)["conv/kernel"]
-        )
-    np.testing.assert_array_equal(values(other)["conv/kernel"], before["conv/kernel"])
-    with (
-        pytest.raises(InputError, match="same shapes"),
-        ema.swap(keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])),
-    ):
-        pass
-
-
 def test_it_goes_on_from_its_state():
     def run(stop):
         keras.utils.set_random_seed(1)
