@@ -14,7 +14,7 @@ from keras_effnet.benchmarks.measuring import check_weight_cache
 from keras_effnet.benchmarks.targets import open_target
 from keras_effnet.benchmarks.targets import target_class
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
+from keras_effnet.errors import check_one_of
 from keras_effnet.tflite import check_file
 
 # Of `benchmark_many`; quick and full are MLPerf Mobile's.
@@ -130,11 +130,7 @@ def measure(
 
 
 def _options(settings, options):
-    if settings not in SETTINGS:
-        raise InputError(
-            f"`settings` must be one of {', '.join(SETTINGS)}. "
-            f"{suggest(settings, SETTINGS)}Received: {settings!r}"
-        )
+    check_one_of("settings", settings, SETTINGS)
     found = _STANDARD | SETTINGS[settings] | options
     if "max_seconds" not in options:
         found["max_seconds"] = max(found["max_seconds"], found["min_seconds"])

@@ -39,7 +39,7 @@ class Ranges:
         return Calibration(self.images, self.method, self.sha256)
 
 
-def calibrate(data: bytes, images, threads=2, each=None) -> Ranges:
+def calibrate(data: bytes, images, each=None) -> Ranges:
     """The ranges of a float file's activations on images.
 
     Images come in batches, `(batch, height, width, channels)`, values as the file takes
@@ -49,7 +49,7 @@ def calibrate(data: bytes, images, threads=2, each=None) -> Ranges:
     model = flatbuffer.unpack(data)
     tensors = flatbuffer.graph(model).tensors
     watched = flatbuffer.activations(model)
-    file = Watched(model, watched[1:], threads)
+    file = Watched(model, watched[1:], 2)
     shape = file.shape
     low = dict.fromkeys(watched, np.inf)
     high = dict.fromkeys(watched, -np.inf)

@@ -74,7 +74,10 @@ def file_of(
         and norm.zero_point is not None
     )
     by_tensor = _ranges_of(trace, base, ranges, drops)
-    float_nodes = _renamed(base, float_nodes, trace.output_name)
+    subgraph = flatbuffer.graph(base)
+    last = subgraph.tensors[subgraph.outputs[0]].name.decode()
+    if last in float_nodes:  # `set_names` renames it
+        float_nodes = float_nodes - {last} | {trace.output_name}
     with native_stderr_held_back():
         if precision == "float32":
             model = base
@@ -121,13 +124,6 @@ def pixel_statistics(trace, model):
         return (0.0,), (1.0,)
     rule = trace.rule.for_channels(int(tensor.shape[-1]))
     return rule.mean, rule.std
-
-
-def _renamed(base, float_nodes, output_name):
-    """The operators to keep in float, by the names that they will have."""
-    subgraph = flatbuffer.graph(base)
-    last = subgraph.tensors[subgraph.outputs[0]].name.decode()
-    return frozenset(output_name if name == last else name for name in float_nodes)
 
 
 def _ranges_of(trace, base, ranges, drops):

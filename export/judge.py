@@ -34,6 +34,29 @@ class Images:
     labels: np.ndarray | None = None
 
 
+def check_images(images: Any, max_drop: float | None) -> None:
+    """Raises an `InputError` unless these are `Images`, or `None`, and have labels
+    where an accuracy is asked for."""
+    if images is not None and not isinstance(images, Images):
+        raise InputError(
+            "`evaluation` must be `keras_effnet.export.Images`. "
+            f"Received: {type(images).__name__}"
+        )
+    if max_drop is not None and (images is None or images.labels is None):
+        raise InputError(
+            "`max_drop` needs labelled images to evaluate on. Received: "
+            + ("none" if images is None else "images without labels")
+        )
+
+
+def check_classes(classes: int) -> None:
+    """Raises an `InputError` for a model whose answers are always the same."""
+    if classes < 2:
+        raise InputError(
+            f"To be judged, a model must have two classes or more. Received: {classes}"
+        )
+
+
 class Judge:
     """Compares files with the Keras model that they come from."""
 
@@ -43,22 +66,9 @@ class Judge:
         if max_drop is not None:
             valid = "a number of percentage points from 0 to 100"
             check_number("max_drop", max_drop, valid, lambda points: 0 <= points <= 100)
-            if images is None or images.labels is None:
-                raise InputError(
-                    "`max_drop` needs labelled images to evaluate on. Received: "
-                    + ("none" if images is None else "images without labels")
-                )
-        if images is not None and not isinstance(images, Images):
-            raise InputError(
-                "`evaluation` must be `keras_effnet.export.Images`. "
-                f"Received: {type(images).__name__}"
-            )
-        classes = model.outputs[0].shape[-1]
-        if images is not None and classes < 2:
-            raise InputError(
-                "To be judged, a model must have two classes or more. "
-                f"Received: {classes}"
-            )
+        check_images(images, max_drop)
+        if images is not None:
+            check_classes(model.outputs[0].shape[-1])
         self.model, self.images, self.max_drop = model, images, max_drop
         self._reference: Evaluation | None = None
 

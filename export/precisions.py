@@ -1,10 +1,9 @@
 """The precisions of a file, and which engine makes each."""
 
 import dataclasses
-from collections.abc import Collection
 
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
+from keras_effnet.errors import check_one_of
 
 INPUT_TYPES = ("float32", "uint8", "int8")
 ENGINES = ("tflite", "litert")
@@ -53,20 +52,20 @@ PRECISIONS = {
 
 def check_precision(precision: str) -> None:
     """Raises an `InputError` for a precision that there is not."""
-    _check_one_of("precision", precision, PRECISIONS)
+    check_one_of("precision", precision, PRECISIONS)
 
 
 def check_input_type(input_type: str | None) -> None:
     """Raises an `InputError` for an input type that there is not."""
     if input_type is not None:
-        _check_one_of("input_type", input_type, INPUT_TYPES)
+        check_one_of("input_type", input_type, INPUT_TYPES)
 
 
 def engine_of(precision: str, engine: str | None = None) -> str:
     """The engine that makes a precision, the preferred one when `None`."""
     able = PRECISIONS[precision].engines
     if engine is not None:
-        _check_one_of("engine", engine, ENGINES)
+        check_one_of("engine", engine, ENGINES)
     if engine is None or precision == "float32":  # what the others are made of
         return able[0]
     if engine not in able:
@@ -75,11 +74,3 @@ def engine_of(precision: str, engine: str | None = None) -> str:
             f"Received: {engine!r}"
         )
     return engine
-
-
-def _check_one_of(name: str, value: str, valid: Collection[str]) -> None:
-    if value not in valid:
-        raise InputError(
-            f"`{name}` must be one of {', '.join(valid)}. "
-            f"{suggest(value, valid)}Received: {value!r}"
-        )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.export import normalisation
 
 INPUT_NAME = "images"
@@ -60,12 +61,9 @@ def check(model):
 
 def check_batch_size(batch_size):
     """Raises an `InputError` unless a batch size is a number from 1, or `None`."""
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size >= 1):
-        raise InputError(
-            "`batch_size` must be a whole number from 1, or None for an open one. "
-            f"Received: {batch_size!r}"
-        )
+    if batch_size is not None:
+        valid = "a whole number from 1, or None for an open one"
+        check_number("batch_size", batch_size, valid, lambda n: n >= 1, whole=True)
 
 
 def freeze(model, folder, batch_size=1) -> normalisation.Normalisation | None:

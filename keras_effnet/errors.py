@@ -5,6 +5,7 @@ import difflib
 import importlib
 import types
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -91,6 +92,19 @@ def check_number(
     kind = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not within(value):
         raise InputError(f"`{name}` must be {valid}. Received: {name}={value!r}")
+
+
+def check_one_of(name: str, value: object, valid: Collection[str]) -> None:
+    """Refuses a value of an argument that is none of the valid ones.
+
+    Raises:
+        InputError: The message names them, and the nearest.
+    """
+    if value not in valid:
+        raise InputError(
+            f"`{name}` must be one of {', '.join(valid)}. "
+            f"{suggest(value, valid)}Received: {name}={value!r}"
+        )
 
 
 def suggest(value: object, valid: Iterable[str]) -> str:

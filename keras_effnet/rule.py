@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 
 # Mean and standard deviation of the pixel values, 0-255 RGB.
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -49,11 +50,7 @@ class Preprocessing:
                 "per channel, and `std` only positive ones. "
                 f"Received: mean={self.mean!r}, std={self.std!r}"
             )
-        if self.interpolation not in INTERPOLATIONS:
-            raise InputError(
-                f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}. "
-                f"Received: interpolation={self.interpolation!r}"
-            )
+        check_one_of("interpolation", self.interpolation, INTERPOLATIONS)
         padding = self.crop_padding
         if padding is not None and not (isinstance(padding, int) and padding >= 0):
             raise InputError(

@@ -10,6 +10,7 @@ import subprocess
 from keras_effnet import children
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 
 _FOLDER = pathlib.Path(__file__).parent
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
@@ -33,11 +34,7 @@ def plugin(interface):
 
 def compiler(machine):
     """The path of the compiler that makes programs for a processor."""
-    if machine not in MACHINES:
-        raise InputError(
-            f"`machine` must be one of {', '.join(MACHINES)}. "
-            f"Received: machine={machine!r}"
-        )
+    check_one_of("machine", machine, MACHINES)
     cross = f"{machine}-linux-gnu-gcc"
     names = ("cc", "gcc") if machine == platform.machine() else (cross,)
     found = next(filter(None, map(shutil.which, names)), None)

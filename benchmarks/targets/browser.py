@@ -15,6 +15,7 @@ from keras_effnet.benchmarks.targets import _page_server
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 
 ACCELERATORS = ("wasm", "webgpu")
 _DTYPES = ("float32", "int32", "uint8")
@@ -56,11 +57,7 @@ class Browser(Target):
         litertjs=None,
         tell=print,
     ):
-        if accelerator not in ACCELERATORS:
-            raise InputError(
-                f"`accelerator` must be one of {', '.join(ACCELERATORS)}. "
-                f"Received: accelerator={accelerator!r}"
-            )
+        check_one_of("accelerator", accelerator, ACCELERATORS)
         packages = _litertjs.runtime(litertjs)
         self.name = "browser" if accelerator == "wasm" else f"browser:{accelerator}"
         self._accelerator = accelerator

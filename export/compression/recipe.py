@@ -45,12 +45,12 @@ class CompressionRecipe:
 
 
 _COUNT = "a whole number from 1", lambda value: 1 <= value < 2**31, True
-_SEED = "a whole number from 0 below 2**31", lambda value: 0 <= value < 2**31, True
+SEED = "a whole number from 0 below 2**31", lambda value: 0 <= value < 2**31
 _SHARE = "a number from 0, labels alone, to 1, the float model alone"
 _CHECKS: dict[str, tuple] = {
     "steps": _COUNT,
     "batch_size": _COUNT,
-    "seed": _SEED,
+    "seed": (*SEED, True),
     "learning_rate": ("a number above 0, up to 100", lambda value: 0 < value <= 100),
     "temperature": ("a number from 1 to 100", lambda value: 1 <= value <= 100),
     "distillation": (_SHARE, lambda value: 0 <= value <= 1),

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
-from keras_effnet.errors import suggest
+from keras_effnet.errors import check_one_of
 from keras_effnet.export.compression import compressing
 from keras_effnet.export.compression import post_training
 from keras_effnet.export.compression import twin
@@ -58,7 +58,8 @@ def qat(
     Raises:
         InputError: The model, the images or an argument can't be taken.
     """
-    _check_choice("keep", keep, (*KEEPS, None))
+    if keep is not None:
+        check_one_of("keep", keep, KEEPS)
     compressing.check_model(model)
     _check_kept(model, keep)
     begin = functools.partial(post_training.start, model, images, rounds=keep is None)
@@ -103,7 +104,7 @@ def prune(
     Raises:
         InputError: The model, the images or an argument can't be taken.
     """
-    _check_choice("pattern", pattern, PATTERNS)
+    check_one_of("pattern", pattern, PATTERNS)
     share = "a share of zeros above 0 and below 1"
     check_number("sparsity", sparsity, share, lambda value: 0 < value < 1)
     if pattern == "2:4" and sparsity != 0.5:
@@ -148,7 +149,8 @@ def cluster(
     Raises:
         InputError: The model, the images or an argument can't be taken.
     """
-    _check_choice("keep", keep, ("sparsity", None))
+    if keep is not None:
+        check_one_of("keep", keep, ("sparsity",))
     valid = "a whole number from 3 to 256"
     check_number("clusters", clusters, valid, lambda n: 3 <= n <= 256, whole=True)
     compressing.check_model(model)
@@ -189,13 +191,4 @@ def _check_kept(model: keras.Model, keep: str | None) -> None:
             f"The model's kernels have no {missing} that could be kept: "
             f"{'prune' if missing == 'zeros' else 'cluster'} it first. "
             f"Received: keep={keep!r}"
-        )
-
-
-def _check_choice(name: str, value: str | None, valid: Sequence[str | None]) -> None:
-    if value not in valid:
-        near = suggest(value, [choice for choice in valid if choice])
-        listed = ", ".join(map(repr, valid))
-        raise InputError(
-            f"`{name}` must be one of {listed}. {near}Received: {name}={value!r}"
         )

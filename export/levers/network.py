@@ -216,10 +216,6 @@ def _pool(function):
     return pool
 
 
-def _concatenation(node, read, shape):
-    return tf.concat(read, node.options.axis)
-
-
 def _mean(node, read, shape):
     return tf.reshape(tf.reduce_mean(read[0], tuple(read[1].ravel())), [-1, *shape[1:]])
 
@@ -233,7 +229,7 @@ def _reshape(node, read, shape):
 _OPERATORS = {
     "ADD": lambda node, read, shape: read[0] + read[1],
     "AVERAGE_POOL_2D": _pool(tf.nn.avg_pool2d),
-    "CONCATENATION": _concatenation,
+    "CONCATENATION": lambda node, read, shape: tf.concat(read, node.options.axis),
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "DIV": lambda node, read, shape: read[0] / read[1],

@@ -24,7 +24,7 @@ class Observed:
     samples: dict[int, np.ndarray]  # 1-D float32, drawn evenly from every image
 
 
-def observe(data: bytes, images, seed=0, threads=2) -> Observed:
+def observe(data: bytes, images, seed=0) -> Observed:
     """Runs a float file over images, as `calibrate` takes them, and keeps samples of
     its activations."""
     random, kept = np.random.default_rng(seed), {}
@@ -35,7 +35,7 @@ def observe(data: bytes, images, seed=0, threads=2) -> Observed:
             flat = flat[random.integers(0, flat.size, _SAMPLES)]
         kept.setdefault(index, []).append(flat.copy())
 
-    ranges = calibrate(data, images, threads, keep)
+    ranges = calibrate(data, images, keep)
     return Observed(ranges, {i: np.concatenate(parts) for i, parts in kept.items()})
 
 

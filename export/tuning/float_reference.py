@@ -4,6 +4,8 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import Evaluation
+from keras_effnet.evaluation import evaluate
+from keras_effnet.export.judge import check_classes
 from keras_effnet.paired import compare
 from keras_effnet.tflite import TFLiteModel
 
@@ -20,7 +22,9 @@ class FloatReference:
 
     def __init__(self, float_path, images, labels=None, logits=False):
         self._images, self._logits = images, logits
-        probabilities = TFLiteModel(float_path, threads=2).predict(images)
+        file = TFLiteModel(float_path, threads=2)
+        self._reference = evaluate(file, [images], labels)
+        probabilities = self._reference.probabilities
         wrong = int((~np.isfinite(probabilities)).any(axis=1).sum())
         if wrong:
             raise InputError(
@@ -28,24 +32,7 @@ class FloatReference:
                 f"quantised. Received: NaN or infinity for {wrong} of {len(images)} "
                 "images"
             )
-        classes = probabilities.shape[1]
-        if classes < 2:
-            raise InputError(
-                "To be judged, a model must have two classes or more. "
-                f"Received: {classes}"
-            )
-        if labels is not None:
-            labels = np.asarray(labels)
-            if (
-                len(labels) != len(images)
-                or not ((labels >= 0) & (labels < classes)).all()
-            ):
-                raise InputError(
-                    f"There must be one label, a class from 0 to {classes - 1}, for "
-                    f"each image. Received: {len(labels)} labels for {len(images)} "
-                    "images"
-                )
-        self._reference = Evaluation(probabilities, labels)
+        check_classes(probabilities.shape[1])
         self.notes = _notes(self._reference, self._positive(probabilities))
 
     def figures(self, file: TFLiteModel) -> dict:

@@ -15,10 +15,12 @@ from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_number
 from keras_effnet.export import converting
 from keras_effnet.export import publishing
 from keras_effnet.export import tracing
-from keras_effnet.export.judge import Images
+from keras_effnet.export.compression.recipe import SEED
+from keras_effnet.export.judge import check_images
 from keras_effnet.export.latency import host_latency
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
@@ -143,29 +145,11 @@ def _check(calibration, evaluation, limits, budget, seed):
             "`calibration` must be a function without arguments that returns an "
             f"iterable of arrays. Received: {type(calibration).__name__}"
         )
-    if evaluation is not None and not isinstance(evaluation, Images):
-        raise InputError(
-            "`evaluation` must be `keras_effnet.export.Images`. "
-            f"Received: {type(evaluation).__name__}"
-        )
-    if limits.max_drop is not None and (
-        evaluation is None or evaluation.labels is None
-    ):
-        raise InputError(
-            "`max_drop` needs labelled images to evaluate on; `min_agreement` needs "
-            "none. Received: "
-            + ("none" if evaluation is None else "images without labels")
-        )
-    if budget is not None and not (
-        isinstance(budget, int | float) and not isinstance(budget, bool) and budget > 0
-    ):
-        raise InputError(
-            f"`budget` must be a number of seconds above 0. Received: {budget!r}"
-        )
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise InputError(
-            f"`seed` must be a whole number from 0 below 2**31. Received: {seed!r}"
-        )
+    check_images(evaluation, limits.max_drop)
+    if budget is not None:
+        valid = "a number of seconds above 0"
+        check_number("budget", budget, valid, lambda seconds: seconds > 0)
+    check_number("seed", seed, *SEED, whole=True)
 
 
 def _key(trace, images, seed, input_type):

@@ -16,7 +16,7 @@ from keras_effnet.data import image_ops
 from keras_effnet.data.autoaugment import autoaugment
 from keras_effnet.data.decode import decode
 from keras_effnet.data.randaugment import randaugment
-from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
@@ -31,11 +31,7 @@ def training_image(image, seed, stage, recipe, preprocessing):
     the `Preprocessing` the interpolation is used, and its crop where the recipe has
     none of its own.
     """
-    if recipe.augmentation not in AUGMENTATIONS:
-        raise InputError(
-            f"`augmentation` must be one of {', '.join(AUGMENTATIONS)}. "
-            f"Received: augmentation={recipe.augmentation!r}"
-        )
+    check_one_of("augmentation", recipe.augmentation, AUGMENTATIONS)
     level = AUGMENTATIONS.index(recipe.augmentation)
     size = (stage.image_size, stage.image_size)
     seeds = tf.random.experimental.stateless_split(seed, 5)

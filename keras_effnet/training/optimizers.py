@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 
 
 def is_kernel(variable):
@@ -134,11 +134,7 @@ def build_optimizer(recipe, learning_rate):
         "adam": (Adam, adam | l2),
         "adamw": (AdamW, adam | {"weight_decay": recipe.weight_decay}),
     }
-    if recipe.optimizer not in kinds:
-        raise InputError(
-            f"`optimizer` must be one of {', '.join(kinds)}. "
-            f"Received: optimizer={recipe.optimizer!r}"
-        )
+    check_one_of("optimizer", recipe.optimizer, kinds)
     kind, options = kinds[recipe.optimizer]
     return kind(
         learning_rate,

@@ -140,7 +140,7 @@ def test_models_that_are_no_classifier_are_refused(make, message, tmp_path):
 
 
 def test_an_unknown_precision_is_refused(tiny_model, tmp_path):
-    with pytest.raises(InputError, match=r"float32, .*int8.*Received: 'int4'"):
+    with pytest.raises(InputError, match=r"float32, .*int8.*precision='int4'"):
         export(tiny_model, tmp_path, ("float32", "int4"))
     assert list(tmp_path.iterdir()) == []
 

@@ -66,11 +66,11 @@ def test_a_weight_that_is_no_number_is_named(tiny_model, tmp_path):
         ),
         (
             {"engine": "litter"},
-            r"`engine` must be one of tflite, litert.*'litert'.*Received: 'litter'",
+            r"`engine` must be one of tflite, litert.*'litert'.*engine='litter'",
         ),
         ({"precisions": ()}, r"float32, .*int16x8. Received: none"),
-        ({"batch_size": 0}, r"from 1, or None.*Received: 0"),
-        ({"input_type": "uint16"}, r"float32, uint8, int8.*Received: 'uint16'"),
+        ({"batch_size": 0}, r"from 1, or None.*batch_size=0"),
+        ({"input_type": "uint16"}, r"float32, uint8, int8.*input_type='uint16'"),
         ({"max_drop": 1}, r"needs labelled images.*Received: none"),
         (
             {"max_drop": 1, "evaluation": Images(lambda: (PIXELS,))},

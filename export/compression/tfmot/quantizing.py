@@ -105,8 +105,8 @@ class Scheme(quantization.QuantizeScheme):
     a moving average, as TF-MOT does.
     """
 
-    def __init__(self, base, ranges, learned=True):
-        self._base, self._ranges, self._learned = base, ranges, learned
+    def __init__(self, base, ranges):
+        self._base, self._ranges = base, ranges
         self._made = {}
 
     def get_layout_transformer(self):
@@ -122,7 +122,7 @@ class Scheme(quantization.QuantizeScheme):
                 num_bits=8, per_axis=False, symmetric=False, narrow_range=False
             )
         if name not in self._made:
-            self._made[name] = Range(*self._ranges[name], self._learned)
+            self._made[name] = Range(*self._ranges[name])
         return self._made[name]
 
     def limits(self):
@@ -190,7 +190,7 @@ class _Registry(quantization.QuantizeRegistry):
         return self._config(layer, given)
 
 
-def quantize(model, ranges, scheme, learned=True):
+def quantize(model, ranges, scheme):
     """Makes a built twin round its numbers in training; its Rescaling stays in float.
 
     What TF-MOT's `quantize_apply` returned, and the `Scheme`.
@@ -201,7 +201,7 @@ def quantize(model, ranges, scheme, learned=True):
             return layer
         return quantization.quantize_annotate_layer(layer)
 
-    scheme = Scheme(scheme, ranges, learned)
+    scheme = Scheme(scheme, ranges)
     annotated = tf_keras.models.clone_model(model, clone_function=annotate)
     quantized = quantization.quantize_apply(annotated, scheme)
     source = model.input.name.split(":")[0]

@@ -539,7 +539,12 @@ BAD = [
     (prune, _PIXELS, {"pattern": "3:4"}, r"`pattern` must be one of.*'3:4'"),
     (prune, _PIXELS, {"pattern": "2:4", "sparsity": 0.7}, r"0.5. Received: sparsity"),
     (cluster, _PIXELS, {"clusters": 1}, r"from 3 to 256. Received: clusters=1"),
-    (cluster, _PIXELS, {"keep": "clusters"}, r"`keep` must be one of 'sparsity', None"),
+    (
+        cluster,
+        _PIXELS,
+        {"keep": "clusters"},
+        r"`keep` must be one of sparsity. Received",
+    ),
     (
         cluster,
         _PIXELS,

@@ -394,9 +394,8 @@ def test_images_that_are_refused(model, tmp_path):
     assert "at least 1 calibration images" in refused(calibration=lambda: [])
     assert "one to judge by" in refused(evaluation=Images(lambda: []))
     for wrong in (labels[:5], np.full(6, 10), np.full(6, -1)):
-        assert "one label, a class from 0 to 9" in refused(
-            evaluation=Images(lambda: [images[:6]], wrong)
-        )
+        message = refused(evaluation=Images(lambda: [images[:6]], wrong))
+        assert "as many labels" in message or "classes 0 to 9" in message
 
 
 @pytest.mark.parametrize(
@@ -412,11 +411,11 @@ def test_images_that_are_refused(model, tmp_path):
         ({"max_drop": 0.5, "evaluation": None}, "Received: none"),
         ({"max_drop": 101}, "`max_drop` must be a number from 0 to 100"),
         ({"budget": 0}, "`budget` must be a number of seconds above 0"),
-        ({"budget": float("nan")}, "Received: nan"),
-        ({"budget": True}, "Received: True"),
+        ({"budget": float("nan")}, "Received: budget=nan"),
+        ({"budget": True}, "Received: budget=True"),
         ({"seed": -1}, "`seed` must be a whole number"),
-        ({"seed": 0.5}, "Received: 0.5"),
-        ({"seed": 2**31}, "Received: 2147483648"),
+        ({"seed": 0.5}, "Received: seed=0.5"),
+        ({"seed": 2**31}, "Received: seed=2147483648"),
         ({"calibration": [1]}, "`calibration` must be a function"),
         ({"evaluation": lambda: []}, "must be `keras_effnet.export.Images`"),
         ({"input_type": "int16"}, "input_type"),
