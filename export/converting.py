@@ -47,12 +47,7 @@ def trace(model, folder, batch_size=1) -> Trace:
 
 
 def file_of(
-    trace,
-    precision,
-    input_type=None,
-    engine=None,
-    ranges=None,
-    float_nodes=frozenset(),
+    trace, precision, input_type=None, engine=None, ranges=None, float_nodes=frozenset()
 ) -> bytes:
     """The bytes of a file.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import needed
 from keras_effnet.evaluation import KerasClassifier
 from keras_effnet.export import tracing
 from keras_effnet.export.tracing import INPUT_NAME
@@ -44,7 +44,9 @@ def write_onnx(
             something else than the model, by more than 1e-4 of the largest
             output on random images. No file is left then.
     """
-    InferenceSession = _onnxruntime().InferenceSession
+    message = "ONNX needs its libraries: pip install 'keras-effnet[onnx]'."
+    for module in ("onnx", "tf2onnx", "onnxruntime"):
+        library = needed(module, message, module)
     tracing.check(model)
     tracing.check_batch_size(batch_size)
     float_model = tracing.in_float32(model)
@@ -63,21 +65,10 @@ def write_onnx(
                 temporary, format="onnx", verbose=False, input_signature=[spec]
             )
         _check_graph(temporary)
-        session = InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        session = library.InferenceSession(
+            temporary, providers=["CPUExecutionProvider"]
+        )
         _compare(session, named, KerasClassifier(model).preprocessing, batch_size or 2)
-
-
-def _onnxruntime() -> types.ModuleType:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import tf2onnx  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "ONNX needs its libraries: pip install 'keras-effnet[onnx]'. "
-            f"Received: no module {error.name!r}"
-        ) from error
-    return onnxruntime
 
 
 @contextlib.contextmanager

@@ -1,12 +1,12 @@
 """The fastest 8-bit file within a limit, from photographs to a page, in one call."""
 
-import json
 import os
 import typing
 from collections.abc import Callable
 
 import keras
 
+from keras_effnet import files
 from keras_effnet.export import photographs
 from keras_effnet.export.judge import Batches
 from keras_effnet.export.judge import Images
@@ -95,6 +95,5 @@ def quantize(
         settings=settings,
         progress=progress,
     )
-    found = json.loads((result.folder / "search.json").read_text(encoding="utf-8"))
-    search_page.write(result.folder, found)
+    search_page.write(result.folder, files.read_json(result.folder / "search.json"))
     return result

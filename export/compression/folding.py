@@ -61,8 +61,8 @@ def fold(description: dict, arrays: dict) -> tuple[dict, list[str]]:
             continue
         if source["kind"] not in _KERNELS or readers[source["name"]] != 1:
             continue
-        if not _on_channels(node["config"]["axis"]):
-            continue
+        if node["config"]["axis"] not in (-1, 3, [-1], [3], (-1,), (3,)):
+            continue  # not of the channels
         parts = _Parts(node["config"], name, arrays)
         kernel = f"{source['name']}/0"
         scale = parts.gamma / np.sqrt(parts.variance + parts.epsilon)
@@ -119,10 +119,6 @@ def _one_less(epsilon):
     while variance + epsilon > 1:
         variance = np.nextafter(variance, np.float32(0))
     return variance
-
-
-def _on_channels(axis):
-    return axis in (-1, 3, [-1], [3], (-1,), (3,))
 
 
 def _depthwise(kernel, scale):

@@ -158,7 +158,7 @@ def cluster(
     layers = [
         name
         for name in compressing.kernels(twin.describe(model))
-        if _size(model, name) > clusters
+        if np.prod(model.get_layer(name).kernel.shape) > clusters
     ]
     if not layers:
         raise InputError(
@@ -167,10 +167,6 @@ def cluster(
         )
     options = {"clusters": clusters, "keep": keep, "layers": layers}
     return compressing.compress(model, "cluster", images, options, **training)
-
-
-def _size(model: keras.Model, name: str) -> int:
-    return int(np.prod(model.get_layer(name).kernel.shape))
 
 
 def _check_kept(model: keras.Model, keep: str | None) -> None:

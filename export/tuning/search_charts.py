@@ -3,8 +3,6 @@ precision matters to. Candidates are dicts, as `Result.candidates`; operators as
 `search.json` has them under `sensitivity`."""
 
 import math
-import pathlib
-import re
 
 from keras_effnet.report import charts
 
@@ -13,17 +11,6 @@ _PRECISIONS = ("int8", "float32", "weight-only", "float16")
 _YLABELS = {"accuracy": "top-1 accuracy", "agreement": "agreement with float"}
 _WORST = 10
 _PARTS = ("activation", "kernel")
-
-
-def numbers(candidates):
-    """A short label for each candidate: the number that each file's name begins
-    with, where all have one of their own, else 1 and up."""
-    found = [re.match("[0-9]+", pathlib.Path(c["file"]).name) for c in candidates]
-    if all(found):
-        stated = [str(int(match[0])) for match in found]
-        if len(set(stated)) == len(stated):
-            return stated
-    return [str(number) for number in range(1, len(candidates) + 1)]
 
 
 def measured(candidate, measure):
@@ -63,8 +50,8 @@ def tradeoff(candidates, chosen, measure, limit=None):
     what it is.
     """
     drawn = [
-        (number, candidate, *measured(candidate, measure))
-        for number, candidate in zip(numbers(candidates), candidates, strict=True)
+        (str(number), candidate, *measured(candidate, measure))
+        for number, candidate in enumerate(candidates, 1)
         if measured(candidate, measure)
     ]
     levels = {}

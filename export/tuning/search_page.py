@@ -32,9 +32,8 @@ def rows(candidates, chosen):
         "within": lambda c: "yes" if c["within"] else "no",
     }
     header, *table = known(cells(candidates, columns))
-    numbers = search_charts.numbers(candidates)
-    named = zip(numbers, table, strict=True)
-    return [header, *([f"{number}: {row[0]}", *row[1:]] for number, row in named)]
+    named = ([f"{n}: {name}", *row] for n, (name, *row) in enumerate(table, 1))
+    return [header, *named]
 
 
 def _measured(candidate, key, spec):

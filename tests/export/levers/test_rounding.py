@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_effnet.errors import InputError
 from keras_effnet.export import calibration
 from keras_effnet.export import converting
 from keras_effnet.export import flatbuffer
@@ -209,17 +208,3 @@ def test_one_image_is_enough_to_run(draft):
     for index, axis in net.kernels.items():
         near = np.asarray(fake_quantization.kernel(net.constants[index], axis))
         assert np.abs(found.constants[index] - near).max() < 1e-5 * np.abs(near).max()
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (IMAGES[:0], r"one image at least\. Received: \(0, 32, 32, 3\)"),
-        (IMAGES[:, :16], r"\(images, 32, 32, 3\).*Received: \(24, 16, 32, 3\)"),
-        (IMAGES * np.nan, "finite number.*Received: NaN or infinity before"),
-    ],
-)
-def test_bad_images_are_refused(draft, images, message):
-    with pytest.raises(InputError, match=message) as caught:
-        rounding.optimise(draft, images)
-    assert "\n" not in str(caught.value)

@@ -221,15 +221,6 @@ def test_the_table_leaves_out_what_has_no_value(labelled, agreeing):
     assert " - " in search_page.table(agreeing, "mse ranges").splitlines()[1]
 
 
-def test_a_candidate_has_its_files_number():
-    assert search_charts.numbers([{"file": "a/00_x.tflite"}, {"file": "a/12_x"}]) == [
-        "0",
-        "12",
-    ]
-    assert search_charts.numbers([{"file": "a/1_x"}, {"file": "b/1_y"}]) == ["1", "2"]
-    assert search_charts.numbers([{"file": "x.tflite"}, {"file": "a/7"}]) == ["1", "2"]
-
-
 def test_the_picture_shows_points_intervals_and_limit(labelled):
     figure = search_charts.tradeoff(labelled, "mse ranges", "accuracy", 1.5)
     latency, size = figure.axes
