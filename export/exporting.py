@@ -17,6 +17,7 @@ import keras
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 from keras_effnet.export import calibration as calibrating
 from keras_effnet.export import converting
 from keras_effnet.export import latency as measuring
@@ -33,7 +34,6 @@ from keras_effnet.export.photographs import Paths
 from keras_effnet.export.photographs import paths_of
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
-from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.precisions import engine_of
 from keras_effnet.export.samples import write_samples
 from keras_effnet.progress import silent
@@ -209,7 +209,7 @@ def _check(
         )
     check_input_type(input_type)
     for precision in precisions:
-        check_precision(precision)
+        check_one_of("precision", precision, PRECISIONS)
         engine_of(precision, engine)
         if PRECISIONS[precision].calibrated and calibration is None:
             raise InputError(

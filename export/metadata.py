@@ -48,34 +48,19 @@ def with_metadata(
 ) -> bytes:
     """Adds metadata to a .tflite image classifier.
 
-    The file computes what it did, and keeps the entries that the converter made.
+    The file, of one input, `(batch, height, width, channels)`, and one output, `(batch,
+    classes)`, computes what it did, and keeps the entries that the converter made.
     Metadata that it already has is replaced, and so is a zip after its end.
 
-    Readers normalise pixels, 0-255 RGB, by `(pixel - mean) / std`, then quantise
-    for an integer input. A file that holds its preprocessing takes the defaults.
-    MediaPipe Tasks and Task Library give a uint8 input the pixels as they are and
-    refuse an int8 input or output.
+    Readers normalise pixels, 0-255 RGB, by `(pixel - mean) / std`, then quantise for an
+    integer input; both have one value or one per channel, but MediaPipe takes only
+    equal ones. A file that holds its preprocessing takes the defaults. MediaPipe Tasks
+    and Task Library give a uint8 input the pixels as they are and refuse an int8 input
+    or output.
 
-    Args:
-        data: Bytes of the file: one input, `(batch, height, width, channels)`, one
-            output, `(batch, classes)`.
-        name: Of the model.
-        description: What it does, in a sentence.
-        licence: Its name, or its whole text.
-        author: Who made the model.
-        version: Of the model.
-        mean: What to subtract from pixels, one value or one per channel. MediaPipe
-            takes only equal ones.
-        std: What to divide by, as many values.
-        class_names: In the order of the outputs, or `None`.
-
-    Returns:
-        Bytes of the new file.
-
-    Raises:
-        InputError: This is no such file, or has weights outside of its flatbuffer,
-            as files over 2 GB do; `mean` and `std` do not fit; or the names are not
-            as many as the classes, or not lines of text.
+    An `InputError` where this is no such file, or has weights outside of its
+    flatbuffer, as files over 2 GB do; `mean` and `std` do not fit; or the names, in the
+    order of the outputs, are not as many as the classes, or not lines of text.
     """
     data = bytes(data)
     buffers = read_model(data, "bytes")["buffers"]

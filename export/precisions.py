@@ -50,11 +50,6 @@ PRECISIONS = {
 }
 
 
-def check_precision(precision: str) -> None:
-    """Raises an `InputError` for a precision that there is not."""
-    check_one_of("precision", precision, PRECISIONS)
-
-
 def check_input_type(input_type: str | None) -> None:
     """Raises an `InputError` for an input type that there is not."""
     if input_type is not None:

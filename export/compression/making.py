@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_effnet import files
+from keras_effnet.errors import check_one_of
 from keras_effnet.export import exporting
 from keras_effnet.export import photographs
 from keras_effnet.export.calibration import evenly
@@ -18,8 +19,8 @@ from keras_effnet.export.compression.compressing import check_model
 from keras_effnet.export.compression.recipe import CompressionRecipe
 from keras_effnet.export.judge import Judge
 from keras_effnet.export.photographs import Paths
+from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
-from keras_effnet.export.precisions import check_precision
 from keras_effnet.export.publishing import ExportedFile
 from keras_effnet.export.publishing import checked_name
 from keras_effnet.progress import silent
@@ -78,7 +79,7 @@ def train_and_export(
         InputError: The model, a photograph or an argument can't be taken.
     """
     for precision in precisions:
-        check_precision(precision)
+        check_one_of("precision", precision, PRECISIONS)
     check_input_type(input_type)
     check_model(model)
     recipe = recipe or CompressionRecipe()

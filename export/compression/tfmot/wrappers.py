@@ -29,6 +29,15 @@ class Technique:
         self.model = self._wrapped(model)
         settle(self.model)
 
+    def _cloned(self, model, function, about):
+        """The model with the job's layers in a wrapper."""
+        wrapped = set(self._options["layers"])
+
+        def wrap(layer):
+            return function(layer, **about) if layer.name in wrapped else layer
+
+        return tf_keras.models.clone_model(model, clone_function=wrap)
+
     def finish(self):
         """`(arrays, extra)`: weights, as `twin.weights` gives them, and a dict."""
         return twin.weights(self._stripped()), {}
@@ -71,15 +80,8 @@ class Prune(Technique):
             about["sparsity_m_by_n"] = (2, 4)
         elif pattern == "block":
             about["block_size"] = (1, 4)
-        wrapped = set(self._options["layers"])
-
-        def wrap(layer):
-            if layer.name not in wrapped:
-                return layer
-            return tfmot.sparsity.keras.prune_low_magnitude(layer, **about)
-
         self.callbacks = (tfmot.sparsity.keras.UpdatePruningStep(),)
-        return tf_keras.models.clone_model(model, clone_function=wrap)
+        return self._cloned(model, tfmot.sparsity.keras.prune_low_magnitude, about)
 
     def _stripped(self):
         return tfmot.sparsity.keras.strip_pruning(self.model)
@@ -98,12 +100,7 @@ class Cluster(Technique):
         if self._options["keep"] == "sparsity":
             function = preserving.cluster_weights
             about["preserve_sparsity"] = True
-        wrapped = set(self._options["layers"])
-
-        def wrap(layer):
-            return function(layer, **about) if layer.name in wrapped else layer
-
-        return tf_keras.models.clone_model(model, clone_function=wrap)
+        return self._cloned(model, function, about)
 
     def _stripped(self):
         return tfmot.clustering.keras.strip_clustering(self.model)
