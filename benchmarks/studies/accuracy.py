@@ -11,11 +11,8 @@ published accuracies.
 """
 
 import importlib
-import os
 import sys
 import tempfile
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_effnet
 from keras_effnet import benchmarks
@@ -27,9 +24,6 @@ from keras_effnet.export import export
 from keras_effnet.paired import compare
 from keras_effnet.progress import tell
 
-ROOT, DATA = comparison.ROOT, comparison.SHARED
-FLOWERS = DATA / "data/flowers"
-LABELS = DATA / "data/imagenet_sample/labels.csv"
 # int16x8 would take an hour: its kernels are slow.
 PRECISIONS = ("float32", "float16", "dynamic", "weight-only", "int8")
 
@@ -45,13 +39,15 @@ WEIGHTS = {
     "EfficientNetLite1": lambda: lite(1),
     "EfficientNetLite2": lambda: lite(2),
     "EfficientNetV2B0": lambda: (
-        DATA / "data/weights/efficientnetv2-b0_imagenet.weights.h5"
+        comparison.SHARED / "data/weights/efficientnetv2-b0_imagenet.weights.h5"
     ),
 }
 
 
 def rows_of(name, folder, args):
-    paths, labels = (part[: args.images] for part in photos.read_labels(LABELS))
+    paths, labels = (
+        part[: args.images] for part in photos.read_labels(comparison.LABELS)
+    )
 
     def evaluated(source):
         return evaluate(source, photo_batches(source, paths), labels)
@@ -59,7 +55,7 @@ def rows_of(name, folder, args):
     model = keras_effnet.build_model(name, weights=WEIGHTS[name]())
     reference = evaluated(model)
     yield {"network": name, "form": "keras", **accuracy(reference)}
-    exported = export(model, folder, args.precision or PRECISIONS, FLOWERS)
+    exported = export(model, folder, args.precision or PRECISIONS, comparison.FLOWERS)
     comparison.wait_until_idle(timeout_seconds=args.idle_seconds)
     latencies = benchmarks.benchmark_many(
         [file.path for file in exported], rounds=args.rounds
@@ -105,20 +101,16 @@ def measure(args):
     yield {"rows": rows}
 
 
-def main(argv=None):
-    counts = {
+main = comparison.study(
+    measure,
+    counts={
         "--images": (None, 1, "photographs, of each network; all by default"),
         "--rounds": (3, 1, "processes of each file"),
         "--idle-seconds": (30, 0, "to wait at most for an idle machine"),
-    }
-    more = {"--precision": {"action": "append", "choices": PRECISIONS}}
-    return comparison.run(
-        *(__file__, __doc__, measure, argv),
-        counts=counts,
-        networks=tuple(WEIGHTS),
-        more=more,
-    )
-
+    },
+    networks=WEIGHTS,
+    more={"--precision": {"action": "append", "choices": PRECISIONS}},
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,7 +22,12 @@ from keras_effnet.errors import InputError
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
 ROOT = RESULTS.parents[1]
 SHARED = pathlib.Path(os.environ.get("KERAS_EFFNET_SHARED", ROOT.parent / "shared"))
-# An option of `run` of those that make files.
+FLOWERS = SHARED / "data/flowers"
+IMAGENET = SHARED / "data/imagenet_sample"
+LABELS = IMAGENET / "labels.csv"
+# Options of several scripts, as `study` takes them.
+EPOCHS = {"--epochs": (None, 1, "the recipe's by default")}
+CALIBRATION_IMAGES = {"--calibration-images": (100, 1, "photographs")}
 KEEP = {
     "--keep": {
         "type": pathlib.Path,
@@ -36,68 +41,68 @@ _NUMBERS = re.compile(r"\[\n((?:[-+.\deE,\s]|null)*)\]")
 _SERIES, _DIGITS = 3, 7
 
 
-def run(
-    script, doc, measure, argv=None, *, counts=(), networks=(), idle=False, more=()
-):
-    """Reads a script's options, measures, and writes what is found as a JSON file.
+def study(measure, *, counts=(), networks=(), idle=False, more=()):
+    """The `main(argv=None)` of the script in which `measure` stands.
+
+    It reads the options, measures, writes what is found as a JSON file of the script's
+    name, and returns the exit code: 1 after an `InputError`, of which one line is
+    printed.
 
     Args:
-        script: Path of the script, `__file__`; its name is that of the result.
-        doc: Its docstring, which `--help` shows.
         measure: A generator function of the options. What it yields, a dict, is
             written at once, so that it stays should the script be killed; the next
             dict replaces it. What it returns is the exit code.
-        argv: The command line, without the script.
         counts: `{option: (default, lowest, text)}` of options that take a number.
         networks: Names of which `--network` takes one or more, all by default.
         idle: Whether to wait until the machine is.
         more: `{option: dict}` of arguments of `ArgumentParser.add_argument`.
-
-    Returns:
-        The exit code: 1 after an `InputError`, of which one line is printed.
     """
-    name = pathlib.Path(script).stem
+    script, counts = measure.__globals__, dict(counts)
+    name = pathlib.Path(script["__file__"]).stem
+    if idle:
+        counts["--idle-seconds"] = 120, 0, "to wait at most for an idle machine"
+
+    def main(argv=None):
+        args = _parser(script["__doc__"], name, counts, networks, more).parse_args(argv)
+        if networks:
+            chosen = args.network or networks
+            args.network = [network for network in networks if network in chosen]
+        try:
+            for option, (_, lowest, _) in counts.items():
+                value = getattr(args, option.strip("-").replace("-", "_"))
+                if value is not None and value < lowest:
+                    raise InputError(
+                        f"{option} must be an integer from {lowest} up. "
+                        f"Received: {value}"
+                    )
+            load = wait_until_idle(timeout_seconds=args.idle_seconds if idle else 0)
+            found = measure(args)
+            while True:
+                content = {"load_average_before": load, **next(found)}
+                write_report(name, content, args.output)
+        except StopIteration as end:
+            return end.value or 0
+        except InputError as error:
+            print(f"{name}: error: {error}", file=sys.stderr)
+            return 1
+
+    return main
+
+
+def _parser(doc, name, counts, networks, more):
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = parser.add_argument
     if networks:
-        help_text = "all, unless named"
-        parser.add_argument(
-            "--network", action="append", choices=networks, help=help_text
-        )
-    counts = dict(counts)
-    if idle:
-        counts["--idle-seconds"] = 120, 0, "to wait at most for an idle machine"
+        add("--network", action="append", choices=networks, help="all, unless named")
     for option, (default, _, text) in counts.items():
-        help_text = text if default is None else f"{text} (default: {default})"
-        parser.add_argument(
-            option, type=int, default=default, metavar="N", help=help_text
-        )
+        text = text if default is None else f"{text} (default: {default})"
+        add(option, type=int, default=default, metavar="N", help=text)
     for option, arguments in dict(more).items():
-        parser.add_argument(option, **arguments)
-    parser.add_argument(
-        "--output", type=pathlib.Path, help=f"default: results/{name}.json"
-    )
-    args = parser.parse_args(argv)
-    if networks:
-        args.network = [n for n in networks if not args.network or n in args.network]
-    try:
-        for option, (_, lowest, _) in counts.items():
-            value = getattr(args, option.strip("-").replace("-", "_"))
-            if value is not None and value < lowest:
-                raise InputError(
-                    f"{option} must be an integer from {lowest} up. Received: {value}"
-                )
-        load = wait_until_idle(timeout_seconds=args.idle_seconds if idle else 0)
-        found = measure(args)
-        while True:
-            content = {"load_average_before": load, **next(found)}
-            write_report(name, content, args.output)
-    except StopIteration as end:
-        return end.value or 0
-    except InputError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
-        return 1
+        add(option, **arguments)
+    add("--output", type=pathlib.Path, help=f"default: results/{name}.json")
+    return parser
 
 
 def in_turn(sides, rounds):

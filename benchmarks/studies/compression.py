@@ -42,7 +42,7 @@ from keras_effnet.progress import tell
 from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.running import train
 
-WORK = accuracy.ROOT / "build/compression"
+WORK = comparison.ROOT / "build/compression"
 NETWORKS = ("EfficientNetV2B0", "flowers")
 FLOAT, PLAIN = "float32", "plain int8"
 PRUNED, ENCODED = "pruned 50 %", "pruned 50 %, zeros left out"
@@ -84,7 +84,7 @@ class Flowers:
 
     def __init__(self):
         self.folder = WORK / "flowers" / "all"
-        source, held_out = train_and_validation(accuracy.DATA / "data/flowers")
+        source, held_out = train_and_validation(comparison.FLOWERS)
         self.model = _fine_tuned(source, held_out)
         self.paths, self.labels = _photographs(source)
         self.others, self.truth = _photographs(held_out)
@@ -94,8 +94,7 @@ class Flowers:
 
 
 def _photographs(source):
-    root = accuracy.DATA / "data/flowers"
-    return [root / key for key in source.keys], source.labels
+    return [comparison.FLOWERS / key for key in source.keys], source.labels
 
 
 def _fine_tuned(source, held_out):

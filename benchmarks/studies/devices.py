@@ -18,8 +18,6 @@ import dataclasses
 import json
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras_effnet
 from keras_effnet import benchmarks
 from keras_effnet import files
@@ -66,9 +64,9 @@ def _made(network):
         keras_effnet.build_model(network, weights=weights),
         WORK,
         PRECISIONS,
-        accuracy.FLOWERS,
+        comparison.FLOWERS,
         network,
-        evaluation=accuracy.LABELS if real else None,
+        evaluation=comparison.LABELS if real else None,
     )
     return {
         file.path.name: _accuracy(file.sheet.evaluation) if real else None

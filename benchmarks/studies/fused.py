@@ -72,14 +72,15 @@ def measure(args):
     }
 
 
-def main(argv=None):
-    counts = {
+main = comparison.study(
+    measure,
+    counts={
         "--batch": (8, 1, "images"),
         "--size": (192, 32, "pixels"),
         "--rounds": (5, 1, "of each network"),
-    }
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
-
+    },
+    idle=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,6 @@ import sys
 
 from keras_effnet.benchmarks.studies import comparison
 
-PAIRS = 21
 TARGET = 1.05
 COMPARISONS = {
     "import": {
@@ -54,10 +53,7 @@ def measure(args):
     yield comparison.pairs_of(TARGET, results)
 
 
-def main(argv=None):
-    counts = {"--pairs": (PAIRS, 1, "of processes")}
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
-
+main = comparison.study(measure, counts={"--pairs": (21, 1, "of processes")}, idle=True)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -153,7 +153,7 @@ def compare(pipelines, counts, rounds):
 
 def flowers():
     """Every n-th photograph, of five classes."""
-    found = sorted((comparison.SHARED / "data" / "flowers").glob("*/*.jp*g"))
+    found = sorted(comparison.FLOWERS.glob("*/*.jp*g"))
     paths = found[:: -(-len(found) // PHOTOS)]
     classes = sorted({path.parent.name for path in paths})
     return paths, [classes.index(path.parent.name) for path in paths]
@@ -161,9 +161,7 @@ def flowers():
 
 def imagenet_sample():
     """The first photographs; they are one of each class, so two make-believe ones."""
-    paths = sorted((comparison.SHARED / "data" / "imagenet_sample").glob("*.JPEG"))[
-        :PHOTOS
-    ]
+    paths = sorted(comparison.IMAGENET.glob("*.JPEG"))[:PHOTOS]
     return paths, [number % 2 for number in range(len(paths))]
 
 
@@ -206,13 +204,12 @@ def measure(args):
     yield {"least_of_decoding": LEAST_OF_DECODING, "comparisons": results}
 
 
-def main(argv=None):
-    counts = {"--rounds": (5, 1, "passes of each side")}
-    more = {"--size": {"action": "append", "type": int, "choices": SIZES}}
-    return comparison.run(
-        *(__file__, __doc__, measure, argv), counts=counts, more=more, idle=True
-    )
-
+main = comparison.study(
+    measure,
+    counts={"--rounds": (5, 1, "passes of each side")},
+    more={"--size": {"action": "append", "type": int, "choices": SIZES}},
+    idle=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

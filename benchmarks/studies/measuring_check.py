@@ -15,15 +15,12 @@ Run it on an idle machine; it takes about 20 minutes there. Writes
 results/measuring_check.json, and ends with 1 where anything misses.
 """
 
-import os
 import pathlib
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
@@ -37,8 +34,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 
 OVERHEAD_US = 20
-COMPARISONS, NEEDED = 20, 0.95
-ROUNDS, RUNS = 24, 1200
+NEEDED = 0.95
 LAYERS, MORE_LAYERS = 20, 22
 # A system's own sleep comes 0.1 to 0.2 ms late.
 SLEEPS_MS = (20, 50, 100)
@@ -265,17 +261,18 @@ def measure(args):
     return 0 if all(content["passed"].values()) else 1
 
 
-def main(argv=None):
-    counts = {
-        "--comparisons": (COMPARISONS, 1, "of each kind"),
+main = comparison.study(
+    measure,
+    counts={
+        "--comparisons": (20, 1, "of each kind"),
         "--rounds": (
-            *(ROUNDS, significance.rounds_needed()),
+            *(24, significance.rounds_needed()),
             "processes of each file in each comparison",
         ),
-        "--runs": (RUNS, 1, "of each file in each comparison"),
-    }
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
-
+        "--runs": (1200, 1, "of each file in each comparison"),
+    },
+    idle=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,12 +7,9 @@ are enlarged, written as MNIST's IDX files, four fifths to learn from, and train
 the recipe, from nothing. Writes results/mnist.json.
 """
 
-import os
 import pathlib
 import sys
 import tempfile
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from PIL import Image
@@ -21,7 +18,6 @@ from sklearn.datasets import load_digits
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.benchmarks.studies import flowers
 from keras_effnet.data.split import train_and_validation
-from keras_effnet.training.recipes import get_recipe
 
 SIZE = 28
 HELD_OUT = 360
@@ -53,17 +49,14 @@ def measure(args):
     with tempfile.TemporaryDirectory() as folder:
         write_digits(pathlib.Path(folder))
         source, validation = train_and_validation(folder)
-        epochs = {} if args.epochs is None else {"epochs": args.epochs}
-        recipe = get_recipe("mnist", images=source.count, **epochs)
-        found, content = flowers.trained(recipe, source, validation)
+        found, content = flowers.trained(
+            "mnist", args, source, validation, images=source.count
+        )
     print(f"{found.top1:.1%} of {validation.count}")
     yield content
 
 
-def main(argv=None):
-    counts = {"--epochs": (None, 1, "the recipe's by default")}
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts)
-
+main = comparison.study(measure, counts=comparison.EPOCHS)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -223,13 +223,14 @@ def measure(args):
     print(json.dumps({**found, "checkpoint": checkpoints(model)}, indent=1))
 
 
-def main(argv=None):
-    rate = f"(default: {SHARES[0]:.0%} of {PEAK / 1e12:.0f} TFLOP/s)".replace("%", "%%")
-    more = {
+main = comparison.study(
+    measure,
+    more={
         "--rate": {
             "type": float,
             "metavar": "IMAGES_PER_SECOND",
-            "help": f"that one accelerator trains, measured {rate}",
+            "help": "that one accelerator trains, measured (default: "
+            f"{SHARES[0] * 100:.0f}%% of {PEAK / 1e12:.0f} TFLOP/s)",
         },
         "--accelerators": {
             "type": int,
@@ -240,9 +241,8 @@ def main(argv=None):
             "metavar": "NAME",
             "help": f"an EfficientNetV2 (default: {MODELS[0]})",
         },
-    }
-    return comparison.run(__file__, __doc__, measure, argv, more=more)
-
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -63,7 +63,7 @@ def seconds_of_an_image(recipe, source):
 
 
 def measure(args):
-    source = open_source(str(comparison.SHARED / "data/flowers"))
+    source = open_source(str(comparison.FLOWERS))
     place = np.arange(source.count)
     source = source.subset("some", place % (source.count // args.images) == 0)
     sides = {
@@ -87,13 +87,14 @@ def measure(args):
     }
 
 
-def main(argv=None):
-    counts = {
+main = comparison.study(
+    measure,
+    counts={
         "--images": (32, BATCH, "photographs"),
         "--rounds": (1, 1, "trainings of each side"),
-    }
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
-
+    },
+    idle=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

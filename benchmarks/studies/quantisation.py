@@ -46,7 +46,7 @@ from keras_effnet.export.tuning.store import Store
 from keras_effnet.paired import compare
 from keras_effnet.specs import get_spec
 
-WORK = accuracy.ROOT / "build/quantisation"
+WORK = comparison.ROOT / "build/quantisation"
 LIMITS = ("--min-agreement", "0.99", "--budget", "20m")
 # What the search tries where nothing is good enough: every lever on the one before.
 EVERYTHING = ("--min-agreement", "1", "--budget", "40m")
@@ -75,9 +75,7 @@ class Half:
             paths, labels = _flowers_classifier.evaluated()
             self.arguments = [str(WORK / "flowers.keras")]
         else:
-            paths, labels = photos.read_labels(
-                accuracy.DATA / "data/imagenet_sample/labels.csv"
-            )
+            paths, labels = photos.read_labels(comparison.LABELS)
             weights = str(accuracy.WEIGHTS[network]())
             self.arguments = [network, "--weights", weights]
             self.model = None

@@ -3,11 +3,9 @@
 import numpy as np
 
 from keras_effnet import preprocessing
-from keras_effnet.benchmarks.studies.comparison import SHARED
+from keras_effnet.benchmarks.studies.comparison import FLOWERS
 from keras_effnet.data import photos
 from keras_effnet.specs import get_spec
-
-FLOWERS = SHARED / "data" / "flowers"
 
 
 def calibration_images(network, count, image_size=None, folder=FLOWERS):

@@ -7,14 +7,11 @@ Prints one line of JSON: what it took and what came out.
 
 import gc
 import json
-import os
 import pathlib
 import resource
 import sys
 import tempfile
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 

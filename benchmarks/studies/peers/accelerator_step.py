@@ -238,19 +238,15 @@ def measure(args):
     return int(any(result["rate_of_timm"] is None for result in results.values()))
 
 
-def main(argv=None):
-    more = {
+main = comparison.study(
+    measure,
+    counts={"--batch": (None, 1, "images, where memory is short")},
+    networks=NETWORKS,
+    more={
         "--backend": {"choices": ("jax", "tensorflow"), "default": "jax"},
         "--size": {"choices": ("full", "tiny"), "help": "full on a GPU"},
-    }
-    counts = {"--batch": (None, 1, "images, where memory is short")}
-    return comparison.run(
-        *(__file__, __doc__, measure, argv),
-        counts=counts,
-        networks=tuple(NETWORKS),
-        more=more,
-    )
-
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,12 +15,9 @@ of V2-B0's weights, `../shared` by default; without it the images are made up an
 weights random.
 """
 
-import os
 import pathlib
 import sys
 import tempfile
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
@@ -180,11 +177,7 @@ def measure(args):
         yield {"target": core.name, "emulator": core.emulator, "rows": rows}
 
 
-def main(argv=None):
-    return comparison.run(
-        *(__file__, __doc__, measure, argv), networks=NETWORKS, more=comparison.KEEP
-    )
-
+main = comparison.study(measure, networks=NETWORKS, more=comparison.KEEP)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,6 @@ import keras_effnet
 from keras_effnet.benchmarks.studies import comparison
 
 NETWORKS = ("EfficientNetV2S", "EfficientNetB0")
-PAIRS = 11
 TARGET = 1.0
 
 
@@ -45,15 +44,9 @@ def measure(args):
     yield comparison.pairs_of(TARGET, results)
 
 
-def main(argv=None):
-    counts = {"--pairs": (PAIRS, 1, "of builds")}
-    return comparison.run(
-        *(__file__, __doc__, measure, argv),
-        counts=counts,
-        networks=NETWORKS,
-        idle=True,
-    )
-
+main = comparison.study(
+    measure, counts={"--pairs": (11, 1, "of builds")}, networks=NETWORKS, idle=True
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,7 +29,6 @@ from keras_effnet.progress import bar as progress_bar
 from keras_effnet.specs import get_spec
 
 TARGET = 0.45
-CALIBRATION_IMAGES = 100
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SIDES = ("keras_effnet", "TFLiteConverter")
 _WORKER = "keras_effnet.benchmarks.studies.peers._export_sides"
@@ -134,17 +133,15 @@ def measure(args):
             yield {"device": latency.device_facts(), "comparisons": results}
 
 
-def main(argv=None):
-    counts = {
+main = comparison.study(
+    measure,
+    counts={
         "--rounds": (None, 1, "default: 1 for B0, 2 for V2-S"),
-        "--calibration-images": (CALIBRATION_IMAGES, 1, "photographs"),
+        **comparison.CALIBRATION_IMAGES,
         "--image-size": (None, 32, "pixels; the network's own by default"),
-    }
-    networks = [case.network for case in cases()]
-    return comparison.run(
-        *(__file__, __doc__, measure, argv), counts=counts, networks=networks
-    )
-
+    },
+    networks=[case.network for case in cases()],
+)
 
 if __name__ == "__main__":
     sys.exit(main())

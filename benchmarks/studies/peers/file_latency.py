@@ -18,11 +18,8 @@ photographs and of V2-B0's weights, `../shared` by default; without it the image
 made up and the weights random.
 """
 
-import os
 import sys
 import tempfile
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
@@ -39,8 +36,7 @@ TARGETS = {
     "EfficientNetB0": {"float32": 0.95, "int8": 1.00},
     "EfficientNetV2B0": {"float32": 0.96, "int8": 0.99},
 }
-CALIBRATION_IMAGES = 100
-ROUNDS, RUNS, WARM_UP = 20, 40, 5
+WARM_UP = 5
 _RESAMPLES = 2000
 _WORKER = "keras_effnet.benchmarks.studies.peers._latency_worker"
 
@@ -183,20 +179,17 @@ def study(args):
                 }
 
 
-def main(argv=None):
-    counts = {
-        "--rounds": (ROUNDS, 1, "processes"),
-        "--runs": (RUNS, 1, "of each file in each process"),
-        "--calibration-images": (CALIBRATION_IMAGES, 1, "photographs"),
+main = comparison.study(
+    study,
+    counts={
+        "--rounds": (20, 1, "processes"),
+        "--runs": (40, 1, "of each file in each process"),
+        **comparison.CALIBRATION_IMAGES,
         "--image-size": (None, 32, "pixels; 224 by default"),
-    }
-    return comparison.run(
-        *(__file__, __doc__, study, argv),
-        counts=counts,
-        networks=tuple(TARGETS),
-        more=comparison.KEEP,
-    )
-
+    },
+    networks=TARGETS,
+    more=comparison.KEEP,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -122,10 +122,11 @@ def measure(args):
     yield {"least_hoped_for": LEAST, "comparisons": results}
 
 
-def main(argv=None):
-    counts = {"--epochs": (8, 2, "of each side; the first is left out")}
-    return comparison.run(__file__, __doc__, measure, argv, counts=counts, idle=True)
-
+main = comparison.study(
+    measure,
+    counts={"--epochs": (8, 2, "of each side; the first is left out")},
+    idle=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())
