@@ -45,7 +45,7 @@ def read_all(paths):
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
-            content = _content(file)
+            content = read_json(file)
             if not path.is_dir() or isinstance(content, list):
                 results += _checked(content, file)
         if path.is_dir() and not any(_inside(result, path) for result in results):
@@ -58,7 +58,7 @@ def read_all(paths):
 
 def read(path):
     """Reads one result file; see `read_all`."""
-    return _checked(_content(pathlib.Path(path)), pathlib.Path(path))
+    return _checked(read_json(path), path)
 
 
 def read_json(path):
@@ -71,9 +71,6 @@ def read_json(path):
         raise InputError(
             f"The file is no JSON, or was cut short ({error}). Received: {str(path)!r}"
         ) from error
-
-
-_content = read_json
 
 
 def _files(path):

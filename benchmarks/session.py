@@ -19,7 +19,12 @@ from keras_effnet.tflite import check_file
 
 # Of `benchmark_many`; quick and full are MLPerf Mobile's.
 SETTINGS = {
-    "standard": {},
+    "standard": {
+        "min_runs": 50,
+        "min_seconds": 1.0,
+        "max_seconds": 150.0,
+        "cool_down_seconds": 0.0,
+    },
     "quick": {"min_runs": 128, "min_seconds": 10.0, "cool_down_seconds": 60.0},
     "full": {
         "min_runs": 1024,
@@ -27,12 +32,6 @@ SETTINGS = {
         "max_seconds": 600.0,
         "cool_down_seconds": 300.0,
     },
-}
-_STANDARD = {
-    "min_runs": 50,
-    "min_seconds": 1.0,
-    "max_seconds": 150.0,
-    "cool_down_seconds": 0.0,
 }
 _PROFILE = {
     "min_runs": 20,
@@ -131,7 +130,7 @@ def measure(
 
 def _options(settings, options):
     check_one_of("settings", settings, SETTINGS)
-    found = _STANDARD | SETTINGS[settings] | options
+    found = SETTINGS["standard"] | SETTINGS[settings] | options
     if "max_seconds" not in options:
         found["max_seconds"] = max(found["max_seconds"], found["min_seconds"])
     return found

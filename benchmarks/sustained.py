@@ -4,9 +4,6 @@ import numpy as np
 
 from keras_effnet.benchmarks.results_text import milliseconds
 
-# A target that got slower by more is said to throttle.
-THROTTLED = 1.1
-
 
 def sustained(path, target, minutes, request, progress=None):
     """Runs a file minute after minute, from 1; runs and seconds of `request` are set
@@ -38,8 +35,3 @@ def sustained(path, target, minutes, request, progress=None):
             ms = milliseconds(series[-1]["median_ms"])
             progress(f"minute {minute} of {minutes}: {ms} ms")
     return series
-
-
-def throttling(series):
-    """The last minute's median over the first's."""
-    return series[-1]["median_ms"] / series[0]["median_ms"]

@@ -16,6 +16,11 @@ _Noreturn void fail(const char *format, ...) {
   exit(0);
 }
 
+void *had(void *memory) {
+  if (!memory) fail("Out of memory");
+  return memory;
+}
+
 void print_quoted(const char *text) {
   putchar('"');
   for (const char *c = text; *c; c++) {

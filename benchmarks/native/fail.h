@@ -5,6 +5,9 @@
 // Prints {"error": ...} and ends the process with exit code 0.
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// Memory as malloc and its like gave it; fails where they gave none.
+void *had(void *memory);
+
 // Prints a text as JSON does.
 void print_quoted(const char *text);
 

@@ -99,8 +99,7 @@ void runtime_open(const char *path) {
 // Some options of LiteRT's are a text under a name.
 static void add_text(void *options, const char *name, const char *text) {
   void *opaque;
-  char *copy = strdup(text);  // LiteRT frees it
-  if (!copy) fail("Out of memory");
+  char *copy = had(strdup(text));  // LiteRT frees it
   CHECK("The options can't be set", CreateOpaqueOptions(name, copy, free, &opaque));
   CHECK("The options can't be set", AddOpaqueOptions(options, opaque));
 }
@@ -139,11 +138,7 @@ static void *find_signature(Model *model, void **graph) {
   fail("No signature of the file names its main graph");
 }
 
-static void *zeros(size_t count, size_t size) {
-  void *found = calloc(count + 1, size);
-  if (!found) fail("Out of memory");
-  return found;
-}
+static void *zeros(size_t count, size_t size) { return had(calloc(count + 1, size)); }
 
 // The tensors of one side in the order of the signature; fills in `order`.
 static void **tensors_of(Tensors *side, void *signature, void *graph, bool inputs) {

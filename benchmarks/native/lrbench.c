@@ -71,8 +71,7 @@ static Data read_file(const char *path) {
   if (!file || fseek(file, 0, SEEK_END)) fail("%s: %s", path, strerror(errno));
   data.size = (size_t)ftell(file);
   rewind(file);
-  data.bytes = malloc(data.size + 1);
-  if (!data.bytes) fail("Out of memory");
+  data.bytes = had(malloc(data.size + 1));
   if (fread(data.bytes, 1, data.size, file) != data.size) fail("%s: not read", path);
   fclose(file);
   return data;
@@ -84,10 +83,13 @@ static FILE *create(const char *path) {
   return file;
 }
 
-static void append_outputs(Model *model, FILE *file, unsigned char *room) {
-  model_get_outputs(model, room);
-  if (fwrite(room, 1, model->outputs.total_bytes, file) != model->outputs.total_bytes)
+static void append_outputs(Model *model, FILE *file) {
+  size_t size = model->outputs.total_bytes;
+  unsigned char *bytes = had(malloc(size + 1));
+  model_get_outputs(model, bytes);
+  if (fwrite(bytes, 1, size, file) != size)
     fail("The output can't be written: %s", strerror(errno));
+  free(bytes);
 }
 
 static void finish(FILE *file) {
@@ -124,8 +126,7 @@ static int64_t plain_run(Model *model) { return timed_run(model, false); }
 static void append(Times *times, int64_t nanoseconds) {
   if (times->count == times->room) {
     times->room = times->room ? 2 * times->room : 1024;
-    times->nanoseconds = realloc(times->nanoseconds, times->room * sizeof(int64_t));
-    if (!times->nanoseconds) fail("Out of memory");
+    times->nanoseconds = had(realloc(times->nanoseconds, times->room * sizeof(int64_t)));
   }
   times->nanoseconds[times->count++] = nanoseconds;
 }
@@ -173,15 +174,13 @@ static void print_cores(void) {
 
 static void run_each(Model *model, Data input, const char *path) {
   size_t size = model->inputs.total_bytes;
-  unsigned char *room = malloc(model->outputs.total_bytes + 1);
-  if (!room) fail("Out of memory");
   if (!size || input.size % size)
     fail("--input must hold a multiple of %zu bytes. Received: %zu", size, input.size);
   FILE *file = create(path);
   for (size_t start = 0; start < input.size; start += size) {
     model_set_inputs(model, input.bytes + start);
     model_run(model);
-    append_outputs(model, file, room);
+    append_outputs(model, file);
   }
   finish(file);
   printf("{\"count\": %zu}\n", input.size / size);
@@ -223,10 +222,8 @@ static void measure(const Options *options) {
   long overall = memory_kb("VmRSS:"), peak = memory_kb("VmHWM:");
   if (init_peak > peak) peak = init_peak;
 
-  unsigned char *room = malloc(model.outputs.total_bytes + 1);
-  if (!room) fail("Out of memory");
   FILE *file = create(options->output);
-  append_outputs(&model, file, room);
+  append_outputs(&model, file);
   finish(file);
   printf("{\"init_ns\": %lld, \"first_ns\": %lld", (long long)init, (long long)first);
   print_times("warmup_ns", warmup);

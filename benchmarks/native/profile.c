@@ -49,10 +49,9 @@ static void add(Operators *found, const char *name, uint64_t microseconds) {
   size_t i = 0;
   while (i < found->count && strcmp(found->operators[i].name, name)) i++;
   if (i == found->count) {
-    found->operators = realloc(found->operators, ++found->count * sizeof(Operator));
-    if (!found->operators) fail("Out of memory");
-    found->operators[i] = (Operator){.name = strdup(name)};
-    if (!found->operators[i].name) fail("Out of memory");
+    found->operators =
+        had(realloc(found->operators, ++found->count * sizeof(Operator)));
+    found->operators[i] = (Operator){.name = had(strdup(name))};
   }
   found->operators[i].microseconds += microseconds;
   found->operators[i].count++;
@@ -68,8 +67,7 @@ static bool is_kernel(const Event *event) {
 static void collect(void *profiler, Operators *found) {
   int count;
   CHECK(GetNumProfilerEvents, profiler, &count);
-  Event *events = calloc((size_t)count + 1, sizeof(Event));
-  if (!events) fail("Out of memory");
+  Event *events = had(calloc((size_t)count + 1, sizeof(Event)));
   if (count) CHECK(GetProfilerEvents, profiler, count, events);
   for (int i = 0; i < count; i++)
     if (events[i].tag && is_kernel(&events[i]))

@@ -1,5 +1,6 @@
 """What a page posts, checked: it is as good as the browser it runs in."""
 
+from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.errors import InputError
 
 _LONGEST_MS = 1e9
@@ -9,10 +10,8 @@ def check(job, path):
     """Refuses what is no whole result of a `Job`."""
     result = job.result
     if result["failed"]:
-        reason = str(result.get("error")).split("\n")[0].rstrip(". ")
-        raise InputError(
-            f"The model can't be run in the browser: {reason}. Received: {str(path)!r}"
-        )
+        reason = str(result.get("error")).split("\n")[0]
+        raise refusals.refused(path, reason, " in the browser")
     parts = [result.get(key) for key in ("times", "runtime", "device")]
     whole = all(isinstance(part, dict) for part in parts)
     whole = whole and len(job.outputs) == len(job.inputs)

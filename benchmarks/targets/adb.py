@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+from keras_effnet import children
 from keras_effnet.benchmarks.targets.shell import Shell
 from keras_effnet.benchmarks.targets.shell_target import ShellTarget
 from keras_effnet.errors import InputError
@@ -63,21 +64,17 @@ class _AdbShell(Shell):
     holding_client = client
 
     def push(self, local, remote, timeout):
-        client = subprocess.run(
+        client = children.finished(
             [*self._adb, "push", str(local), remote],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             timeout=timeout,
-            check=False,
         )
         if client.returncode == 0:
             return None
         self.run(["true"])  # raises where the device, and not the file, is the reason
-        lines = [line for line in client.stdout.splitlines() if "error" in line]
-        reason = lines[-1] if lines else client.stdout.strip()
+        told = f"{client.stdout}\n{client.stderr}".strip()
+        lines = [line for line in told.splitlines() if "error" in line]
+        reason = lines[-1] if lines else told
         return reason.removeprefix("adb: ").removeprefix("error: ")
 
     def unreachable(self, reason):
@@ -126,21 +123,15 @@ def _devices(received):
             f"the package adb). {received}"
         )
     try:
-        client = subprocess.run(
-            ["adb", "devices"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
+        client = children.finished(
+            ["adb", "devices"], stdin=subprocess.DEVNULL, timeout=60
         )
     except subprocess.TimeoutExpired as error:
         raise InputError(
             f"`adb devices` does not answer; run `adb kill-server`. {received}"
         ) from error
     if client.returncode:
-        lines = client.stderr.strip().splitlines() or ["no message"]
-        raise InputError(f"`adb devices` failed: {lines[-1]}. {received}")
+        reason = children.last_line(client)
+        raise InputError(f"`adb devices` failed: {reason}. {received}")
     lines = (line.split("\t") for line in client.stdout.splitlines())
     return {line[0]: line[1].strip() for line in lines if len(line) == 2}

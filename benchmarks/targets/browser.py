@@ -12,6 +12,7 @@ from keras_effnet.benchmarks.targets import _page_address
 from keras_effnet.benchmarks.targets import _page_jobs
 from keras_effnet.benchmarks.targets import _page_results
 from keras_effnet.benchmarks.targets import _page_server
+from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
@@ -186,11 +187,7 @@ class Browser(Target):
                 f"Received: {self.url!r}"
             ) from None
         except _page_jobs.Late:
-            raise InputError(
-                f"The model did not finish within {seconds:.0f} seconds in the "
-                "browser; a larger `max_seconds` gives it longer. "
-                f"Received: {str(path)!r}"
-            ) from None
+            raise refusals.late(path, seconds, " in the browser") from None
         except _page_jobs.Lost as lost:
             raise TargetLost(
                 f"The page went away in mid-run: {lost}; keep it in front and the "

@@ -17,6 +17,7 @@ from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import counting
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.native import sysroot
+from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
@@ -161,10 +162,7 @@ class Emulated(Target):
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired as error:
-            raise InputError(
-                f"The model did not finish within {seconds} seconds on {self.name}. "
-                f"Received: {str(path)!r}"
-            ) from error
+            raise refusals.late(path, seconds, f" on {self.name}") from error
         if -done.returncode in _LOST:
             raise TargetLost(
                 f"QEMU was ended by {children.signal_name(-done.returncode)}; repeat "
@@ -175,10 +173,7 @@ class Emulated(Target):
             return found
         told = found and not done.returncode
         reason = found["error"] if told else children.last_line(done)
-        raise InputError(
-            f"The model can't be run on {self.name}: {reason.rstrip('. ')}. "
-            f"Received: {str(path)!r}"
-        )
+        raise refusals.refused(path, reason, f" on {self.name}")
 
 
 def _write_cpuinfo(folder, cpu):

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_effnet import children
 from keras_effnet.benchmarks.native import building
+from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.benchmarks.targets.runners import NativeRunner
 from keras_effnet.benchmarks.targets.shell import Shell
 from keras_effnet.benchmarks.targets.target import Target
@@ -64,22 +65,13 @@ def _measure(path, request):
     try:
         return children.ask(_WORKER, request | {"path": path}, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise InputError(
-            f"The model did not finish within {timeout:.0f} seconds; a larger "
-            f"`max_seconds` gives it longer. Received: {path!r}"
-        ) from error
+        raise refusals.late(path, timeout) from error
     except children.ChildError as error:
         if error.signal is None:
             raise
-        raise InputError(
-            f"The runtime crashed on the model ({error.signal}); the file may be "
-            f"damaged, or too large for this machine's memory. Received: {path!r}"
-        ) from error
+        raise refusals.crashed(path, error.signal) from error
     except InputError as error:
-        reason = str(error).rstrip(". ")
-        raise InputError(
-            f"The model can't be run: {reason}. Received: {path!r}"
-        ) from error
+        raise refusals.refused(path, str(error)) from error
 
 
 class _LocalShell(Shell):

@@ -10,8 +10,8 @@ from keras_effnet import children
 from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.native import sysroot
+from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.benchmarks.targets.device_facts import device_facts
-from keras_effnet.errors import InputError
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "workers"
 # `workers/latency.py` asks the interpreter for what it has from this version on.
@@ -142,16 +142,10 @@ def ended(shell, command, seconds, path):
     try:
         answer = shell.start(command, timeout)
     except subprocess.TimeoutExpired as error:
-        raise InputError(
-            f"The model did not finish within {timeout:.0f} seconds on {shell.name}; a "
-            f"larger `max_seconds` gives it longer. Received: {path!r}"
-        ) from error
+        raise refusals.late(path, timeout, f" on {shell.name}") from error
     if answer.code > 128:
         name = children.signal_name(answer.code - 128)
-        raise InputError(
-            f"The runtime crashed on {shell.name} ({name}); the file may be damaged, "
-            f"or too large for that machine's memory. Received: {path!r}"
-        )
+        raise refusals.crashed(path, name, f" on {shell.name}")
     return answer
 
 
@@ -160,8 +154,6 @@ def _answered(shell, command, seconds, path):
     answer = ended(shell, command, seconds, path)
     found = children.last_answer(answer.text) or {"error": answer.last_line}
     if answer.code or "error" in found:
-        reason = found.get("error", answer.last_line).rstrip(". ")
-        raise InputError(
-            f"The model can't be run on {shell.name}: {reason}. Received: {path!r}"
-        )
+        reason = found.get("error", answer.last_line)
+        raise refusals.refused(path, reason, f" on {shell.name}")
     return found
