@@ -1,7 +1,9 @@
 """Rounds that are measured already, kept line by line: what was measured stays."""
 
 import json
+import os
 import pathlib
+from typing import Any
 
 from keras_effnet.errors import InputError
 
@@ -10,7 +12,7 @@ class Journal:
     """Answers of targets in a file of one JSON line each, made with the first answer. A
     last line that was cut short by a kill counts for nothing."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self._path = pathlib.Path(path)
         try:
             data = self._path.read_bytes() if self._path.exists() else b""
@@ -24,11 +26,11 @@ class Journal:
             ) from error
         self._length = len(whole)
 
-    def get(self, key):
-        """The answer of a key, a list of plain values; `None` where there is none."""
+    def get(self, key: list) -> dict[str, Any] | None:
+        """The answer of a key of plain values, if there is one."""
         return self._answers.get(_text(key))
 
-    def put(self, key, answer):
+    def put(self, key: list, answer: dict[str, Any]) -> None:
         """Keeps an answer, a dict of plain values."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, "answer": answer}).encode() + b"\n"
@@ -38,10 +40,10 @@ class Journal:
         self._length += len(line)
         self._answers[_text(key)] = answer
 
-    def remove(self):
+    def remove(self) -> None:
         """Everything is measured and written elsewhere."""
         self._path.unlink(missing_ok=True)
 
 
-def _text(key):
+def _text(key: list) -> str:
     return json.dumps(key, sort_keys=True)

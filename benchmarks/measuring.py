@@ -4,6 +4,10 @@ import datetime
 import os
 import pathlib
 import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +15,9 @@ from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
+from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
 from keras_effnet.tflite import check_file
@@ -21,15 +27,12 @@ _NOISY = 1.3
 _MAX_THREADS = 256
 
 
-def benchmark(path, **options):
+def benchmark(path: str | os.PathLike, **options: Any) -> schema.BenchmarkResult:
     """Measures one .tflite file in one round; see `benchmark_many`.
 
     Args:
         path: The .tflite file.
         **options: Of `benchmark_many`, but for `rounds`.
-
-    Returns:
-        A `keras_effnet.benchmarks.BenchmarkResult`.
 
     Raises:
         InputError: The file can't be read or run, or an option is impossible.
@@ -38,22 +41,22 @@ def benchmark(path, **options):
 
 
 def benchmark_many(
-    paths,
+    paths: Sequence[str | os.PathLike],
     *,
-    target=None,
-    rounds=3,
-    threads=1,
-    min_runs=50,
-    min_seconds=1.0,
-    warmup_runs=5,
-    warmup_seconds=0.5,
-    max_seconds=150.0,
-    cool_down_seconds=0.0,
-    xnnpack=True,
-    weight_cache=False,
-    journal=None,
-    progress=None,
-):
+    target: Target | None = None,
+    rounds: int = 3,
+    threads: int = 1,
+    min_runs: int = 50,
+    min_seconds: float = 1.0,
+    warmup_runs: int = 5,
+    warmup_seconds: float = 0.5,
+    max_seconds: float = 150.0,
+    cool_down_seconds: float = 0.0,
+    xnnpack: bool = True,
+    weight_cache: bool = False,
+    journal: Journal | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[schema.BenchmarkResult]:
     """Measures .tflite files in interleaved rounds, so that they compare fairly.
 
     A machine's speed drifts. In every round each file is run once, in a fresh
@@ -78,12 +81,11 @@ def benchmark_many(
         xnnpack: Whether the XNNPACK delegate is used, as it is by default.
         weight_cache: Whether XNNPACK finds the weights that it packed before in a
             file; on this machine, and it needs a compiler.
-        journal: A `Journal` of rounds that are measured already, which are not
-            measured again, or `None`.
+        journal: Of rounds that are measured already, which are not measured again.
         progress: Called with a line of text before each process starts.
 
     Returns:
-        A list with a `BenchmarkResult` for each path, in the order given.
+        A result for each path, in the order given.
 
     Raises:
         InputError: A file can't be read or run, or an option is impossible.
@@ -136,7 +138,7 @@ def benchmark_many(
         "warmup_seconds": warmup_seconds,
         "max_seconds": max_seconds / rounds,
     }
-    measured = [[] for _ in models]
+    measured: list[list[dict]] = [[] for _ in models]
     indices = list(range(len(models)))
     warm = False
     for number in range(rounds):
@@ -159,7 +161,7 @@ def benchmark_many(
     ]
 
 
-def check_weight_cache(target, xnnpack):
+def check_weight_cache(target: str, xnnpack: bool) -> None:
     """Raises an `InputError` unless weights can be cached on the target of a name."""
     if not (xnnpack and target == Host.name):
         raise InputError(
@@ -168,27 +170,29 @@ def check_weight_cache(target, xnnpack):
         )
 
 
-def _check_integers(lowest, **values):
+def _check_integers(lowest: int, **values: int) -> None:
     for name, value in values.items():
         valid = f"an integer from {lowest} up"
         check_number(name, value, valid, lambda number: number >= lowest, whole=True)
 
 
-def _check_seconds(**values):
+def _check_seconds(**values: float) -> None:
     for name, value in values.items():
         check_number(
             name, value, "a number from 0 up", lambda number: 0 <= number < float("inf")
         )
 
 
-def _read_model(path):
+def _read_model(path: str | os.PathLike) -> dict[str, Any]:
     with files.told("The model can't be read", path):
-        path = check_file(path)
-        digest = files.checksum(path)
-    return {"path": str(path), "sha256": digest, "bytes": path.stat().st_size}
+        file = check_file(path)
+        digest = files.checksum(file)
+    return {"path": str(file), "sha256": digest, "bytes": file.stat().st_size}
 
 
-def _merge(model, target, options, parts):
+def _merge(
+    model: dict, target: Target, options: dict, parts: list[dict]
+) -> schema.BenchmarkResult:
     latency_ns = [time for part in parts for time in part["latency_ns"]]
     warmup_ns = [time for part in parts for time in part["warmup_ns"]]
     latency = _latency(parts, latency_ns, warmup_ns)
@@ -236,7 +240,9 @@ def _merge(model, target, options, parts):
     )
 
 
-def _latency(parts, latency_ns, warmup_ns):
+def _latency(
+    parts: list[dict], latency_ns: list[int], warmup_ns: list[int]
+) -> schema.LatencyMetrics:
     if "latency_metrics" in parts[0]:
         # A program that keeps no times of its runs: the middle of its own figures.
         found = [part["latency_metrics"] for part in parts]
@@ -251,20 +257,26 @@ def _latency(parts, latency_ns, warmup_ns):
     )
 
 
-def _median(values):
+def _median(values: list) -> Any:
     return None if None in values else float(np.median(values))
 
 
-def _median_ms(parts, key):
+def _median_ms(parts: list[dict], key: str) -> float:
     return float(np.median([part[key] for part in parts])) / 1e6
 
 
-def _largest(parts, key):
+def _largest(parts: list[dict], key: str) -> Any:
     values = [part["memory"][key] for part in parts]
     return None if None in values else max(values)
 
 
-def _warnings(options, parts, latency, num_runs, off):
+def _warnings(
+    options: dict,
+    parts: list[dict],
+    latency: schema.LatencyMetrics,
+    num_runs: int,
+    off: dict | None,
+) -> Iterator[str]:
     """What a reader should know before trusting or comparing the numbers."""
     noise = (latency.p90_ms or latency.p95_ms) / latency.median_ms
     emulated = parts[0]["device"].get("emulated")

@@ -6,21 +6,13 @@ import pathlib
 import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
+from keras_effnet.benchmarks.targets.target import ONCE
 from keras_effnet.evaluation import labelled_photos
 from keras_effnet.evaluation import photo_batches
 from keras_effnet.tflite import TFLiteModel
 
 # Kernels for different processors round a step apart, or two; GPUs may halve floats.
 _MOST_STEPS, _MOST_ERROR = 2, 1e-3
-_ONCE = {
-    "threads": 1,
-    "xnnpack": True,
-    "min_runs": 1,
-    "min_seconds": 0,
-    "warmup_runs": 0,
-    "warmup_seconds": 0,
-    "max_seconds": 600,
-}
 
 
 def difference_from_host(path, answer):
@@ -33,7 +25,8 @@ def difference_from_host(path, answer):
     target that does not give its outputs."""
     if answer.get("output_base64") is None:
         return None
-    expected = Host().measure(path, _ONCE)
+    request = ONCE | {"threads": 1, "xnnpack": True, "max_seconds": 600}
+    expected = Host().measure(path, request)
     pairs = zip(_arrays(expected), _arrays(answer), strict=True)
     found = [_difference(here, there) for here, there in pairs]
     return {

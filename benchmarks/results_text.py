@@ -1,5 +1,11 @@
 """Results as the command prints them."""
 
+import functools
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+from keras_effnet.benchmarks.schema import BenchmarkResult
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import significant
 from keras_effnet.report.text import tabulate
@@ -17,15 +23,8 @@ _TIMES = {
 _OPERATORS = 6
 
 
-def table(results):
-    """Times, memory and what else was measured, with a line for each place.
-
-    Args:
-        results: A list of `BenchmarkResult`.
-
-    Returns:
-        Lines of text, as one string.
-    """
+def table(results: Sequence[BenchmarkResult]) -> str:
+    """Times, memory and what else was measured, with a line for each place."""
     columns = _columns(results)
     lines = [tabulate(results, columns, left=(0,)), ""]
     for result in {result.target: result for result in results}.values():
@@ -53,15 +52,15 @@ def table(results):
     return "\n".join(lines)
 
 
-def _columns(results):
+def _columns(
+    results: Sequence[BenchmarkResult],
+) -> dict[str, Callable[[BenchmarkResult], str]]:
     """`{heading: function of a result}`: what any of the results has."""
     found = {"file": lambda result: result.name}
     if {result.target for result in results} != {"host"}:
         found["target"] = lambda result: result.target
     for heading, key in _TIMES.items():
-        found[heading] = lambda result, key=key: milliseconds(
-            getattr(result.latency_metrics, key)
-        )
+        found[heading] = functools.partial(_time, key)
     found["peak memory"] = _memory
     found["runs"] = lambda result: str(result.misc_metrics.num_runs)
     found["threads"] = lambda result: str(result.options["threads"])
@@ -81,12 +80,16 @@ def _columns(results):
     return found
 
 
-def _memory(result):
+def _time(key: str, result: BenchmarkResult) -> str:
+    return milliseconds(getattr(result.latency_metrics, key))
+
+
+def _memory(result: BenchmarkResult) -> str:
     peak_kb = result.memory_metrics.peak_footprint_kb
     return "unknown" if peak_kb is None else f"{peak_kb / 1024:.1f} MiB"
 
 
-def _difference(agreement):
+def _difference(agreement: dict[str, Any] | None) -> str:
     if agreement is None:
         return "-"
     if agreement["largest_steps"] is not None:
@@ -94,6 +97,6 @@ def _difference(agreement):
     return f"{agreement['largest_relative_error']:.0e}"
 
 
-def milliseconds(value):
+def milliseconds(value: float | None) -> str:
     """Four significant digits; a dash for what is unknown."""
     return significant(value, missing="-").replace(",", "")

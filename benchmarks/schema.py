@@ -6,6 +6,8 @@ few fields more.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class LatencyMetrics:
     average_warm_up_ms: float | None
 
 
-def summarize(latency_ns):
+def summarize(latency_ns: Sequence[int]) -> dict[str, float]:
     """The statistics of one series of run times, at least one, in milliseconds: named
     after `LatencyMetrics` of TensorFlow's benchmark_result.proto, with `p90_ms` and
     `p99_ms` beside its `p5_ms` and `p95_ms`. Percentiles interpolate linearly;
@@ -114,6 +116,6 @@ class BenchmarkResult:
     sustained: list | None = None
     profile: list | None = None
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The result as plain values that `json` writes."""
         return dataclasses.asdict(self)

@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 from keras_effnet import files as writing
 from keras_effnet.benchmarks import outputs
@@ -11,6 +14,7 @@ from keras_effnet.benchmarks import sustained as sustaining
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.measuring import check_weight_cache
+from keras_effnet.benchmarks.schema import BenchmarkResult
 from keras_effnet.benchmarks.targets import open_target
 from keras_effnet.benchmarks.targets import target_class
 from keras_effnet.errors import InputError
@@ -43,23 +47,23 @@ _PROFILE = {
 
 
 def measure(
-    files,
-    targets=("host",),
+    files: Sequence[str | os.PathLike],
+    targets: Sequence[str] = ("host",),
     *,
-    threads=(1,),
-    settings="standard",
-    profile=False,
-    evaluate=None,
-    sustained=None,
-    output=None,
-    cores=None,
-    ssh_options=(),
-    benchmark_model=None,
-    address=("127.0.0.1", 0),
-    accelerator="wasm",
-    progress=None,
-    **options,
-):
+    threads: Sequence[int] = (1,),
+    settings: str = "standard",
+    profile: bool = False,
+    evaluate: str | os.PathLike | None = None,
+    sustained: int | None = None,
+    output: str | os.PathLike | None = None,
+    cores: Sequence[int] | None = None,
+    ssh_options: Sequence[str] = (),
+    benchmark_model: str | os.PathLike | None = None,
+    address: tuple[str, int] = ("127.0.0.1", 0),
+    accelerator: str = "wasm",
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> list[BenchmarkResult]:
     """Measures files on targets, with all that can be asked for beside the times.
 
     Args:
@@ -79,7 +83,7 @@ def measure(
         output: Path of a JSON file for the results with all raw times. The same call
             again goes on where this one was stopped.
         cores: Numbers of the cores to run on, of adb and ssh.
-        ssh_options: For the program `ssh`, a sequence of strings.
+        ssh_options: For the program `ssh`.
         benchmark_model: Path of TensorFlow's own program for the device, to be used
             on adb and ssh.
         address: `(host, port)` of this machine where the browser's page is served; 0
@@ -89,7 +93,7 @@ def measure(
         **options: Of `benchmark_many`, in place of the settings'.
 
     Returns:
-        A list of `BenchmarkResult`, by targets, threads and files.
+        The results, by targets, threads and files.
 
     Raises:
         InputError: A file can't be read or run, a target can't be reached, or an
@@ -103,7 +107,7 @@ def measure(
     _check(files, targets, profile, sustained, options)
     shell = {"cores": cores, "benchmark_model": benchmark_model}
     browser = {"host": address[0], "port": address[1], "accelerator": accelerator}
-    arguments = {
+    arguments: dict[str, dict] = {
         "adb": shell,
         "ssh": shell | {"options": tuple(ssh_options)},
         "browser": browser | {"tell": tell},
@@ -128,7 +132,7 @@ def measure(
     return results
 
 
-def _options(settings, options):
+def _options(settings: str, options: dict[str, Any]) -> dict[str, Any]:
     check_one_of("settings", settings, SETTINGS)
     found = SETTINGS["standard"] | SETTINGS[settings] | options
     if "max_seconds" not in options:

@@ -18,6 +18,8 @@ difference.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +46,13 @@ class Difference:
     verdict: str
 
 
-def round_medians(result):
+def round_medians(result: dict[str, Any]) -> np.ndarray:
     """The independent observations of a result, as `BenchmarkResult.to_dict` makes it:
     `(rounds,)`, nanoseconds."""
     return np.array([np.median(part["latency_ns"]) for part in result["rounds"]])
 
 
-def rounds_needed(alpha=ALPHA, paired=True):
+def rounds_needed(alpha: float = ALPHA, paired: bool = True) -> int:
     """The fewest rounds of each side with which any difference can be found: 8 pairs
     for 1 %, or 5 rounds each of separate commands."""
     rounds = 1
@@ -59,7 +61,13 @@ def rounds_needed(alpha=ALPHA, paired=True):
     return rounds
 
 
-def compare(times, reference, *, paired=True, alpha=ALPHA):
+def compare(
+    times: Sequence[float] | np.ndarray,
+    reference: Sequence[float] | np.ndarray,
+    *,
+    paired: bool = True,
+    alpha: float = ALPHA,
+) -> Difference:
     """Tells whether one latency differs from another.
 
     Args:
@@ -67,9 +75,6 @@ def compare(times, reference, *, paired=True, alpha=ALPHA):
         reference: Likewise, in the same unit. For pairs as many, in the same order.
         paired: Whether the rounds of both were measured in turn, in one command.
         alpha: How often two equal files may be told apart.
-
-    Returns:
-        A `Difference`.
 
     Raises:
         InputError: A time isn't above 0, there are none, pairs don't match, or
@@ -97,7 +102,9 @@ def compare(times, reference, *, paired=True, alpha=ALPHA):
     return Difference(ratio, interval, p_value, counts, paired, verdict)
 
 
-def _check(times, reference, paired, alpha):
+def _check(
+    times: np.ndarray, reference: np.ndarray, paired: bool, alpha: float
+) -> None:
     if not 0 < alpha < 1:
         raise InputError(f"`alpha` must lie between 0 and 1. Received: alpha={alpha!r}")
     for name, values in (("times", times), ("reference", reference)):
@@ -114,18 +121,18 @@ def _check(times, reference, paired, alpha):
         )
 
 
-def _rank(first, second, alpha, paired):
+def _rank(first: int, second: int, alpha: float, paired: bool) -> int:
     """Which of the sorted shifts, from either end, bounds the interval; 0: none."""
     return int((_cumulative(first, second, paired) <= alpha / 2).sum())
 
 
 @functools.cache
-def _cumulative(first, second, paired):
+def _cumulative(first: int, second: int, paired: bool) -> np.ndarray:
     """P(statistic <= n) for n = 0, 1, ... where both sides are the same."""
     return np.cumsum(_signed_rank(first) if paired else _rank_sum(first, second))
 
 
-def _signed_rank(pairs):
+def _signed_rank(pairs: int) -> np.ndarray:
     """Each rank counts or not, as a coin falls."""
     chances = np.ones(1)
     for rank in range(1, pairs + 1):
@@ -133,7 +140,7 @@ def _signed_rank(pairs):
     return chances
 
 
-def _rank_sum(first, second):
+def _rank_sum(first: int, second: int) -> np.ndarray:
     """The largest of all is of the first side, and above all of the second, or not."""
     row = [np.ones(1)] * (second + 1)
     for n in range(1, first + 1):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_effnet.benchmarks.results_text import milliseconds
+from keras_effnet.benchmarks.targets.target import ONCE
 
 
 def sustained(path, target, minutes, request, progress=None):
@@ -11,13 +12,7 @@ def sustained(path, target, minutes, request, progress=None):
 
     Each minute has `device` too, what the target says of itself then (its temperature
     and battery, where it knows them)."""
-    request = request | {
-        "min_runs": 1,
-        "min_seconds": 60,
-        "max_seconds": 60,
-        "warmup_runs": 0,
-        "warmup_seconds": 0,
-    }
+    request = request | ONCE | {"min_seconds": 60, "max_seconds": 60}
     series = []
     for minute in range(1, minutes + 1):
         part = target.measure(path, request)

@@ -1,6 +1,8 @@
 """Results as one HTML page and a CSV file."""
 
+import os
 import pathlib
+from collections.abc import Sequence
 
 from keras_effnet import files
 from keras_effnet.benchmarks import results_file
@@ -10,7 +12,13 @@ from keras_effnet.benchmarks.report import results_table
 from keras_effnet.errors import InputError
 
 
-def write(results, output, *, accuracy=(), against=None):
+def write(
+    results: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    accuracy: Sequence[str | os.PathLike] = (),
+    against: str | os.PathLike | None = None,
+) -> tuple[pathlib.Path, pathlib.Path]:
     """Draws result files as a page, with a CSV file beside it.
 
     Args:
@@ -18,7 +26,7 @@ def write(results, output, *, accuracy=(), against=None):
         output: Of the page, a path that ends in .html; the table goes beside it, to
             the same name with .csv.
         accuracy: Paths of JSON files with accuracies; see `accuracies.read`.
-        against: Path of a result file or a folder of them to compare with, or `None`.
+        against: Path of a result file or a folder of them to compare with.
 
     Returns:
         The paths of the page and of the table.

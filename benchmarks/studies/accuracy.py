@@ -11,7 +11,6 @@ published accuracies.
 """
 
 import importlib
-import sys
 import tempfile
 
 import keras_effnet
@@ -111,6 +110,3 @@ main = comparison.study(
     networks=WEIGHTS,
     more={"--precision": {"action": "append", "choices": PRECISIONS}},
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -42,11 +42,11 @@ _SERIES, _DIGITS = 3, 7
 
 
 def study(measure, *, counts=(), networks=(), idle=False, more=()):
-    """The `main(argv=None)` of the script in which `measure` stands.
+    """The `main(argv=None)` of the script in which `measure` stands, as its last line.
 
     It reads the options, measures, writes what is found as a JSON file of the script's
     name, and returns the exit code: 1 after an `InputError`, of which one line is
-    printed.
+    printed. Where the script is what Python runs, that is done at once.
 
     Args:
         measure: A generator function of the options. What it yields, a dict, is
@@ -86,6 +86,8 @@ def study(measure, *, counts=(), networks=(), idle=False, more=()):
             print(f"{name}: error: {error}", file=sys.stderr)
             return 1
 
+    if measure.__module__ == "__main__":
+        sys.exit(main())
     return main
 
 
@@ -212,6 +214,13 @@ def with_others(name, networks, rows_of):
         kept = [commit | r for r in before["rows"] if r["network"] not in networks]
     commit = {"commit": _git("rev-parse", "HEAD")}
     return kept + [row | commit for n in networks for row in rows_of(n)]
+
+
+def kept(path, make):
+    """What `make()` gave, made once and kept as a JSON file."""
+    if not path.exists():
+        files.write_text(path, json.dumps(make()))
+    return json.loads(path.read_text())
 
 
 def installed_versions(*packages):

@@ -12,6 +12,7 @@ results/compression.json.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -111,16 +112,11 @@ def _fine_tuned(source, held_out):
 def made(case, methods):
     """`{name: path}` of all files of a case, made once; and their figures."""
     paths, figures = case.others_files(), {}
-    images = None
+    images = functools.cache(lambda: quantisation.images_of(case.model, case.paths))
     for name in (FLOAT, PLAIN, *methods):
         folder = case.folder / name.replace(" ", "-").replace(",", "")
-        kept = folder / "figures.json"
-        if not kept.exists():
-            if images is None:
-                images = quantisation.images_of(case.model, case.paths)
-            tell(f"{case.folder.parent.name} {case.folder.name}: {name}")
-            files.write_text(kept, json.dumps(_make(case, name, folder, images)))
-        figures[name] = json.loads(kept.read_text())
+        make = functools.partial(_make, case, name, folder, images)
+        figures[name] = comparison.kept(folder / "figures.json", make)
         paths[name] = folder / figures[name]["file"]
     if PRUNED in methods:
         paths[ENCODED] = paths[PRUNED].with_name("encoded.tflite")
@@ -131,7 +127,9 @@ def made(case, methods):
     return paths, figures
 
 
-def _make(case, name, folder, images):
+def _make(case, name, folder, images_of_case):
+    tell(f"{case.folder.parent.name} {case.folder.name}: {name}")
+    images = images_of_case()
     # What a run took that was stopped and went on is not known.
     started = None if (folder / "training").exists() else time.perf_counter()
     result, precision = None, {FLOAT: "float32", PLAIN: "int8"}.get(name)

@@ -49,15 +49,12 @@ RESULTS = comparison.RESULTS / "devices"
 
 def files_of(network):
     """The paths of a network's files and their accuracies, made once."""
-    kept = WORK / f"{network}.json"
-    if not kept.exists():
-        tell(f"{network}: export")
-        files.write_text(kept, json.dumps(_made(network)))
-    found = json.loads(kept.read_text())
+    found = comparison.kept(WORK / f"{network}.json", lambda: _made(network))
     return {WORK / name: accuracies for name, accuracies in found.items()}
 
 
 def _made(network):
+    tell(f"{network}: export")
     real = network in accuracy.WEIGHTS
     weights = accuracy.WEIGHTS[network]() if real else None
     exported = export(

@@ -9,7 +9,6 @@ EfficientNet-Lite0's ImageNet weights from the package
 results/flowers.json.
 """
 
-import sys
 import tempfile
 import time
 
@@ -49,6 +48,3 @@ def trained(name, args, source, validation, **settings):
 
 
 main = comparison.study(measure, counts=comparison.EPOCHS)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -54,6 +54,3 @@ def measure(args):
 
 
 main = comparison.study(measure, counts={"--pairs": (21, 1, "of processes")}, idle=True)
-
-if __name__ == "__main__":
-    sys.exit(main())

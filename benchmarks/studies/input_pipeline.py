@@ -14,7 +14,6 @@ KERAS_EFFNET_SHARED names the folder of photographs.
 import os
 import pathlib
 import resource
-import sys
 import tempfile
 import time
 from functools import partial
@@ -210,6 +209,3 @@ main = comparison.study(
     more={"--size": {"action": "append", "type": int, "choices": SIZES}},
     idle=True,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -28,6 +28,8 @@ from keras_effnet import benchmarks
 from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.benchmarks.targets.emulated import Emulated
+from keras_effnet.benchmarks.targets.target import UNKNOWN_MEMORY
+from keras_effnet.benchmarks.targets.target import UNKNOWN_OPERATORS
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.workers import latency
 from keras_effnet.errors import InputError
@@ -58,14 +60,13 @@ class Sleeper(Target):
     def measure(self, path, request):
         runs = [request[key] for key in ("min_runs", "min_seconds", "max_seconds")]
         times = latency.timed_runs(lambda: time.sleep(self._seconds), *runs)
-        memory = ("init_footprint_kb", "overall_footprint_kb", "peak_footprint_kb")
         return {
             "init_ns": times[0],
             "first_ns": times[0],
             "warmup_ns": [],
             "latency_ns": times.tolist(),
-            "memory": dict.fromkeys((*memory, "peak_mem_mb")),
-            "operators": {"partitions": None, "undelegated": None},
+            "memory": UNKNOWN_MEMORY,
+            "operators": UNKNOWN_OPERATORS,
             "inputs": [],
             "outputs": [],
             "output_sha256": "",
@@ -273,6 +274,3 @@ main = comparison.study(
     },
     idle=True,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

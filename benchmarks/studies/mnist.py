@@ -8,7 +8,6 @@ the recipe, from nothing. Writes results/mnist.json.
 """
 
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
@@ -57,6 +56,3 @@ def measure(args):
 
 
 main = comparison.study(measure, counts=comparison.EPOCHS)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,6 @@ arguments it prints one plan.
 import json
 import math
 import pathlib
-import sys
 
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.costs import spec_costs
@@ -243,6 +242,3 @@ main = comparison.study(
         },
     },
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

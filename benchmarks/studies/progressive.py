@@ -13,7 +13,6 @@ validation. Writes results/progressive.json.
 import functools
 import os
 import statistics
-import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -95,6 +94,3 @@ main = comparison.study(
     },
     idle=True,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

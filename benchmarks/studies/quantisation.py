@@ -180,10 +180,7 @@ def answers_of(files_by_name, model, paths, labels):
 
 def commanded(half):
     """What the command found, run once."""
-    kept = half.folder / "command.json"
-    if not kept.exists():
-        files.write_text(kept, json.dumps(half.search(LIMITS)))
-    return json.loads(kept.read_text())
+    return comparison.kept(half.folder / "command.json", lambda: half.search(LIMITS))
 
 
 def halves_of(network):

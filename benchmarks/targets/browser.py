@@ -13,6 +13,8 @@ from keras_effnet.benchmarks.targets import _page_jobs
 from keras_effnet.benchmarks.targets import _page_results
 from keras_effnet.benchmarks.targets import _page_server
 from keras_effnet.benchmarks.targets import refusals
+from keras_effnet.benchmarks.targets.target import UNKNOWN_MEMORY
+from keras_effnet.benchmarks.targets.target import UNKNOWN_OPERATORS
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.benchmarks.targets.target import TargetLost
 from keras_effnet.errors import InputError
@@ -22,9 +24,6 @@ ACCELERATORS = ("wasm", "webgpu")
 _DTYPES = ("float32", "int32", "uint8")
 _PART_BYTES = 4 * 2**20
 _GRACE_SECONDS, _SECONDS_OF_AN_ANSWER = 120, 10
-_UNKNOWN_MEMORY = dict.fromkeys(
-    ("init_footprint_kb", "overall_footprint_kb", "peak_footprint_kb", "peak_mem_mb")
-)
 _UNKNOWN_FACTS = dict.fromkeys(("cpu", "governor", "load_average", "thermal"))
 
 
@@ -119,8 +118,8 @@ class Browser(Target):
         output = job.outputs[0]
         return {
             **_page_results.nanoseconds(job.result["times"]),
-            "memory": dict(_UNKNOWN_MEMORY),
-            "operators": {"partitions": None, "undelegated": None},
+            "memory": dict(UNKNOWN_MEMORY),
+            "operators": dict(UNKNOWN_OPERATORS),
             **described,
             **model_io.digested(output),
             "runtime": {

@@ -13,10 +13,10 @@ from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.targets import refusals
 from keras_effnet.benchmarks.targets.runners import NativeRunner
 from keras_effnet.benchmarks.targets.shell import Shell
+from keras_effnet.benchmarks.targets.target import ONCE
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
-_ONCE = {"min_runs": 1, "min_seconds": 0, "warmup_runs": 0, "warmup_seconds": 0}
 _WORKER = pathlib.Path(__file__).parents[1] / "workers" / "latency.py"
 
 
@@ -37,7 +37,7 @@ class Host(Target):
             return _measure(path, request)
         with _native_runner() as runner:
             # The run that writes the cache packs the weights, as without one.
-            runner.measure(path, request | _ONCE)
+            runner.measure(path, request | ONCE)
             return runner.measure(path, request)
 
     def profile(self, path, request):

@@ -1,8 +1,20 @@
 """What a place where files are measured can do."""
 
 import abc
+import os
+from typing import Any
+from typing import Self
+
+import numpy as np
 
 from keras_effnet.errors import InputError
+
+# Of a `request`: one run that nothing warms up.
+ONCE = {"min_runs": 1, "min_seconds": 0, "warmup_runs": 0, "warmup_seconds": 0}
+UNKNOWN_MEMORY = dict.fromkeys(
+    ("init_footprint_kb", "overall_footprint_kb", "peak_footprint_kb", "peak_mem_mb")
+)
+UNKNOWN_OPERATORS = {"partitions": None, "undelegated": None}
 
 
 class TargetLost(InputError):
@@ -19,39 +31,34 @@ class Target(abc.ABC):
         profiles: Whether it has `profile`.
     """
 
-    name = None
-    most_rounds = None
-    most_threads = None
+    name: str
+    most_rounds: int | None = None
+    most_threads: int | None = None
     profiles = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @abc.abstractmethod
-    def close(self):
+    def close(self) -> None:
         """Ends what runs there, and removes what was put there."""
 
-    def check(self, path):
-        """Finds out without running it whether a file can be run.
-
-        Args:
-            path: The .tflite file here.
-
-        Raises:
-            InputError: It can't.
-        """
+    def check(self, path: str | os.PathLike) -> object:
+        """Raises an `InputError` where a file can't be run, without running it."""
         return None
 
     @abc.abstractmethod
-    def measure(self, path, request):
+    def measure(
+        self, path: str | os.PathLike, request: dict[str, Any]
+    ) -> dict[str, Any]:
         """Runs a file again and again, in a process of its own.
 
         Args:
             path: The .tflite file here.
-            request: A dict of `threads`, `xnnpack`, `min_runs`, `min_seconds`,
+            request: `threads`, `xnnpack`, `min_runs`, `min_seconds`,
                 `warmup_runs`, `warmup_seconds` and `max_seconds`; on this machine
                 also `weight_cache`.
 
@@ -64,7 +71,7 @@ class Target(abc.ABC):
         """
 
     @abc.abstractmethod
-    def answers(self, path, inputs):
+    def answers(self, path: str | os.PathLike, inputs: np.ndarray) -> np.ndarray:
         """What a file answers to each of several inputs.
 
         Args:
@@ -79,7 +86,9 @@ class Target(abc.ABC):
             TargetLost: The target went away.
         """
 
-    def profile(self, path, request):
+    def profile(
+        self, path: str | os.PathLike, request: dict[str, Any]
+    ) -> list[dict[str, Any]]:
         """Which operators the time of a run goes to.
 
         Args:

@@ -1,4 +1,4 @@
-"""Converts on one side of export_time.py, in a process of its own.
+"""Converts on one side of export_time.py or export_largest.py, in its own process.
 
     python _export_sides.py '{"side": "keras_effnet", "network": "EfficientNetB0", ...}'
 
@@ -30,12 +30,10 @@ def ours(network, image_size):
 
 def convert_ours(export, model, folder, precisions, images):
     """All precisions by one call; what each took is not told apart."""
-    exported = export(
-        model,
-        folder,
-        tuple(precisions),
-        calibration=lambda: (image[None] for image in images),
-    )
+    calibration = None
+    if images is not None:
+        calibration = lambda: (image[None] for image in images)  # noqa: E731
+    exported = export(model, folder, tuple(precisions), calibration)
     return {file.precision: file.path for file in exported}, {}
 
 
@@ -70,7 +68,7 @@ SIDES = {"keras_effnet": ours, "TFLiteConverter": stock}
 
 
 def main(options):
-    images = np.load(options["images"])
+    images = np.load(options["images"]) if "images" in options else None
     convert = SIDES[options["side"]](options["network"], options["image_size"])
     with tempfile.TemporaryDirectory() as folder:
         gc.collect()

@@ -54,10 +54,15 @@ def counterpart(model, network):
     )
     mean, std = (np.array(values) / 255 for values in NORMALIZATIONS["imagenet"])
     for layer in built.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            if layer.weights:
-                layer.set_weights([mean, std**2, np.array(0)])
-                layer.finalize_state()
-        elif layer.weights:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            layer.set_weights([mean, std**2, np.array(0)])
+            layer.finalize_state()
+    return with_weights_of(model, built)
+
+
+def with_weights_of(model, other):
+    """Another model with a model's weights, by layer name, but for Normalization's."""
+    for layer in other.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Normalization):
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    return built
+    return other

@@ -24,7 +24,6 @@ import dataclasses
 import multiprocessing
 import shutil
 import subprocess
-import sys
 
 from keras_effnet.benchmarks.studies import comparison
 from keras_effnet.benchmarks.studies.peers._accelerator_sides import CLASSES
@@ -247,6 +246,3 @@ main = comparison.study(
         "--size": {"choices": ("full", "tiny"), "help": "full on a GPU"},
     },
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

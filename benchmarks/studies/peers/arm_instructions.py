@@ -16,7 +16,6 @@ weights random.
 """
 
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
@@ -44,29 +43,26 @@ def without_normalisation(model):
     converter leaves such layers out."""
     import keras
 
+    from keras_effnet.benchmarks.studies.peers import _stock
+
     def clone(layer):
         if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
             return keras.layers.Activation("linear", name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 
     found = keras.models.clone_model(model, clone_function=clone)
-    for layer in found.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return found
+    return _stock.with_weights_of(model, found)
 
 
 def bare(model, network):
     """A network of this package that takes images normalised already."""
     import keras_effnet
+    from keras_effnet.benchmarks.studies.peers import _stock
 
     found = keras_effnet.build_model(
         network, input_shape=model.input_shape[1:], include_preprocessing=False
     )
-    for layer in found.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return found
+    return _stock.with_weights_of(model, found)
 
 
 def check(ours, stock, images):
@@ -178,6 +174,3 @@ def measure(args):
 
 
 main = comparison.study(measure, networks=NETWORKS, more=comparison.KEEP)
-
-if __name__ == "__main__":
-    sys.exit(main())

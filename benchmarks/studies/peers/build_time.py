@@ -8,7 +8,6 @@ of each. Writes results/build_time.json.
 
 import gc
 import os
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -47,6 +46,3 @@ def measure(args):
 main = comparison.study(
     measure, counts={"--pairs": (11, 1, "of builds")}, networks=NETWORKS, idle=True
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,6 @@ it the images are made up.
 
 import dataclasses
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
@@ -142,6 +141,3 @@ main = comparison.study(
     },
     networks=[case.network for case in cases()],
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

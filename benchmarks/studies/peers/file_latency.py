@@ -18,7 +18,6 @@ photographs and of V2-B0's weights, `../shared` by default; without it the image
 made up and the weights random.
 """
 
-import sys
 import tempfile
 
 import numpy as np
@@ -190,6 +189,3 @@ main = comparison.study(
     networks=TARGETS,
     more=comparison.KEEP,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

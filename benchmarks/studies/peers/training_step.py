@@ -10,7 +10,6 @@ first epoch of both traces the step and is left out. Writes results/training_ste
 """
 
 import os
-import sys
 import tempfile
 import time
 
@@ -127,6 +126,3 @@ main = comparison.study(
     counts={"--epochs": (8, 2, "of each side; the first is left out")},
     idle=True,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
