@@ -57,6 +57,13 @@ def _refused(path, error):
     )
 
 
+def as_rows(data, path):
+    """Outputs, one after the other, as an array `(n, classes)`."""
+    tensor = described(path)["outputs"][0]
+    rows = np.frombuffer(data, tensor["dtype"])
+    return rows.reshape(-1, *tensor["shape"][1:]).copy()
+
+
 def digested(output):
     """What a result tells of all outputs' bytes."""
     return {

@@ -182,10 +182,8 @@ def compare_once(paths, rounds, runs):
     for name in names[1:]:
         found = significance.compare(medians[name], medians["file"])
         row[name] = {
-            "verdict": found.verdict,
-            "ratio": found.ratio,
-            "interval": found.interval,
-            "p_value": found.p_value,
+            key: getattr(found, key)
+            for key in ("verdict", "ratio", "interval", "p_value")
         }
     return row
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
 from keras_effnet import children
 from keras_effnet.benchmarks.targets.shell import Shell
@@ -37,8 +38,13 @@ class Adb(ShellTarget):
     """
 
     def __init__(
-        self, serial=None, *, cores=None, folder="/data/local/tmp", benchmark_model=None
-    ):
+        self,
+        serial: str | None = None,
+        *,
+        cores: Sequence[int] | None = None,
+        folder: str = "/data/local/tmp",
+        benchmark_model: str | os.PathLike | None = None,
+    ) -> None:
         shell = _AdbShell(_device(serial or os.environ.get("ANDROID_SERIAL")), folder)
         super().__init__(shell, None, cores, benchmark_model)
 

@@ -1,7 +1,9 @@
 """A browser, on a phone or here: files run in a page by LiteRT.js."""
 
 import math
+import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -50,13 +52,13 @@ class Browser(Target):
 
     def __init__(
         self,
-        host="127.0.0.1",
-        port=0,
-        accelerator="wasm",
-        timeout_seconds=300,
-        litertjs=None,
-        tell=print,
-    ):
+        host: str = "127.0.0.1",
+        port: int = 0,
+        accelerator: str = "wasm",
+        timeout_seconds: float = 300,
+        litertjs: str | os.PathLike | None = None,
+        tell: Callable[[str], object] = print,
+    ) -> None:
         check_one_of("accelerator", accelerator, ACCELERATORS)
         packages = _litertjs.runtime(litertjs)
         self.name = "browser" if accelerator == "wasm" else f"browser:{accelerator}"

@@ -9,8 +9,6 @@ import statistics
 import subprocess
 import tempfile
 
-import numpy as np
-
 from keras_effnet import children
 from keras_effnet import errors
 from keras_effnet.benchmarks.native import building
@@ -61,7 +59,7 @@ class Emulated(Target):
 
     most_rounds = most_threads = 1
 
-    def __init__(self, cpu):
+    def __init__(self, cpu: str) -> None:
         if cpu not in CORES:
             raise InputError(
                 f"The emulated cores are {', '.join(CORES)}. "
@@ -141,11 +139,9 @@ class Emulated(Target):
         }
 
     def answers(self, path, inputs):
-        tensor = model_io.described(path)["outputs"][0]
         seconds = _SECONDS + _SECONDS_EACH * len(inputs)
         self._run(path, inputs.tobytes(), ["--each"], [], seconds)
-        rows = np.fromfile(self._folder / "output", tensor["dtype"])
-        return rows.reshape(-1, *tensor["shape"][1:])
+        return model_io.as_rows((self._folder / "output").read_bytes(), path)
 
     def _run(self, path, data, options, plugin, seconds):
         """The JSON that the runner prints."""

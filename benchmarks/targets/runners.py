@@ -4,8 +4,6 @@ import json
 import pathlib
 import subprocess
 
-import numpy as np
-
 from keras_effnet import children
 from keras_effnet.benchmarks.native import building
 from keras_effnet.benchmarks.native import model_io
@@ -126,13 +124,6 @@ class NativeRunner:
         command += self._cores
         _answered(shell, command, _SECONDS_OF_AN_ANSWER * len(inputs), path)
         return shell.pull("outputs")
-
-
-def as_rows(data, path):
-    """Outputs, one after the other, as an array `(n, classes)`."""
-    tensor = model_io.described(path)["outputs"][0]
-    rows = np.frombuffer(data, tensor["dtype"])
-    return rows.reshape(-1, *tensor["shape"][1:]).copy()
 
 
 def ended(shell, command, seconds, path):

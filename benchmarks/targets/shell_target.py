@@ -1,11 +1,11 @@
 """A target with a command line: what `adb` and `ssh` share."""
 
 from keras_effnet.benchmarks.native import building
+from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.targets.benchmark_model import BenchmarkModel
 from keras_effnet.benchmarks.targets.device_facts import device_state
 from keras_effnet.benchmarks.targets.runners import NativeRunner
 from keras_effnet.benchmarks.targets.runners import PythonWorker
-from keras_effnet.benchmarks.targets.runners import as_rows
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
 
@@ -87,4 +87,4 @@ class ShellTarget(Target):
         return program.profile(str(path), request)
 
     def answers(self, path, inputs):
-        return as_rows(self._program.answers(str(path), inputs), path)
+        return model_io.as_rows(self._program.answers(str(path), inputs), path)

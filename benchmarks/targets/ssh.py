@@ -1,10 +1,12 @@
 """Boards, and any other machine with a shell, by `ssh`."""
 
+import os
 import pathlib
 import re
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 from keras_effnet.benchmarks.targets.shell import Shell
 from keras_effnet.benchmarks.targets.shell_target import ShellTarget
@@ -27,7 +29,7 @@ class Ssh(ShellTarget):
 
     Args:
         destination: `"[user@]host[:port]"`; a host of `~/.ssh/config` too.
-        options: Further arguments of `ssh`, a list of strings.
+        options: Further arguments of `ssh`.
         python: The name or path of Python there; `None` for the runner in C.
         cores: The numbers of the processor's cores to run on, or `None` for any.
         folder: In which folder there the temporary one is made, relative to the
@@ -41,14 +43,14 @@ class Ssh(ShellTarget):
 
     def __init__(
         self,
-        destination,
+        destination: str,
         *,
-        options=(),
-        python="python3",
-        cores=None,
-        folder=None,
-        benchmark_model=None,
-    ):
+        options: Sequence[str] = (),
+        python: str | None = "python3",
+        cores: Sequence[int] | None = None,
+        folder: str | None = None,
+        benchmark_model: str | os.PathLike | None = None,
+    ) -> None:
         shell = _SshShell(destination, options, folder)
         super().__init__(shell, python, cores, benchmark_model)
 

@@ -80,10 +80,6 @@ class Target(abc.ABC):
 
         Returns:
             An array `(n, classes)` of the output's dtype.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: The target went away.
         """
 
     def profile(
@@ -98,9 +94,5 @@ class Target(abc.ABC):
         Returns:
             A list of dicts `operator`, `ms` and `count`, both of one run, the longest
             first.
-
-        Raises:
-            InputError: The file can't be run there.
-            TargetLost: The target went away.
         """
         raise NotImplementedError
