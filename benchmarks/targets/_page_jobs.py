@@ -30,7 +30,13 @@ class Late(Exception):
 
 @dataclasses.dataclass
 class Job:
-    """One round of work. `id` entitles to post results of this round, once."""
+    """One round of work: a message for the page, plain values for JSON, and a .tflite
+    file.
+
+    `inputs` are the parts of what is run through it, bytes, of whose outputs
+    `output_sizes` has the bytes; `outputs` has what the page posted, by the part's
+    number, and `result` what it posted in the end. `id` entitles to post results of
+    this round, once."""
 
     message: dict
     model: pathlib.Path
