@@ -1,10 +1,10 @@
 """The tables of plan-21k.md."""
 
-from table_data import measured
+import plan_21k
 
 
 def plan_input():
-    """On paper: `benchmarks/results/plan_21k.json`."""
+    """On paper: `docs/plan_21k.py`."""
     yield (
         "network",
         "of the peak",
@@ -28,7 +28,7 @@ def plan_input():
 
 
 def plan_step():
-    """On paper: `benchmarks/results/plan_21k.json`."""
+    """On paper: `docs/plan_21k.py`."""
     yield (
         "network",
         "of the peak",
@@ -53,7 +53,7 @@ def plan_step():
 
 
 def _plans():
-    for name, network in measured("plan_21k")["networks"].items():
+    for name, network in plan_21k.report()["networks"].items():
         for share, plan in network["plans"].items():
             yield name, f"{float(share):.0%}", plan
 
@@ -63,9 +63,9 @@ def _range(values, form):
 
 
 def plan_all_reduce():
-    """On paper: `benchmarks/results/plan_21k.json`."""
+    """On paper: `docs/plan_21k.py`."""
     yield "network", "arrays", "each sends", "between machines", "inside one machine"
-    report = measured("plan_21k")
+    report = plan_21k.report()
     inside = report["assumed"]["nvlink_bytes_per_second"]
     for name, network in report["networks"].items():
         summing = network["all_reduce"]
@@ -79,8 +79,8 @@ def plan_all_reduce():
 
 
 def plan_limits():
-    """On paper: `benchmarks/results/plan_21k.json`."""
-    report = measured("plan_21k")
+    """On paper: `docs/plan_21k.py`."""
+    report = plan_21k.report()
     networks = report["networks"]
     yield "full is", *(f"`{name}`" for name in networks)
     first = next(iter(networks.values()))
@@ -95,9 +95,9 @@ def _with_share(report, network, limit):
 
 
 def plan_checkpoint():
-    """Counted: `benchmarks/results/plan_21k.json`."""
+    """Counted: `docs/plan_21k.py`."""
     yield "network", "parameters", "checkpoint", "to write", "of the time"
-    for name, network in measured("plan_21k")["networks"].items():
+    for name, network in plan_21k.report()["networks"].items():
         checkpoint = network["checkpoint"]
         yield (
             f"`{name}`",
@@ -109,9 +109,9 @@ def plan_checkpoint():
 
 
 def plan_published():
-    """Published hours: `benchmarks/results/plan_21k.json`."""
+    """Published hours: `docs/plan_21k.py`."""
     yield "network", "hours", "images/s of a core", "of its peak"
-    for name, network in measured("plan_21k")["networks"].items():
+    for name, network in plan_21k.report()["networks"].items():
         published = network["published"]
         yield (
             f"`{name}`",

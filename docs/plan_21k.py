@@ -1,21 +1,23 @@
 """A plan on paper: EfficientNetV2 on ImageNet-21k with many accelerators.
 
-    python benchmarks/studies/plan_21k.py
-    python benchmarks/studies/plan_21k.py --model EfficientNetV2M --rate 4000
+    python docs/plan_21k.py
+    python docs/plan_21k.py --model EfficientNetV2M --rate 4000
 
 What input, checkpoints and the sum of the gradients ask of a cluster, from the recipe
 `pretrain_21k`, the networks' own counts and the CPU time of an image that
 results/input_pipeline.json has. Nothing is trained. How fast one accelerator trains
-is an assumption, a share of its peak, until `--rate` gives a measured figure. Without
-arguments it writes results/plan_21k.json, of which docs/plan-21k.md is made; with
-arguments it prints one plan.
+is an assumption, a share of its peak, until `--rate` gives a measured figure. It
+prints one plan; the tables of docs/plan-21k.md are made of `report()`.
 """
 
+import argparse
+import functools
 import json
 import math
-import pathlib
+import sys
 
-from keras_effnet.benchmarks.studies import comparison
+from table_data import measured
+
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
 from keras_effnet.specs import get_spec
@@ -47,7 +49,6 @@ PUBLISHED_CORES, PUBLISHED_PEAK = 32, 123e12 / 2
 
 _FLOAT = 4
 _PIXELS = "imagenet_sample at 224 px"
-_INPUT = pathlib.Path(__file__).parents[1] / "results" / "input_pipeline.json"
 
 
 def ring_bytes(size, accelerators):
@@ -77,7 +78,7 @@ def _costs(model):
 
 def cpu_seconds():
     """CPU time of an image: `(decoding alone, with RandAugment and mixup)`."""
-    found = json.loads(_INPUT.read_text())["comparisons"][_PIXELS]["cpu_ms_per_image"]
+    found = measured("input_pipeline")["comparisons"][_PIXELS]["cpu_ms_per_image"]
     return found["tf.io.decode_jpeg"] / 1e3, found["keras_effnet"] / 1e3
 
 
@@ -174,6 +175,7 @@ def published(model):
     }
 
 
+@functools.cache
 def report():
     """All that the page says of `MODELS` on `ACCELERATORS`."""
     networks = {}
@@ -211,34 +213,24 @@ def report():
     }
 
 
-def measure(args):
-    if args.rate is None and args.accelerators is None and args.model is None:
-        yield report()
-        return
-    model = get_spec(MODELS[0] if args.model is None else args.model).name
-    rate = SHARES[0] * PEAK / operations(model) if args.rate is None else args.rate
-    count = ACCELERATORS if args.accelerators is None else args.accelerators
-    found = plan(model, rate, count)
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=MODELS[0], help="an EfficientNetV2")
+    parser.add_argument("--rate", type=float, help="images/s of one accelerator")
+    parser.add_argument("--accelerators", type=int, default=ACCELERATORS)
+    args = parser.parse_args(argv)
+    try:
+        model = get_spec(args.model).name
+        rate = SHARES[0] * PEAK / operations(model) if args.rate is None else args.rate
+        found = plan(model, rate, args.accelerators)
+    except InputError as error:
+        print(f"plan_21k: error: {error}", file=sys.stderr)
+        return 1
     print(json.dumps({**found, "checkpoint": checkpoints(model)}, indent=1))
+    return 0
 
 
-main = comparison.study(
-    measure,
-    more={
-        "--rate": {
-            "type": float,
-            "metavar": "IMAGES_PER_SECOND",
-            "help": "that one accelerator trains, measured (default: "
-            f"{SHARES[0] * 100:.0f}%% of {PEAK / 1e12:.0f} TFLOP/s)",
-        },
-        "--accelerators": {
-            "type": int,
-            "metavar": "N",
-            "help": f"default: {ACCELERATORS}",
-        },
-        "--model": {
-            "metavar": "NAME",
-            "help": f"an EfficientNetV2 (default: {MODELS[0]})",
-        },
-    },
-)
+if __name__ == "__main__":
+    sys.exit(main())

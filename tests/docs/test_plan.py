@@ -1,4 +1,4 @@
-"""The plan for ImageNet-21k: its formulas, and its result against the code."""
+"""The plan for ImageNet-21k: its formulas against the code."""
 
 import dataclasses
 import importlib
@@ -23,15 +23,9 @@ CLASSES = 7
 
 @pytest.fixture(scope="module")
 def script():
-    return importlib.import_module("keras_effnet.benchmarks.studies.plan_21k")
-
-
-def test_the_result_is_that_of_the_code(script):
-    path = ROOT / "benchmarks" / "results" / "plan_21k.json"
-    written, now = json.loads(path.read_text()), json.loads(json.dumps(script.report()))
-    assert {name: written[name] for name in now} == now, (
-        "run `python benchmarks/studies/plan_21k.py` and `make docs`"
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield importlib.import_module("plan_21k")
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
@@ -112,8 +106,7 @@ def test_limits_are_where_two_times_are_equal(script):
     assert at["cores"]["augmenting"] == pytest.approx(64 / 8 * 128)
 
 
-def test_the_command_prints_a_plan(script, capsys, monkeypatch):
-    monkeypatch.delattr(script.comparison, "write_report")
+def test_the_command_prints_a_plan(script, capsys):
     arguments = "--model", "EfficientNetV2M", "--rate", "500", "--accelerators", "8"
     assert script.main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
