@@ -143,7 +143,9 @@ def ended(shell, command, seconds, path):
 def _answered(shell, command, seconds, path):
     """Runs a worker; the JSON that it prints."""
     answer = ended(shell, command, seconds, path)
-    found = children.last_answer(answer.text) or {"error": answer.last_line}
+    found = children.last_answer(answer.text)
+    if found is None:
+        found = {"error": answer.last_line}
     if answer.code or "error" in found:
         reason = found.get("error", answer.last_line)
         raise refusals.refused(path, reason, f" on {shell.name}")

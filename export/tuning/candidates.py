@@ -1,5 +1,6 @@
 """Files that are tried: made, judged and measured, each kept with its figures."""
 
+import dataclasses
 import time
 
 from keras_effnet.errors import InputError
@@ -72,9 +73,10 @@ class Candidates:
             self.tell(f"measuring {len(missing)} files")
             folder = self.store.folder.parent
             costs = self._cost([folder / c["file"] for c in missing])
-            base = costs[0]["median_ms"]
+            base = costs[0].median_ms
             for candidate, found in zip(missing, costs, strict=True):
-                candidate["latency"] = found | {"relative": found["median_ms"] / base}
+                relative = {"relative": found.median_ms / base}
+                candidate["latency"] = dataclasses.asdict(found) | relative
         for candidate in self.found:
             candidate["latency"] = first[_graph(candidate)]["latency"]
             self.store.update(candidate)

@@ -96,7 +96,7 @@ def asked(monkeypatch):
         def compress(model, images, **options):
             calls.append({"technique": technique, "images": images} | options)
             options["folder"].mkdir(parents=True)
-            options["tell"](1, 0.5)
+            options["progress"]("step 1")
             figures = {"history": [0.5], "recipe": options["recipe"].as_json()}
             figures |= {"technique": technique, "images": len(images), "wrappers": {}}
             return Compressed(model, technique, {}, None, figures)
