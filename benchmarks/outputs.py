@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.benchmarks.targets.target import ONCE
+from keras_effnet.data import photos
 from keras_effnet.evaluation import labelled_photos
 from keras_effnet.evaluation import photo_batches
 from keras_effnet.tflite import TFLiteModel
@@ -46,9 +47,16 @@ def too_far(found):
     return None
 
 
-def evaluate(path, target, source, progress=None):
-    """Runs photographs, of which `labelled_photos` knows the kinds, on a target and on
-    this machine, and compares the answers.
+def photographs(path, source, on_broken="skip"):
+    """`(paths, labels)` of those in a source that can be read, for a file to be
+    evaluated on; `labelled_photos` knows the kinds of sources."""
+    paths, labels = labelled_photos(source, TFLiteModel(path), optional=True)
+    return photos.readable(paths, labels, on_broken)
+
+
+def evaluate(path, target, opened, progress=None):
+    """Runs photographs, opened by `photographs`, on a target and on this machine, and
+    compares the answers.
 
     `top1` and `top1_host` are the shares of right answers on the target and on this
     machine, `None` without classes; `agreement` the share of images to which both give
@@ -56,7 +64,7 @@ def evaluate(path, target, source, progress=None):
     result's `agreement`."""
     model = TFLiteModel(path)
     model.note_guess()
-    paths, labels = labelled_photos(source, model, optional=True)
+    paths, labels = opened
     host, here, there = Host(), [], []
     for batch in photo_batches(model, paths, pathlib.Path(path).name, progress):
         stored = model.stored(batch)

@@ -54,6 +54,7 @@ def measure(
     settings: str = "standard",
     profile: bool = False,
     evaluate: str | os.PathLike | None = None,
+    on_broken: str = "skip",
     sustained: int | None = None,
     output: str | os.PathLike | None = None,
     cores: Sequence[int] | None = None,
@@ -79,6 +80,8 @@ def measure(
         evaluate: Photographs to run on each target and here: a folder of one folder
             per class, a CSV file with the columns file and class_index, or a folder
             of photographs without classes.
+        on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
+            out and tells which, `"fail"` ends at them.
         sustained: Minutes, from 1, for which each file then runs.
         output: Path of a JSON file for the results with all raw times. The same call
             again goes on where this one was stopped.
@@ -105,6 +108,10 @@ def measure(
     tell = progress or (lambda line: None)
     targets = tuple(dict.fromkeys(targets))
     _check(files, targets, profile, sustained, options)
+    opened = {
+        path: outputs.photographs(path, evaluate, on_broken)
+        for path in (files if evaluate else ())
+    }
     shell = {"cores": cores, "benchmark_model": benchmark_model}
     browser = {"host": address[0], "port": address[1], "accelerator": accelerator}
     arguments: dict[str, dict] = {
@@ -122,7 +129,7 @@ def measure(
             with open_target(name, arguments) as target:
                 found = _measured(files, target, threads, options, tell)
                 for result in found:
-                    extra = _more(result, target, profile, evaluate, sustained, tell)
+                    extra = _more(result, target, profile, opened, sustained, tell)
                     results.append(dataclasses.replace(result, **extra))
         if output:
             text = json.dumps([result.to_dict() for result in results])
@@ -182,7 +189,7 @@ def _possible(threads, target, tell):
     return [number for number in threads if number <= most]
 
 
-def _more(result, target, profile, evaluate, sustained, tell):
+def _more(result, target, profile, opened, sustained, tell):
     """What was asked for beside the times, as fields of a result."""
     path, found = result.model["path"], {}
     request = {
@@ -196,8 +203,8 @@ def _more(result, target, profile, evaluate, sustained, tell):
     if profile:
         told("profile")
         found["profile"] = target.profile(path, request | _PROFILE)
-    if evaluate:
-        found["accuracy"] = outputs.evaluate(path, target, evaluate, told)
+    if path in opened:
+        found["accuracy"] = outputs.evaluate(path, target, opened[path], told)
     if sustained:
         found["sustained"] = sustaining.sustained(
             path, target, sustained, request, told

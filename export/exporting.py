@@ -65,6 +65,7 @@ def export(
     calibration_images: int = 200,
     latency: bool = False,
     samples: bool = False,
+    on_broken: str = "skip",
     progress: Callable[[str], None] | None = None,
 ) -> list[publishing.ExportedFile]:
     """Writes a model as .tflite files, one for each precision.
@@ -108,6 +109,8 @@ def export(
         latency: Whether the files are measured on this machine.
         samples: Whether programs in Python, Kotlin, Swift and C++ are written for
             each file, in `NAME_PRECISION_samples`.
+        on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
+            out and tells which, `"fail"` ends at them.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -125,7 +128,7 @@ def export(
     tracing.check(model)
     tell = progress or silent
     batches, images = photographs.opened(
-        model, calibration, evaluation, calibration_images, progress
+        model, calibration, evaluation, calibration_images, progress, on_broken
     )
     name = publishing.checked_name(name or model.name)
     judge = Judge(reference or model, images, max_drop)

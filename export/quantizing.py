@@ -29,6 +29,7 @@ def quantize(
     calibration_images: int = 250,
     seed: int = 0,
     settings: dict | None = None,
+    on_broken: str = "skip",
     progress: Callable[[str], None] | None = None,
 ) -> "Result":
     """Finds the fastest 8-bit file of a model that loses no more than it may.
@@ -62,6 +63,8 @@ def quantize(
             used, evenly spread.
         seed: Of all that is drawn.
         settings: A dict for `search.json`, how to search again.
+        on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
+            out and tells which, `"fail"` ends at them.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -79,7 +82,7 @@ def quantize(
     from keras_effnet.export.tuning.search import search
 
     batches, images = photographs.opened(
-        model, calibration, evaluation, calibration_images, progress
+        model, calibration, evaluation, calibration_images, progress, on_broken
     )
     result = search(
         model,

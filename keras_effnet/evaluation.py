@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -286,7 +287,10 @@ def evaluate(
 
 
 def evaluate_photos(
-    source: Source, photographs: Path, progress: Callable[[str], None] | None = None
+    source: Source,
+    photographs: Path,
+    progress: Callable[[str], None] | None = None,
+    on_broken: str = "skip",
 ) -> Evaluation:
     """Runs a classifier over photographs with classes.
 
@@ -295,6 +299,8 @@ def evaluate_photos(
         photographs: Path of a folder of one folder per class, or of a CSV file; see
             `labelled_photos`.
         progress: A function of a line of text; with it, photographs are counted.
+        on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
+            out and tells which, `"fail"` ends at them.
 
     Returns:
         An `Evaluation`.
@@ -303,9 +309,12 @@ def evaluate_photos(
         InputError: The model or a photograph can't be read, or a class is none of
             the model's.
     """
+    from keras_effnet.data import photos
+
     classifier = load_classifier(source)
     classifier.note_guess()
     paths, labels = labelled_photos(photographs, classifier)
+    paths, labels = photos.readable(paths, labels, on_broken, progress)
     return evaluate(
         classifier, photo_batches(classifier, paths, None, progress), labels
     )
@@ -357,29 +366,20 @@ def photo_batches(
     return photos.batches(paths, shape, rule, batch_size, name, progress)
 
 
-def has_classes(source: Path) -> bool:
-    """Whether photographs come with their classes.
-
-    Args:
-        source: Path of a folder, of one folder per class or of photographs alone; or
-            of a CSV file.
-    """
-    source = pathlib.Path(source)
-    return not source.is_dir() or bool(class_folders(source))
-
-
 def labelled_photos(
-    source: Path, classifier: Classifier, optional: bool = False
+    source: Path, classifier: Classifier, optional: bool = False, split: str = "test"
 ) -> tuple[list[pathlib.Path], np.ndarray | None]:
     """Photographs with the classes that they belong to.
 
     Args:
-        source: A folder of one folder per class, or a CSV file for
-            `keras_effnet.data.photos.read_labels`.
+        source: A folder of one folder per class, or of splits of such; or a CSV file
+            for `keras_effnet.data.finding.read_labels`.
         classifier: As `load_classifier` gives it. Folders have the names of its
             classes; ImageNet's also the WordNet ids. A classifier without names
             has its classes in the folders' sorted order.
         optional: Whether a folder of photographs without classes will do.
+        split: Which of several is taken, `"test"` (else that for validation) or
+            `"train"`.
 
     Returns:
         `(paths, labels)`: a list of `pathlib.Path` and an int array, or `None` where
@@ -388,52 +388,39 @@ def labelled_photos(
     Raises:
         InputError: There are no photographs, or a folder is no class.
     """
-    from keras_effnet.data import photos
+    from keras_effnet.data import finding
 
     source = pathlib.Path(source)
-    if optional and not has_classes(source):
-        return photos.find_photos([source]), None
+    if optional and not finding.has_classes(source):
+        return finding.find_photos([source]), None
     if not source.is_dir():
-        return photos.read_labels(source)
-    folders = class_folders(source)
-    if not folders:
-        raise InputError(
-            f"The folder holds no folder per class. Received: {str(source)!r}"
-        )
-    indices = _indices_of_classes(classifier, [folder.name for folder in folders])
+        return finding.read_labels(source)
+    source = finding.of_kind(source, split, "validation")
+    folders = finding.class_folders(source)
+    indices = _indices_of_classes(classifier, folders)
+    indices |= {unicodedata.normalize("NFC", name): i for name, i in indices.items()}
     paths, labels = [], []
-    for folder in folders:
-        if folder.name not in indices:
+    for name, found in folders.items():
+        if name not in indices:
             raise InputError(
-                f"The model has no class of this name. {suggest(folder.name, indices)}"
-                f"It has {len(indices)} names. Received: {str(folder)!r}"
+                f"The model has no class of this name. {suggest(name, indices)}"
+                f"It has {len(indices)} names. Received: {str(source / name)!r}"
             )
-        found = photos.find_photos([folder])
         paths += found
-        labels += [indices[folder.name]] * len(found)
+        labels += [indices[name]] * len(found)
     return paths, np.array(labels)
 
 
-def class_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folders in one that could be classes; `.cache` and `__pycache__` are none.
-
-    Args:
-        folder: A `pathlib.Path`.
-
-    Returns:
-        A sorted list of `pathlib.Path`.
-    """
-    found = sorted(path for path in folder.iterdir() if path.is_dir())
-    return [path for path in found if not path.name.startswith((".", "__"))]
-
-
-def _indices_of_classes(classifier: Classifier, folders: list[str]) -> dict[str, int]:
+def _indices_of_classes(
+    classifier: Classifier, folders: Iterable[str]
+) -> dict[str, int]:
     if classifier.class_names:
         return {name: index for index, name in enumerate(classifier.class_names)}
     classes = classifier.classes
     if classes == 1000:
         rows = enumerate(imagenet_classes())
         return {name: index for index, names in rows for name in names}
+    folders = list(folders)
     if len(folders) != classes:
         raise InputError(
             f"The model has {classes} classes without names, so that there must be as "

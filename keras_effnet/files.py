@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 
@@ -131,11 +132,22 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_bytes(path: str | os.PathLike, most: int) -> bytes:
+    """The bytes of a regular file of at most so many; a pipe or a device, which could
+    go on for ever, is an `InputError`."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("It is no regular file.")
+    if status.st_size > most:
+        raise InputError(f"The file has more than {most:,} bytes.")
+    return pathlib.Path(path).read_bytes()
+
+
 def read_json(path: str | os.PathLike) -> dict | None:
     """The dict that a JSON file holds, or `None` where there is none to read."""
     try:
         found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -9,8 +9,8 @@ from keras_effnet import build_model
 from keras_effnet import saving
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.data import finding
 from keras_effnet.data import photos
-from keras_effnet.evaluation import class_folders
 from keras_effnet.evaluation import load_classifier
 from keras_effnet.specs import get_spec
 
@@ -21,8 +21,8 @@ _TRAINED, _EVALUATED = 120, 100
 def _split():
     """`(trained, evaluated)`: lists of (path, class), of each class evenly."""
     trained, evaluated = [], []
-    for label, folder in enumerate(class_folders(comparison.FLOWERS)):
-        found = photos.find_photos([folder])
+    folders = finding.class_folders(comparison.FLOWERS)
+    for label, found in enumerate(folders.values()):
         found.sort(key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
         trained += [(path, label) for path in found[:_TRAINED]]
         evaluated += [(path, label) for path in found[-_EVALUATED:]]

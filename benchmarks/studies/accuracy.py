@@ -16,7 +16,7 @@ import tempfile
 import keras_effnet
 from keras_effnet import benchmarks
 from keras_effnet.benchmarks.studies import comparison
-from keras_effnet.data import photos
+from keras_effnet.data import finding
 from keras_effnet.evaluation import evaluate
 from keras_effnet.evaluation import photo_batches
 from keras_effnet.export import export
@@ -45,7 +45,7 @@ WEIGHTS = {
 
 def rows_of(name, folder, args):
     paths, labels = (
-        part[: args.images] for part in photos.read_labels(comparison.LABELS)
+        part[: args.images] for part in finding.read_labels(comparison.LABELS)
     )
 
     def evaluated(source):

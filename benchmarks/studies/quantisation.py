@@ -30,6 +30,7 @@ from keras_effnet import files
 from keras_effnet.benchmarks.studies import _flowers_classifier
 from keras_effnet.benchmarks.studies import accuracy
 from keras_effnet.benchmarks.studies import comparison
+from keras_effnet.data import finding
 from keras_effnet.data import photos
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import load_classifier
@@ -75,7 +76,7 @@ class Half:
             paths, labels = _flowers_classifier.evaluated()
             self.arguments = [str(WORK / "flowers.keras")]
         else:
-            paths, labels = photos.read_labels(comparison.LABELS)
+            paths, labels = finding.read_labels(comparison.LABELS)
             weights = str(accuracy.WEIGHTS[network]())
             self.arguments = [network, "--weights", weights]
             self.model = None

@@ -44,6 +44,7 @@ def train_and_export(
     name: str | None = None,
     latency: bool = False,
     settings: dict | None = None,
+    on_broken: str = "skip",
     progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> list[ExportedFile]:
@@ -69,6 +70,8 @@ def train_and_export(
         name: Of the files; the model's when `None`.
         latency: Whether the files are measured on this machine.
         settings: A dict for the sheets, how to make the files again.
+        on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
+            out and tells which, `"fail"` ends at them.
         progress: Called with a line of text before each step.
         **options: Of the technique.
 
@@ -85,10 +88,14 @@ def train_and_export(
     recipe = recipe or CompressionRecipe()
     folder, name = pathlib.Path(folder), checked_name(name or model.name)
     labelled = recipe.distillation < 1
-    paths, labels = photographs.training(model, train, train_images, labelled)
+    paths, labels = photographs.training(
+        model, train, train_images, labelled, progress, on_broken
+    )
     judged = None
     if evaluation is not None:
-        judged = photographs.judging(model, evaluation, paths, "train", progress)
+        judged = photographs.judging(
+            model, evaluation, paths, "train", progress, on_broken
+        )
     Judge(model, judged, max_drop)  # refuses what can't be judged
     files.check_folder(folder)
     images = photographs.in_one_array(model, paths, progress)

@@ -24,6 +24,7 @@ _OPTIONS = {
     "dispatcher": "dispatcher",
     "draws": "draws",
     "evaluation": "evaluate",
+    "on_broken": "on_broken",
     "output": "output",
     "port": "port",
     "profile": "profile",
@@ -100,6 +101,10 @@ def main(argv=None):
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and classes have letters that a terminal may not know.
+        with contextlib.suppress(AttributeError):  # closed, or replaced
+            stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(argv)
     args.argv = argv
     if not getattr(args, "cluster", None):

@@ -107,6 +107,7 @@ def run(args, technique, **options):
         recipe=recipe,
         evaluation=args.evaluate,
         max_drop=args.max_drop,
+        on_broken=args.on_broken,
         input_type=args.input_type,
         name=args.name,
         latency=True,

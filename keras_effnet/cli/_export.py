@@ -4,6 +4,7 @@ import shlex
 import sys
 
 from keras_effnet import progress
+from keras_effnet.cli import _photos
 from keras_effnet.errors import InputError
 
 
@@ -39,6 +40,7 @@ def add_judging(parser, compared="compared there with the Keras model"):
         metavar="POINTS",
         help="percentage points of accuracy that a file may lose; needs classes",
     )
+    _photos.add_on_broken(parser)
 
 
 def add_files(parser, input_type, **output):

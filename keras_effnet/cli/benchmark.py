@@ -18,6 +18,7 @@ stopped. docs/benchmarking.md explains the method and every field of the JSON re
 import json
 import shlex
 
+from keras_effnet.cli import _photos
 from keras_effnet.errors import InputError
 from keras_effnet.progress import tell
 
@@ -87,6 +88,7 @@ def add_arguments(parser):
         help="run these on each target, and here: a folder of one folder per class, a "
         "CSV file, or a folder of photographs without classes",
     )
+    _photos.add_on_broken(parser)
     parser.add_argument(
         "--sustained",
         type=int,
@@ -138,6 +140,7 @@ def run(args):
         settings=args.settings,
         profile=args.profile,
         evaluate=args.evaluate,
+        on_broken=args.on_broken,
         sustained=args.sustained,
         output=args.output,
         cores=None if args.cores is None else _numbers(args.cores, "--cores"),

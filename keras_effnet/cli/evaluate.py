@@ -12,6 +12,7 @@ file go through the same photographs, cropped as their weights want them.
 import json
 
 from keras_effnet.cli import _model
+from keras_effnet.cli import _photos
 from keras_effnet.progress import silent
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import tabulate
@@ -25,6 +26,7 @@ def add_arguments(parser):
     )
     parser.add_argument("photos", help="see above")
     _model.add_weights(parser)
+    _photos.add_on_broken(parser)
     parser.add_argument(
         "--per-class", action="store_true", help="recall and precision of each class"
     )
@@ -35,7 +37,7 @@ def run(args):
     from keras_effnet.evaluation import evaluate_photos
 
     classifier = _model.classifier(args)
-    found = evaluate_photos(classifier, args.photos, silent)
+    found = evaluate_photos(classifier, args.photos, silent, args.on_broken)
     names = classifier.class_names
     if args.json:
         print(json.dumps(found.as_json(names), indent=2))

@@ -104,6 +104,7 @@ def run(args):
             engine=args.engine,
             evaluation=args.evaluate,
             max_drop=args.max_drop,
+            on_broken=args.on_broken,
             description=args.description,
             licence=args.licence,
             author=args.author,

@@ -25,7 +25,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from keras_effnet.data.photos import find_photos
+    from keras_effnet.data.finding import find_photos
     from keras_effnet.evaluation import classify_photo
 
     if args.top < 1:

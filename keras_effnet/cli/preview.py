@@ -26,7 +26,7 @@ def add_arguments(parser):
 
 def run(args):
     import_keras()
-    from keras_effnet.data.photos import find_photos
+    from keras_effnet.data.finding import find_photos
     from keras_effnet.training.previewing import write_preview
     from keras_effnet.training.recipes import get_recipe
 

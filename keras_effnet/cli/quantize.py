@@ -68,7 +68,7 @@ def run(args):
     import_keras()
     model = _model.load(args)
     from keras_effnet import export
-    from keras_effnet.evaluation import has_classes
+    from keras_effnet.data.finding import has_classes
     from keras_effnet.export.tuning import search_page
 
     if args.max_drop is not None and not has_classes(args.evaluate):
@@ -83,6 +83,7 @@ def run(args):
         args.calibrate,
         evaluation=args.evaluate,
         max_drop=args.max_drop,
+        on_broken=args.on_broken,
         min_agreement=args.min_agreement,
         budget=budget,
         name=args.name,

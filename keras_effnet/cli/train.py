@@ -19,6 +19,7 @@ all of them see:
   keras-effnet train photos/ --cluster 10.0.0.1:8476 --processes 2 --process-id 1
 """
 
+from keras_effnet.cli import _photos
 from keras_effnet.cli import _recipe
 from keras_effnet.data import cached
 from keras_effnet.progress import tell
@@ -33,11 +34,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--train-split", help="in TFDS syntax, train[:80%%]")
     parser.add_argument("--validation-split", help="in TFDS syntax")
-    parser.add_argument(
-        "--on-broken",
-        default="skip",
-        help="images that can't be decoded: skip or fail (default: skip)",
-    )
+    _photos.add_on_broken(parser)
     parser.add_argument(
         "--no-cache",
         action="store_true",

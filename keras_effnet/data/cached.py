@@ -6,10 +6,12 @@ A cache that can't be read or written saves nothing, and does no harm.
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.notes import note
 
 
 def default_folder():
@@ -31,9 +33,16 @@ def stamp(paths):
     return [[name, status.st_size, status.st_mtime_ns] for name, status in found]
 
 
-def read(path):
-    """The dict that `write` wrote, or an empty one."""
-    return (path and files.read_json(path)) or {}
+def read(path, parse):
+    """What `parse` makes of the dict that `write` wrote; `None` where there is none. A
+    damaged one, at which `parse` fails, is told, and made anew by the caller."""
+    if not path or not os.path.exists(path):
+        return None
+    try:
+        return parse(files.read_json(path))
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+        note(f"what was kept of images is damaged and made anew: {path}")
+        return None
 
 
 def write(path, content):

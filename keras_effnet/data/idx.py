@@ -14,6 +14,9 @@ from keras_effnet.errors import explained
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UINT8 = 0x08
+_AXES = (b"\1", b"\2", b"\3", b"\4")
+# Of the pixels, before they are unpacked; the largest EMNIST has half of it.
+_MOST_BYTES = 2**30
 
 
 def find_files(path):
@@ -46,25 +49,32 @@ def read_idx(path):
     big-endian uint32, the data.
     """
     path = pathlib.Path(path)
-    with explained("The IDX file can't be read: {}.", path):
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8:
-        raise InputError(
-            "An IDX file of bytes begins with 0, 0, 8 and the number of axes. "
-            f"Received: {str(path)!r}"
-        )
-    start = 4 + 4 * data[3]
-    if len(data) < start:
-        raise InputError(f"The IDX file is not whole. Received: {str(path)!r}")
-    shape = tuple(int(axis) for axis in np.frombuffer(data, ">u4", data[3], 4))
-    if len(data) - start != math.prod(shape):
-        raise InputError(
-            f"The IDX file must have {math.prod(shape):,} bytes for its shape {shape}, "
-            f"it has {len(data) - start:,}. Received: {str(path)!r}"
-        )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    unpack = gzip.open if path.suffix == ".gz" else open
+    with explained("The IDX file can't be read: {}.", path), unpack(path, "rb") as file:
+        head = file.read(4)
+        if head[:3] != bytes([0, 0, _UINT8]) or head[3:] not in _AXES:
+            raise InputError(
+                "An IDX file of bytes begins with 0, 0, 8 and the number of axes, 1 "
+                "to 4."
+            )
+        axes = file.read(4 * head[3])
+        if len(axes) < 4 * head[3]:
+            raise InputError("The IDX file is not whole.")
+        shape = tuple(map(int, np.frombuffer(axes, ">u4")))
+        size = math.prod(shape)
+        if size > _MOST_BYTES:
+            raise InputError(
+                f"An IDX file of at most {_MOST_BYTES:,} bytes is read, not of the "
+                f"shape {shape}."
+            )
+        data = file.read(size + 1)
+        if len(data) != size:
+            found = "more" if len(data) > size else f"{len(data):,}"
+            raise InputError(
+                f"The IDX file must have {size:,} bytes for its shape {shape}, it has "
+                f"{found}."
+            )
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 class IdxData:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.data import cached
+from keras_effnet.data import photos
 from keras_effnet.data import scan
 from keras_effnet.errors import InputError
 from keras_effnet.errors import first_line
@@ -112,14 +113,16 @@ def read_index(examples, name, progress=None, cache=None, stamp=None):
     index; one of another `cached.stamp` is out of date, and with `None` for that
     nothing is kept.
     """
-    columns = {column: [] for column in examples.element_spec if column != "image"}
-    if stamp and (index := _kept(cached.read(cache), stamp, columns)):
-        return index
+    spec = examples.element_spec
+    columns = {column: [] for column in spec if column != "image"}
+    kept = stamp and cached.read(cache, lambda found: _kept(found, stamp, spec))
+    if kept:
+        return kept
     verdicts = []
     (progress or silent)(f"checking the images of {name}")
     try:
         with (
-            scan.pool() as threads,
+            photos.pool() as threads,
             bar(name="checking", unit="image", shown=progress) as checked,
         ):
             for chunk in examples.batch(_CHUNK).prefetch(1).as_numpy_iterator():
@@ -150,18 +153,23 @@ def _plain(index):
     }
 
 
-def _kept(found, stamp, columns):
-    if found.get("stamp") != stamp:
+def _kept(content, stamp, spec):
+    if content["stamp"] != stamp:
         return None
-    try:
-        kept = {column: _array(found["columns"][column]) for column in columns}
-        verdicts = [scan.Verdict(*each) for each in found["verdicts"]]
-    except (LookupError, TypeError, AttributeError):
-        return None
+    verdicts = [scan.kept(*each) for each in content["verdicts"]]
+    kept = {
+        column: _array(content["columns"][column], spec[column].dtype, len(verdicts))
+        for column in spec
+        if column != "image"
+    }
     return Index(kept, verdicts)
 
 
-def _array(values):
-    if isinstance(values[0], int):
-        return np.array(values, np.int64)
-    return np.array([each.encode("utf-8", "surrogateescape") for each in values], "O")
+def _array(values, dtype, count):
+    if len(values) != count:
+        raise ValueError
+    if dtype == tf.string:
+        return np.array(
+            [each.encode("utf-8", "surrogateescape") for each in values], "O"
+        )
+    return np.array(values, dtype.as_numpy_dtype)

@@ -130,7 +130,7 @@ def _encoded(image: np.ndarray | bytes) -> tuple[bytes, bytes]:
     if isinstance(image, np.ndarray):
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     elif image.startswith(b"BM"):
-        picture = Image.open(io.BytesIO(image))
+        picture = Image.open(io.BytesIO(image), formats=("BMP",))
     else:
         return image, b"png" if image.startswith(b"\x89PNG") else b"jpeg"
     buffer = io.BytesIO()

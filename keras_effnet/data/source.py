@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet.data import photos
 from keras_effnet.data import scan
+from keras_effnet.data.finding import split_kind
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
@@ -150,8 +152,16 @@ def checked_source(
             f"{len(class_names) - 1}. Received: {len(wrong)} others (a test split may "
             f"have no labels), the first is {labels[wrong[0]]} of {keys[wrong[0]]!r}"
         )
+    for class_name in class_names:
+        try:
+            class_name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                "The name of a class must be Unicode text, that of its folder UTF-8. "
+                f"Received: {class_name!r} in {name!r}"
+            ) from error
     called = np.array(keys if names is None else names, object)
-    good = scan.sound(called, verdicts, on_broken)
+    good = photos.sound(called, [verdict.reason for verdict in verdicts], on_broken)
     source = Source(
         name=name,
         class_names=class_names,
@@ -199,6 +209,9 @@ def check_split(split: str | None, splits: Sequence[str], text: object) -> str |
     `None`, `None` if there are none."""
     if split is None:
         return splits[0] if splits else None
+    alike = [s for s in splits if split_kind(s) and split_kind(s) == split_kind(split)]
+    if split not in splits and len(alike) == 1:
+        return alike[0]
     if split not in splits:
         valid = f"the splits {', '.join(splits)}" if splits else "no splits"
         raise InputError(

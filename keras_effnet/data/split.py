@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_effnet.data.finding import split_kind
 from keras_effnet.data.formats import find_data
-from keras_effnet.data.source import SPLITS
 from keras_effnet.data.source import Source
 from keras_effnet.errors import InputError
 
@@ -48,8 +48,10 @@ def train_and_validation(
         )
     data = find_data(text, data_dir)
     options = {"on_broken": on_broken, "cache": cache, "progress": progress}
+    train_split = train_split or next(iter(data.splits), None)
     train = data.open(train_split, **options)
-    own = (s for s in SPLITS[1:] if s in data.splits and s != train_split)
+    others = [name for name in data.splits if name != train_split]
+    own = (s for k in ("validation", "test") for s in others if split_kind(s) == k)
     validation_split = validation_split or next(own, None)
     if validation_split:
         held_out = data.open(validation_split, like=train, **options)
@@ -63,6 +65,13 @@ def train_and_validation(
 
 def _check(train: Source, held_out: Source) -> None:
     names = train.class_names
+    keys = [key.rsplit("/", 1)[-1] for key in (*train.keys, *held_out.keys)]
+    if not (train.count and held_out.count) and len(keys) > 1 == len(set(keys)):
+        raise InputError(
+            "Photographs are held out by their file names, which must differ, or there "
+            "must be a folder of its own to validate with. Received: "
+            f"{len(keys)} images called {keys[0]!r} in {train.name!r}"
+        )
     if len(names) < 2:
         raise InputError(
             "A classifier needs at least two classes. Received: "

@@ -17,8 +17,8 @@ from PIL import Image
 
 from keras_effnet import saving
 from keras_effnet.class_names import imagenet_classes
+from keras_effnet.data.finding import find_photos
 from keras_effnet.data.photos import batches
-from keras_effnet.data.photos import find_photos
 from keras_effnet.data.photos import read_photo
 from keras_effnet.data.photos import resize_and_crop
 from keras_effnet.errors import InputError

@@ -14,9 +14,9 @@ import pytest
 
 import keras_effnet
 from keras_effnet import preprocessing
+from keras_effnet.data.finding import find_photos
+from keras_effnet.data.finding import read_labels
 from keras_effnet.data.photos import batches
-from keras_effnet.data.photos import find_photos
-from keras_effnet.data.photos import read_labels
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export import export

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_effnet import preprocessing
 from keras_effnet.benchmarks.studies.comparison import FLOWERS
+from keras_effnet.data import finding
 from keras_effnet.data import photos
 from keras_effnet.specs import get_spec
 
@@ -14,7 +15,7 @@ def calibration_images(network, count, image_size=None, folder=FLOWERS):
     3)`, 0-255, and a line that says what they are."""
     spec = get_spec(network)
     size = image_size or spec.image_size
-    found = photos.find_photos([folder]) if folder.is_dir() else []
+    found = finding.find_photos([folder]) if folder.is_dir() else []
     if len(found) < count:
         return _made_up(count, size), f"{count} made-up images"
     paths = found[:: len(found) // count][:count]

@@ -96,8 +96,8 @@ def test_imagenet_folders_are_names_or_ids(photos, tmp_path):
     ("make", "match"),
     [
         (["hose"], "Did you mean 'house'"),
-        ([], "holds no folder per class"),
-        (["house"], "holds no photographs"),
+        ([], "has no folders"),
+        (["house"], "hold none: house"),
     ],
 )
 def test_folders_that_do_not_fit(command, forms, make, match, photos, tmp_path):

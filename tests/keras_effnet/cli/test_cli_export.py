@@ -147,14 +147,14 @@ def test_export_writes_samples(command, saved, tmp_path):
     assert {"classify.py", "Classifier.kt", "Classifier.swift", "classify.cc"} <= names
 
 
-def test_export_refuses(command, saved, copies, photos, tmp_path):
-    (copies / "z.jpg").write_bytes(b"no photograph")
+def test_export_refuses(command, saved, copies, tmp_path):
+    (tmp_path / "z.jpg").write_bytes(b"no photograph")
     (tmp_path / "file").write_text("kept")
     int8 = ("--precision", "int8")
     for arguments, message in (
         ((saved, *int8), "without --calibrate"),
         ((saved, *int8, "--calibrate", tmp_path / "no"), "no such file or folder"),
-        ((saved, *int8, "--calibrate", copies), "z.jpg"),
+        ((saved, *int8, "--calibrate", tmp_path / "z.jpg"), "z.jpg (no image)"),
         (
             (saved, *int8, "--calibrate", copies, "--calibration-images", "0"),
             "--calibration-images must be at least 1",
@@ -175,7 +175,7 @@ def test_export_refuses(command, saved, copies, photos, tmp_path):
             "would replace the one",
         ),
         ((saved, "--max-drop", "1"), "needs labelled images"),
-        ((saved, "--max-drop", "-1", "--evaluate", photos[0].parent), "from 0 to 100"),
+        ((saved, "--max-drop", "-1", "--evaluate", copies), "from 0 to 100"),
     ):
         out = () if "--output" in arguments else ("--output", tmp_path / "out")
         line = one_line(command("export", *arguments, *out))

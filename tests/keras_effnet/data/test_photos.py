@@ -1,13 +1,19 @@
 """Photographs of every kind, and the crop of the papers."""
 
+import os
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
+from PIL import ImageOps
 
+from keras_effnet.data.finding import find_photos
 from keras_effnet.data.photos import batches
-from keras_effnet.data.photos import find_photos
-from keras_effnet.data.photos import read_labels
+from keras_effnet.data.photos import fault
 from keras_effnet.data.photos import read_photo
+from keras_effnet.data.photos import readable
 from keras_effnet.data.photos import resize_and_crop
 from keras_effnet.errors import InputError
 from keras_effnet.preprocessing import Preprocessing
@@ -153,27 +159,108 @@ def test_a_huge_photograph_is_not_unpacked(tmp_path):
         read_photo(path)
 
 
-def test_labels(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text("file,class_index\na.jpg,3\nb.jpg,0\n")
-    paths, labels = read_labels(path)
-    assert paths == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    assert labels.tolist() == [3, 0]
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int16])
+def test_pixels_of_unknown_range_are_refused(dtype, tmp_path):
+    path = save(tmp_path / "photo.tif", np.full((4, 6), 1, dtype))
+    assert "32 bits" in fault(path)
+    with pytest.raises(InputError, match=r"can't be read.*which is white.*photo\.tif"):
+        read_photo(path)
 
 
+def exif_of(*entries):
+    """TIFF's tags as they lie in a file: `(tag, type, count, value)` each."""
+    rows = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
+    return head + rows + bytes(4)
+
+
+UPRIGHT, TURNED = (0x0112, 3, 1, 1), (0x0112, 3, 1, 6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("exif", "is_turned"),
     [
-        (None, "can't be read: No such file"),
-        ("file,label\na.jpg,3\n", "'file' and 'class_index'"),
-        ("file,class_index\na.jpg,tench\n", "an integer"),
-        ("file,class_index\na.jpg\n", "an integer"),
-        ("file,class_index\n", "no photograph"),
+        (exif_of(TURNED), True),
+        (exif_of(TURNED, (0x0100, 2, 4, 0)), True),
+        (exif_of(TURNED, (0x9286, 5, 9, 9999)), True),
+        (exif_of(TURNED, (0x011A, 5, 1, 0xFFFFFFFF), (0x8769, 4, 1, 8)), True),
+        (exif_of((0x0112, 2, 4, 0x41414141)), False),
+        (exif_of((0x0112, 3, 1, 77)), False),
+        (exif_of(TURNED)[:20], False),
+        (b"Exif\0\0XX*\0", False),
+        (b"Exif\0\0", False),
     ],
 )
-def test_labels_that_are_none(content, message, tmp_path):
-    path = tmp_path / "labels.csv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        read_labels(path)
+def test_of_exif_the_orientation_alone_is_read(tmp_path, suffix, exif, is_turned):
+    path = tmp_path / f"photo.{suffix}"
+    save(path, ramp(20, 40), exif=exif)
+    assert read_photo(path).shape == ((40, 20, 3) if is_turned else (20, 40, 3))
+    assert readable([path]) == ([path], None)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_pillows(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "photo.png", ramp(5, 9), exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert (read_photo(path) == expected).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd tags
+def test_whatever_pillow_raises_the_photograph_is_named(tmp_path):
+    random = np.random.default_rng(0)
+    for suffix in ("avif", "tif", "jp2", "webp"):
+        whole = save(tmp_path / f"whole.{suffix}", ramp(20, 40)).read_bytes()
+        for _ in range(40):
+            data = bytearray(whole)
+            for place in random.integers(0, len(data), 4):
+                data[place] = random.integers(0, 256)
+            path = tmp_path / f"photo.{suffix}"
+            path.write_bytes(data)
+            if fault(path):
+                with pytest.raises(InputError, match=rf"photo\.{suffix}"):
+                    read_photo(path)
+            else:
+                read_photo(path)
+
+
+def test_no_other_format_is_opened(tmp_path):
+    """Pillow would start Ghostscript for EPS, whatever the file is called."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    assert fault(path) == "no image"
+    Image.new("RGB", (4, 4)).save(path, "TGA")
+    assert fault(path) == "no image"
+
+
+def test_odd_files_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with open(tmp_path / "sparse.jpg", "wb") as file:
+        file.truncate(300 * 10**9)
+    for name, message in (
+        ("pipe.jpg", "no regular file"),
+        ("device.jpg", "no regular file"),
+        ("sparse.jpg", "more than 1,073,741,824 bytes"),
+    ):
+        assert message in fault(tmp_path / name)
+        with pytest.raises(InputError, match=rf"{message}.*{name}"):
+            read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_sixteen_bits_take_no_more_memory_than_the_result(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.png", np.full((2000, 3000), 9, np.uint16), exif=exif)
+    tracemalloc.start()
+    try:
+        found = read_photo(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2.4 * found.nbytes
