@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
@@ -83,6 +82,8 @@ def train(
     """
     _check_cluster(cluster, processes, process_id, devices)
     import_keras()
+    import keras
+
     from keras_effnet.data import split
     from keras_effnet.training import machines
     from keras_effnet.training import running
@@ -98,6 +99,8 @@ def train(
         data_service.check(service)
     if cluster:
         machines.prepare(cluster, processes, process_id)
+        # A notebook may have imported Keras with another one before.
+        _check_jax(keras.backend.backend())
     else:
         opened = contextlib.nullcontext(open_devices(devices))
     # Before the cluster is joined: from then on SIGTERM waits for the end of a step.
@@ -130,6 +133,14 @@ def train(
         )
 
 
+def _check_jax(backend: str) -> None:
+    if backend != "jax":
+        raise InputError(
+            "A cluster trains on JAX: leave KERAS_BACKEND away, or set it to jax. "
+            f"Received: {backend!r}"
+        )
+
+
 def _check_cluster(
     cluster: str | None,
     processes: int | None,
@@ -149,15 +160,7 @@ def _check_cluster(
             "`devices` is for one process; those of a cluster use all that they "
             f"see (CUDA_VISIBLE_DEVICES). Received: {devices}"
         )
-    if "keras" in sys.modules:
-        backend = sys.modules["keras"].backend.backend()
-    else:
-        backend = os.environ.setdefault("KERAS_BACKEND", "jax")
-    if backend != "jax":
-        raise InputError(
-            "A cluster trains on JAX: leave KERAS_BACKEND away, or set it to jax. "
-            f"Received: {backend!r}"
-        )
+    _check_jax(os.environ.setdefault("KERAS_BACKEND", "jax"))
     if not importlib.util.find_spec("jax"):
         raise InputError(
             "A cluster needs JAX: pip install 'keras-effnet[cluster]'. "
