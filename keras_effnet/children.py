@@ -26,7 +26,7 @@ try:
 except (ImportError, OSError, AttributeError):
     pass
 if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+    os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -51,8 +51,8 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
     The child ends at the latest with this process, whatever ends that.
 
     Args:
-        program: A script, whose folder is kept off its import path; or the name of a
-            module.
+        program: A script, or the name of a module. Neither its folder nor the one
+            that this process is in is on its import path.
         *arguments: Strings and paths; a dict goes as JSON.
         tell: Called with each line as it comes.
         timeout: Seconds after which the child is ended.
@@ -64,9 +64,9 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
         subprocess.TimeoutExpired: It took longer.
     """
     script = isinstance(program, pathlib.Path)
-    command = [sys.executable, "-ISc", _ENDS_WITH_PARENT, str(os.getpid())]
-    command += ["-P", str(program)] if script else ["-m", program]
+    command = ["-P", str(program)] if script else ["-P", "-m", program]
     command += [json.dumps(a) if isinstance(a, dict) else str(a) for a in arguments]
+    command = _ending_with_this([sys.executable, *command])
     answer, late = None, threading.Event()
     with (
         tempfile.TemporaryFile() as errors,
@@ -110,10 +110,21 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
 
 
 def finished(command, **options):
-    """Runs any program to its end; its output is text, whatever bytes it writes."""
+    """Runs any program, by its path, to its end, at the latest this process'.
+
+    Its output is text, whatever bytes it writes.
+    """
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", **options
+        _ending_with_this(command),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        **options,
     )
+
+
+def _ending_with_this(command: list[str]) -> list[str]:
+    return [sys.executable, "-ISc", _ENDS_WITH_PARENT, str(os.getpid()), *command]
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:

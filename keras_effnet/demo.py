@@ -4,7 +4,6 @@ measure, report."""
 import csv
 import json
 import pathlib
-import tempfile
 import time
 
 import numpy as np
@@ -45,7 +44,7 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
     recipe = get_recipe("digits", seed=seed, **({"epochs": epochs} if epochs else {}))
     train_digits, test_digits = load_digits(recipe.eval_image_size)
     files.check_folder(folder)
-    with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as run:
+    with files.temporary_folder(folder) as run:
         progress(
             f"Training on {len(train_digits.labels)} digits, {recipe.epochs} epochs; "
             f"{len(test_digits.labels)} are held out"
@@ -58,7 +57,6 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
             epochs=recipe.epochs,
             progress=of_training,
         )
-        run = pathlib.Path(run)
         history = _history(run / "history.csv")
         (run / "model.keras").replace(folder / "digits.keras")
     model = load_model(folder / "digits.keras")

@@ -16,19 +16,50 @@ from keras_effnet.errors import InputError
 
 # Of temporary names: what is left of them was cut short by a kill.
 _WRITING = ".writing-"
+_WORK = "keras-effnet-"
 
 
 def keras_home() -> pathlib.Path:
     """Keras' folder for what is kept between runs, absolute; it may not exist yet.
 
-    `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras` where the home folder can't be
-    written to.
+    `$KERAS_HOME`, else `~/.keras`, else `/tmp/.keras-UID` where the home folder can't
+    be written to: a private one, since anybody may make folders there.
+
+    Raises:
+        InputError: The folder in `/tmp` belongs to another, or others may write to it.
     """
     home = os.environ.get("KERAS_HOME")
-    if not home:
-        user = os.path.expanduser("~")
-        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
-    return pathlib.Path(home).expanduser().absolute()
+    if home:
+        return pathlib.Path(home).expanduser().absolute()
+    user = os.path.expanduser("~")
+    if os.access(user, os.W_OK):
+        return pathlib.Path(user, ".keras").absolute()
+    return private_folder(f"/tmp/.keras-{os.geteuid()}")
+
+
+def private_folder(path: str | os.PathLike) -> pathlib.Path:
+    """A folder of one's own that is closed to all others, for what is run from there.
+
+    It is made where it is missing.
+
+    Raises:
+        InputError: It can't be made, belongs to another, or others could write to it.
+    """
+    path = pathlib.Path(path)
+    with told("The folder can't be made", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+        own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+        if not own or found.st_mode & 0o022:
+            raise InputError(
+                "What is kept there is run or trusted, and others could have changed "
+                "it: the folder must be one's own, of mode 700. Delete it, or let "
+                f"KERAS_HOME name another place. Received: {str(path)!r}"
+            )
+        path.chmod(0o700)
+    return path
 
 
 def check_folder(folder: str | os.PathLike) -> None:
@@ -45,12 +76,20 @@ def check_folder(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike) -> Iterator[None]:
-    """Keeps other processes of this package from writing a set of files at once."""
+def locked(folder: str | os.PathLike, busy: str | None = None) -> Iterator[None]:
+    """Keeps other processes of this package from writing a set of files at once.
+
+    Another one that has the folder is waited for, or an `InputError`, `busy`.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(f"{busy} Received: {str(folder)!r}") from error
+    except OSError:
+        pass  # some network file systems have no locks
+    try:
         yield
     finally:
         os.close(handle)
@@ -60,8 +99,8 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A temporary path that becomes `path` when the block ends without an error.
 
-    The temporary file stands in the same folder and keeps the suffix, which
-    some writers (Keras, matplotlib) choose the format by. Missing folders are made.
+    It stands in a folder beside it and has the same name, by whose suffix some writers
+    (Keras, matplotlib) choose the format. Missing folders are made.
 
     Raises:
         InputError: The folder can't be written to.
@@ -71,17 +110,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
-        handle, name = tempfile.mkstemp(
-            prefix=_WRITING, suffix=path.name, dir=path.parent
-        )
-        os.close(handle)
-        temporary = pathlib.Path(name)
-        try:
-            temporary.chmod(0o666 & ~_umask())
+        with temporary_folder(path.parent) as folder:
+            temporary = folder / path.name
+            temporary.touch()
             yield temporary
             os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -97,26 +130,81 @@ def replacing_folder(
         InputError: It can't be written.
     """
     path = pathlib.Path(path)
-    beside = pathlib.Path(beside or path.parent)
-    with told("The output can't be written", path):
-        beside.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=beside))
+    with (
+        told("The output can't be written", path),
+        temporary_folder(beside or path.parent) as temporary,
+    ):
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def temporary_folder(
+    parent: str | os.PathLike, prefix: str = _WRITING
+) -> Iterator[pathlib.Path]:
+    """A folder that is gone after the block; the next one sweeps what a kill left."""
+    pathlib.Path(parent).mkdir(parents=True, exist_ok=True)
+    remove_unfinished(parent, prefix)
+    # Locked meanwhile: so `remove_unfinished` knows that it isn't left over. The files
+    # in it are not, since HDF5 locks its own.
+    handle = None
+    while handle is None:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        # Another process may sweep it before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY)
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not folder.exists():
+                os.close(handle)
+                handle = None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[None]:
+    """One folder for all temporary files of this process and of its children.
+
+    It is gone after the block. What a killed process left is swept first.
+    """
+    before = tempfile.gettempdir(), tempfile.tempdir, os.environ.get("TMPDIR")
+    with contextlib.ExitStack() as stack:
         try:
-            temporary.chmod(0o777 & ~_umask())
-            yield temporary
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(temporary, path)
+            own = stack.enter_context(temporary_folder(before[0], _WORK))
+        except OSError:  # whoever needs a file there will say so
+            yield
+            return
+        os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+        try:
+            yield
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _, tempfile.tempdir, variable = before
+            del os.environ["TMPDIR"]
+            if variable is not None:
+                os.environ["TMPDIR"] = variable
 
 
-def remove_unfinished(folder: str | os.PathLike) -> None:
-    """Removes what a killed process had begun to write into a folder."""
-    for left in pathlib.Path(folder).glob(f"{_WRITING}*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+def remove_unfinished(folder: str | os.PathLike, prefix: str = _WRITING) -> None:
+    """Removes what killed processes had begun to write into a folder."""
+    for left in pathlib.Path(folder).glob(f"{prefix}*"):
+        # Locked: it is being written. Of another user: it is theirs.
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if os.fstat(handle).st_uid == os.geteuid():
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if left.is_dir():
+                        shutil.rmtree(left, ignore_errors=True)
+                    else:
+                        left.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
 
 
 def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:

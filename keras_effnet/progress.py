@@ -8,10 +8,14 @@ With `None` there is neither.
 
 import sys
 
+from keras_effnet import ending
+from keras_effnet.report.text import printable
+
 
 def tell(line: str) -> None:
-    """Prints a line on standard error, at once."""
-    sys.stderr.write(f"{line}\n")
+    """Prints a line on standard error, unless the command was asked to end."""
+    ending.check()
+    sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.flush()
 
 

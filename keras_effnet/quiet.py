@@ -4,7 +4,17 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from typing import IO
+
+# One file for all blocks that are open at once, in one thread or several: the first to
+# begin turns standard error away, the last to end turns it back.
+_lock = threading.Lock()
+_open = 0
+_stderr = -1
+_held: IO[bytes]
+_thread = threading.local()
 
 
 @contextlib.contextmanager
@@ -14,25 +24,69 @@ def native_stderr_held_back() -> Iterator[None]:
     TensorFlow logs a dozen lines that no setting turns off. If the block
     raises, they are shown after all: they may explain it.
     """
-    sys.stderr.flush()
-    try:
-        stderr = os.dup(2)
-    except OSError:
+    if getattr(_thread, "inside", False) or not _turn_away():
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    _thread.inside = True
+    began = os.fstat(2).st_size
+    try:
+        yield
+    except BaseException:
+        with _lock:
+            _held.seek(began)
+            os.write(_stderr, _held.read())
+        raise
+    finally:
+        _thread.inside = False
+        _turn_back()
+
+
+def _turn_away() -> bool:
+    """Whether there is a standard error to turn away."""
+    global _open, _stderr, _held
+    with _lock:
+        if not _open:
+            _flush()
+            try:
+                _stderr = os.dup(2)
+            except OSError:
+                return False
+            _held = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115
+            os.dup2(_held.fileno(), 2)
+        _open += 1
+        return True
+
+
+def _turn_back() -> None:
+    global _open
+    with _lock:
+        _open -= 1
+        if not _open:
+            _flush()
+            os.dup2(_stderr, 2)
+            os.close(_stderr)
+            _held.close()
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()
+
+
+def open_streams() -> None:
+    """Gives this process the standard streams that it was started without (`2>&-`).
+
+    The next file that is opened would take the number of one, and with it what native
+    code writes there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            yield
-        except BaseException:
-            os.dup2(stderr, 2)
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def import_keras() -> None:

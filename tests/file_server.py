@@ -18,6 +18,7 @@ class FileServer:
         drops: How many requests to come get no answer at all.
         stall_after: Bytes after which every answer stops without an end.
         status: What every request is answered with, if not `None`.
+        reason: The phrase beside the status; `None`: the usual one.
         validators: Headers that tell a version of a file from another.
         content_type: Of every answer.
         ranges: `"yes"`, `"no"` (always the whole file), `"blind"` (whatever
@@ -34,7 +35,7 @@ class FileServer:
         self.cuts = []
         self.drops = 0
         self.stall_after = None
-        self.status = None
+        self.status = self.reason = None
         self.validators = {"ETag": '"first"'}
         self.content_type = "application/octet-stream"
         self.ranges = "yes"
@@ -98,7 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, status, headers, body):
         server = self.files
-        self.send_response(status)
+        self.send_response(status, server.reason)
         self.send_header("Content-Type", server.content_type)
         if server.chunked:
             self.send_header("Transfer-Encoding", "chunked")

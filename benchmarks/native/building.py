@@ -5,7 +5,6 @@ import hashlib
 import pathlib
 import platform
 import shutil
-import subprocess
 
 from keras_effnet import children
 from keras_effnet import files
@@ -83,7 +82,7 @@ def _digest(command):
 
 @functools.cache
 def _version(path):
-    return subprocess.run([path, "--version"], capture_output=True).stdout
+    return children.finished([path, "--version"]).stdout.encode()
 
 
 def debian_suffix(machine):

@@ -69,7 +69,8 @@ def _fetch(version, machine, path):
     with tempfile.TemporaryDirectory() as folder:
         done = children.finished(
             [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *(sys.executable, "-P", "-m", "pip", "download", "--quiet"),
+                "--no-deps",
                 *("--only-binary", ":all:", "--retries", "1", *platforms),
                 *("--dest", folder, requirement),
             ]

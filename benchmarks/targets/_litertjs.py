@@ -21,10 +21,9 @@ def runtime(folder=None):
     time (10 MB)."""
     if folder is not None:
         return _checked(pathlib.Path(folder).expanduser())
-    home = files.keras_home() / "litertjs" / "keras_effnet"
+    home = files.private_folder(files.keras_home() / "litertjs" / "keras_effnet")
     found = home / VERSION
     if not found.is_dir():
-        files.check_folder(home)
         with files.locked(home):
             # Another process may have fetched it meanwhile.
             if not found.is_dir():

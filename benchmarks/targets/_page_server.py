@@ -1,5 +1,6 @@
 """The local web server of the page that measures in a browser."""
 
+import contextlib
 import errno
 import http.server
 import json
@@ -15,6 +16,8 @@ from keras_effnet.errors import InputError
 
 _PAGE = pathlib.Path(__file__).parent.parent / "browser"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+# More than the pages of a test have; a request that takes longer is no page's.
+_CONNECTIONS, _REQUEST_SECONDS = 64, 120
 _RESULT_BYTES, _SHORT_BYTES = 32 * 2**20, 16 * 2**10
 _HEADERS = {
     # Nothing from elsewhere, and nothing of this page in others.
@@ -93,6 +96,24 @@ class _Server(http.server.ThreadingHTTPServer):
     # The parent's asks the network for this machine's name, which may take long.
     server_bind = socketserver.TCPServer.server_bind
 
+    daemon_threads = True
+
+    def __init__(self, *arguments):
+        self._free = threading.Semaphore(_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request, client_address):
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request, client_address):
         # A page may be closed while it is answered.
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
@@ -109,6 +130,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "keras_effnet", ""
     timeout = 30
+
+    def handle_one_request(self):
+        # The timeout is each byte's; this one is the whole request's.
+        end = threading.Timer(_REQUEST_SECONDS, self._cut)
+        end.daemon = True
+        end.start()
+        try:
+            super().handle_one_request()
+        finally:
+            end.cancel()
+
+    def _cut(self):
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *args):
         """Standard error belongs to the command."""

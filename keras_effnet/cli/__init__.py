@@ -2,23 +2,37 @@
 
 import argparse
 import contextlib
+import errno
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 
 from keras_effnet import __version__
+from keras_effnet import ending
+from keras_effnet import files
 from keras_effnet import notes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.errors import WorkerLost
+from keras_effnet.errors import first_line
+from keras_effnet.quiet import open_streams
+from keras_effnet.report.text import printable
 
 # EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
 RESTART = 75
 
+# How Python, NumPy, TensorFlow and the loader of libraries say it.
+_NO_ROOM = (
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)),
+    *("failed to map segment", "Unable to allocate", "bad_alloc", "requested and"),
+)
+
 # Arguments of library functions that a command's errors tell by its option.
 _OPTIONS = {
+    "address": "address",
     "calibration": "calibrate",
     "calibration_images": "calibration_images",
     "dispatcher": "dispatcher",
@@ -96,11 +110,13 @@ def main(argv=None):
 
     Returns:
         The exit code: 0; 1 after a line on standard error that says which input
-        was wrong; `RESTART` after a training that SIGTERM stopped.
+        was wrong; 128 and its number after a signal, but `RESTART` after a training
+        that SIGTERM or SIGHUP stopped.
     """
+    open_streams()
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    argv = sys.argv[1:] if argv is None else argv
+    whole_process, argv = argv is None, sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         # Names of files and classes have letters that a terminal may not know.
         with contextlib.suppress(AttributeError):  # closed, or replaced
@@ -108,7 +124,10 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     args.argv = argv
     if not getattr(args, "cluster", None):
-        return _run(args)
+        code = _run(args)
+        if whole_process:
+            ending.ignore_signals()
+        return code
     try:
         code = _run(args)
     except Exception:
@@ -126,7 +145,7 @@ class _Notes(logging.Handler):
     """Shows what the library tells in the form of the command's other lines."""
 
     def emit(self, record):
-        print(f"keras-effnet: note: {record.getMessage()}", file=sys.stderr, flush=True)
+        _say(f"note: {record.getMessage()}")
 
 
 @contextlib.contextmanager
@@ -139,9 +158,21 @@ def _notes_shown():
         logger.removeHandler(handler)
 
 
+def _say(line):
+    # The terminal may be gone; that is why SIGHUP came.
+    with contextlib.suppress(OSError):
+        line = printable(line).replace("\n", " ")
+        print(f"keras-effnet: {line}", file=sys.stderr, flush=True)
+
+
 def _run(args):
     try:
-        with _notes_shown(), notes.strict(args.strict):
+        with (
+            _notes_shown(),
+            notes.strict(args.strict),
+            ending.by_signals(),
+            files.workplace(),
+        ):
             return args.run(args) or 0
     except InputError as error:
         message = str(error)
@@ -149,14 +180,33 @@ def _run(args):
             if hasattr(args, option):
                 told = f"--{option.replace('_', '-')}"
                 message = message.replace(f"`{argument}`", told)
-        print(f"keras-effnet: error: {message}", file=sys.stderr)
+        _say(f"error: {message}")
     except (Preempted, WorkerLost) as error:
-        print(f"keras-effnet: {error}", file=sys.stderr)
+        _say(str(error))
         return RESTART
     except BrokenPipeError:
         # The reader (head, less) left; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("keras-effnet: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as ended:
+        number = getattr(ended, "number", signal.SIGINT)
+        _say("stopped")
+        if args.command == "train" and number != signal.SIGINT:
+            return RESTART
+        return 128 + number
+    except Exception as error:
+        if not _of_no_room(error):
+            raise
+        reason = f"{type(error).__name__}, {first_line(error)}"
+        _say(
+            "error: A disk or the memory is full; TMPDIR names another folder for "
+            f"temporary files. Received: {reason}"
+        )
     return 1
+
+
+def _of_no_room(error):
+    while error is not None:
+        if isinstance(error, MemoryError) or any(s in str(error) for s in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -2,19 +2,21 @@
 
 A dispatcher, on one machine, and workers, on as many as there are:
 
-  keras-effnet data-service --port 5050
-  keras-effnet data-service --dispatcher server.example:5050 --port 5051
+  keras-effnet data-service --port 5050 --address 0.0.0.0
+  keras-effnet data-service --dispatcher server.example:5050 --address 0.0.0.0
 
 The training asks the dispatcher for its batches (tf.data service). Workers need the
 same version of this package and of TensorFlow, and the data under the same paths as the
-training. They may come and go while it runs. Nothing is encrypted, and whoever reaches
-the ports reads what the workers can read: a network of your own, please.
+training. They may come and go while it runs. Nothing is encrypted, TensorFlow listens
+on every interface, and whoever reaches a port can read, write and run what you can: a
+network of your own, please, to which --address 0.0.0.0 agrees.
 """
 
 import os
-import signal
 import threading
 
+from keras_effnet import ending
+from keras_effnet.progress import tell
 from keras_effnet.quiet import native_stderr_held_back
 
 
@@ -29,6 +31,12 @@ def add_arguments(parser):
         "--dispatcher",
         metavar="HOST:PORT",
         help="whose worker this is; without, this is a dispatcher",
+    )
+    parser.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="of the interface to listen on: 0.0.0.0, since TensorFlow can't listen on "
+        "this machine alone, the default, which is refused",
     )
     parser.add_argument(
         "--worker-address",
@@ -48,12 +56,18 @@ def run(args):
     # Images need no GPU, and the training beside may need all of it.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    with ending.answered(lambda *_: stopped.set()):
+        _serve(args, stopped)
+
+
+def _serve(args, stopped):
     with native_stderr_held_back():
         from keras_effnet.data.serving import serve
 
-    server, line = serve(args.port, args.dispatcher, args.worker_address, args.work_dir)
+    server, line = serve(
+        args.port, args.dispatcher, args.worker_address, args.work_dir, args.address
+    )
+    tell("it listens on every interface: who reaches the port can do what you can")
     print(line, flush=True)
     while not stopped.wait(1):
         pass

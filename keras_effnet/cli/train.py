@@ -8,8 +8,8 @@ DATA is a folder of one folder per class, tfds:NAME, TFRecord files, a folder of
 IDX files, or digits (scikit-learn's). Where it has no validation split of its own, a
 share of it is held out by a hash of the file names. The output folder is the whole
 truth about the run; stopped in whatever way, the same command goes on from the last
-checkpoint. SIGTERM, with which schedulers announce that a machine is taken away, is
-answered by a checkpoint and exit code 75.
+checkpoint. SIGTERM, with which schedulers announce that a machine is taken away, and
+SIGHUP are answered by a checkpoint and exit code 75.
 
 It uses every GPU of the machine, or as many as --devices says. Several machines, or
 processes, train together with --cluster, on JAX; the output folder must be one that
@@ -56,6 +56,12 @@ def add_arguments(parser):
         "--process-id", type=int, metavar="I", help="of this one, from 0, the chief"
     )
     parser.add_argument(
+        "--address",
+        metavar="HOST",
+        help="of the interface on which the chief of a cluster listens (default: that "
+        "of --cluster); not with auto, where JAX listens on all",
+    )
+    parser.add_argument(
         "--data-service",
         metavar="HOST:PORT",
         help="of a dispatcher (keras-effnet data-service), whose workers read and "
@@ -80,6 +86,7 @@ def run(args):
         cluster=args.cluster,
         processes=args.processes,
         process_id=args.process_id,
+        listen=args.address,
         service=args.data_service,
         progress=tell,
         bars=not args.no_progress,

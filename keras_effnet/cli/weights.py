@@ -141,7 +141,7 @@ def _described(row):
         "classes": row.classes or "-",
         "top-1": top1,
         "address": row.url,
-        "hash": row.hash or "not published; the first download's is recorded",
+        "hash": store.known_hash(row),
         "file": f"{store.path_of(row)}{here}",
         "pixels": f"(x - {_values(rule.mean)}) / {_values(rule.std)} of 0-255 RGB, "
         f"{crop}, {rule.interpolation}",

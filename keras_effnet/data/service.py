@@ -57,7 +57,8 @@ def check(address, seconds=_CONNECT_SECONDS):
                 raise InputError(
                     "No dispatcher of a data service can be reached "
                     f"({error.strerror or error}): is `keras-effnet data-service "
-                    f"--port {port}` running there? Received: {address!r}"
+                    f"--port {port} --address 0.0.0.0` running there? "
+                    f"Received: {address!r}"
                 ) from error
         time.sleep(1)
 

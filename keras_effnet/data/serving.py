@@ -10,8 +10,17 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import first_line
 from keras_effnet.quiet import native_stderr_held_back
 
+# The only one that TensorFlow has for these servers.
+_EVERYWHERE = "0.0.0.0"
 
-def serve(port=None, dispatcher=None, worker_address=None, work_dir=None):
+
+def serve(
+    port=None,
+    dispatcher=None,
+    worker_address=None,
+    work_dir=None,
+    address="127.0.0.1",
+):
     """Starts a dispatcher, or a worker of one: `(server, line)`, TensorFlow's server,
     which serves until it is deleted, and a text that says where.
 
@@ -19,9 +28,18 @@ def serve(port=None, dispatcher=None, worker_address=None, work_dir=None):
     reached by the training at `worker_address`, `None` for this machine's address on
     the way to the dispatcher. `work_dir` is where a dispatcher that is started again
     goes on from; all workers must see it, under the same path.
+    `address` is that of the interface to listen on: `"0.0.0.0"` alone is taken, since
+    TensorFlow listens on all of them.
     """
     if port is not None and not 0 < port < 65536:
         raise InputError(f"A port is 1 to 65535. Received: `port` {port}")
+    if address != _EVERYWHERE:
+        raise InputError(
+            "TensorFlow's data service listens on every interface of this machine, and "
+            "whoever reaches its port can read, write and run what you can. In a "
+            f"network of your own agree by `address` {_EVERYWHERE}. "
+            f"Received: `address` {address}"
+        )
     if dispatcher:
         return _worker(port, dispatcher, worker_address, work_dir)
     return _dispatcher(port, worker_address, work_dir)

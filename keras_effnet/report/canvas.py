@@ -6,10 +6,12 @@ import textwrap
 import matplotlib
 from matplotlib import patheffects
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 from matplotlib.ticker import NullLocator
 
 from keras_effnet import files
+from keras_effnet.report.text import printable
 
 # As wide as a phone shows without shrinking the text to nothing.
 WIDTH = 5.0
@@ -42,13 +44,33 @@ _CHARACTERS = 52
 _LOG_FROM = 8
 
 
+def plain(function):
+    """Draws a figure whose texts are data: no markup, nothing that has no glyph."""
+
+    @functools.wraps(function)
+    def draw(*arguments, **options):
+        with matplotlib.rc_context({"text.parse_math": False}):
+            figure = function(*arguments, **options)
+        for text in figure.findobj(Text):
+            text.set_text(printable(text.get_text()))
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_scale() == "log":  # its powers of ten are markup
+                    for tick in (*axis.majorTicks, *axis.minorTicks):
+                        tick.label1.set_parse_math(True)
+        return figure
+
+    return draw
+
+
 def styled(function):
     """Draws with the report's style, whatever the caller's is."""
+    drawn = plain(function)
 
     @functools.wraps(function)
     def draw(*arguments, **options):
         with matplotlib.rc_context(_STYLE):
-            return function(*arguments, **options)
+            return drawn(*arguments, **options)
 
     return draw
 
@@ -105,8 +127,7 @@ def sheet(panels=1, handles=None, title="", keys=(), height=2.6, between=0.65):
         axes.append(figure.add_axes((_LEFT / WIDTH, low, width, share)))
 
     def write(x, y, text, **style):
-        style |= {"va": "top", "parse_math": False}
-        figure.text(x / WIDTH, y / whole, text, **style)
+        figure.text(x / WIDTH, y / whole, text, va="top", **style)
 
     for n, line in enumerate(title):
         write(0.1, whole - 0.08 - _LINE * n, line, fontsize=12)
@@ -156,7 +177,6 @@ def rows(names, thick=1, numbers=None):
             va="bottom",
             fontsize=SMALL,
             zorder=5,
-            parse_math=False,
             path_effects=outlined(2.5),
         )
     axis.set_ylim(len(names) - 0.6, -0.75)

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_effnet.report import canvas
 from keras_effnet.report import point_labels
+from keras_effnet.report.text import printable
 
 # A linear scale would leave all but the first few bars without a height.
 _LOG_FROM = 50
@@ -362,6 +363,7 @@ def training_curves(history):
     return curves(panels, "epoch")
 
 
+@canvas.plain
 def confusion_matrix(counts, class_names):
     """How often each class was taken for each other.
 
@@ -375,6 +377,7 @@ def confusion_matrix(counts, class_names):
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     axis.set(xlabel="predicted", ylabel="true")
     if len(class_names) <= 30:
+        class_names = [printable(name) for name in class_names]
         ticks = range(len(class_names))
         axis.set_xticks(ticks, class_names, rotation=60, ha="right")
         axis.set_yticks(ticks, class_names)
@@ -400,6 +403,7 @@ def prediction_grid(images, labels, predictions, class_names=None, columns=12):
     return image_grid([("", images.astype("uint8"), captions)], columns)
 
 
+@canvas.plain
 def image_grid(blocks, columns):
     """Images side by side, in blocks below each other.
 
@@ -435,6 +439,7 @@ def image_grid(blocks, columns):
     return figure
 
 
+@canvas.plain
 def scored_plane(plane, work, scores, lines, title):
     """Scores over a plane, and over the work that they cost.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from keras_effnet.report import canvas
+from keras_effnet.report.text import printable
 
 # A table's first column stays in sight while a wide one is moved sideways; facts are
 # two columns that wrap: a checksum or a command fits a phone.
@@ -51,7 +52,7 @@ _PIXELS = 109
 
 def render(title: str, parts: Iterable[str], footer: str = "") -> str:
     """A whole page; parts are HTML from the functions below, all else is plain text."""
-    title, body = html.escape(title), "\n".join(parts)
+    title, body = _escaped(title), "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -60,25 +61,29 @@ def render(title: str, parts: Iterable[str], footer: str = "") -> str:
 <style>{_STYLE}</style>
 <h1>{title}</h1>
 {body}
-<footer>{html.escape(footer)}</footer>
+<footer>{_escaped(footer)}</footer>
 </html>
 """
 
 
 def heading(text: str, level: int = 2) -> str:
     """A section's heading from plain text; 3 is the level below a section's."""
-    return f"<h{level}>{html.escape(text)}</h{level}>"
+    return f"<h{level}>{_escaped(text)}</h{level}>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
     """A paragraph from plain text; kinds are `note`, small print, and `verdict`."""
-    return f"<p{_class(kind)}>{html.escape(text)}</p>"
+    return f"<p{_class(kind)}>{_escaped(text)}</p>"
 
 
 def items(texts: Iterable[str], kind: str = "") -> str:
     """A list from plain text; of kind `key` in columns and without marks."""
-    body = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
+    body = "".join(f"<li>{_escaped(text)}</li>" for text in texts)
     return f"<ul{_class(kind)}>{body}</ul>"
+
+
+def _escaped(value: object) -> str:
+    return html.escape(printable(str(value)))
 
 
 def _class(kind: str) -> str:
@@ -87,7 +92,7 @@ def _class(kind: str) -> str:
 
 def code(text: str) -> str:
     """A command or a program from plain text."""
-    return f"<pre><code>{html.escape(text)}</code></pre>"
+    return f"<pre><code>{_escaped(text)}</code></pre>"
 
 
 def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
@@ -96,9 +101,9 @@ def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
     The first column stands to the left; of kind `words` the second one too, of kind
     `wraps` all cells may take several lines.
     """
-    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
+    head = "".join(f"<th>{_escaped(cell)}</th>" for cell in header)
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>"
         for row in rows
     )
     return (
@@ -110,7 +115,7 @@ def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
 def facts(rows: Iterable[tuple[str, object]]) -> str:
     """A table of names and values, without those that have none; may be empty."""
     body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        f"<tr><th>{_escaped(name)}</th><td>{_escaped(value)}</td></tr>"
         for name, value in rows
         if value not in (None, False, "")
     )
@@ -124,6 +129,6 @@ def image(figure: Figure, description: str) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     width = round(_PIXELS * figure.get_figwidth())
     return (
-        f'<p><img alt="{html.escape(description, quote=True)}" width="{width}" '
+        f'<p><img alt="{_escaped(description)}" width="{width}" '
         f'src="data:image/png;base64,{data}"></p>'
     )

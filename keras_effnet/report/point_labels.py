@@ -69,7 +69,6 @@ def beside(axis, places, texts, lines=(), reach=5):
             va="center",
             fontsize=_SIZE,
             zorder=6,
-            parse_math=False,
             annotation_clip=False,
             arrowprops=_LEADER if led else None,
             path_effects=canvas.outlined(),

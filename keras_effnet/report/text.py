@@ -11,12 +11,21 @@ from typing import Any
 Columns = dict[str, Callable[[Any], str]]
 
 
+def printable(text: str) -> str:
+    """A name as data: � for what would steer a terminal, or has no glyph."""
+    return "".join(
+        c if c.isprintable() else "\n" if c == "\n" else " " if c.isspace() else "�"
+        for c in text
+    )
+
+
 def format_table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
     """Aligns cells in columns, the heading in the first row.
 
     Columns whose indices are in `left` stand to the left; numbers, which are compared
     digit by digit, stand to the right.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

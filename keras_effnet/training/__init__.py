@@ -30,6 +30,7 @@ def train(
     cluster: str | None = None,
     processes: int | None = None,
     process_id: int | None = None,
+    listen: str | None = None,
     service: str | None = None,
     progress: Callable[[str], None] | None = print,
     bars: bool = True,
@@ -62,6 +63,8 @@ def train(
             or `"auto"`: see `keras_effnet.training.machines.joined`.
         processes: How many there are in the cluster.
         process_id: Number of this one, from 0, the chief.
+        listen: Address of the interface on which the chief listens; that of `cluster`
+            when `None`.
         service: `"HOST:PORT"` of a tf.data service's dispatcher, whose workers read
             and augment the images; this process when `None`.
         progress: Called with a line of text for each epoch; `None` for silence.
@@ -76,8 +79,8 @@ def train(
     Raises:
         InputError: The recipe, the data or the devices are impossible, the folder holds
             another run, or the training diverged.
-        Preempted: SIGTERM came, or another process of the cluster was stopped; the last
-            step is saved.
+        Preempted: SIGTERM or SIGHUP came, or another process of the cluster was
+            stopped; the last step is saved.
         WorkerLost: Another process of the cluster is gone.
     """
     _check_cluster(cluster, processes, process_id, devices)
@@ -114,7 +117,7 @@ def train(
         progress=silent if bars and progress and not process_id else None,
     )
     if cluster:
-        opened = machines.joined(cluster, processes, process_id)
+        opened = machines.joined(cluster, processes, process_id, listen)
     with opened as joined:
         if progress and joined.chief:
             progress(

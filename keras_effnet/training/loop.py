@@ -214,13 +214,14 @@ class Training:
             self.restore_metrics()
             trained = (self.state.step - first_step) * self._batches.batch_size
             self._end_of_epoch(trained / (time.perf_counter() - started))
-            self._stop_if_asked()
+            self.stop_if_asked()
 
     def stop(self):
         """Ends the training after the step under way; a signal handler may call it."""
         self._asked_to_stop = True
 
-    def _stop_if_asked(self):
+    def stop_if_asked(self):
+        """Raises `Preempted` where `stop` was called."""
         if self._asked_to_stop:
             raise Preempted(
                 f"stopped after {self.state.epoch} epochs and {self.state.step} "
@@ -286,7 +287,7 @@ class Training:
             self._look_at_last_step()
             self._check_weights()
             self.save()
-        self._stop_if_asked()
+        self.stop_if_asked()
 
     def _look_at_last_step(self):
         logs, self._logs = self._logs, None

@@ -86,12 +86,14 @@ class Cluster(Devices):
 
 
 @contextlib.contextmanager
-def joined(address, processes=None, number=None):
+def joined(address, processes=None, number=None, listen=None):
     """Joins a cluster, process `number` of `processes`, 0 being the chief, and leaves
     it when the block has ended well; the arguments are checked by `prepare`.
 
     `address` is `"HOST:PORT"` of the chief, as all can reach it; or `"auto"`, which
-    finds it and the numbers in what Slurm, Open MPI or a TPU pod tells. If the block
+    finds it and the numbers in what Slurm, Open MPI or a TPU pod tells. The chief
+    listens there alone, or at the interface `listen`; JAX by itself, and with `"auto"`,
+    takes all. If the block
     ends with an exception, `WorkerLost` where another process is gone, the process must
     end too, without waiting for the others (`os._exit`): they learn of it and end in
     their turn.
@@ -99,12 +101,16 @@ def joined(address, processes=None, number=None):
     prepare(address, processes, number)
     import jax
 
+    host, _, port = address.rpartition(":")
+    bound = None if address == AUTO else f"{listen or host}:{port}"
+
     with _watched():
         try:
             jax.distributed.initialize(
                 None if address == AUTO else address,
                 processes,
                 number,
+                coordinator_bind_address=bound,
                 initialization_timeout=START,
                 heartbeat_timeout_seconds=HEARTBEAT,
                 shutdown_timeout_seconds=_END,
@@ -170,7 +176,7 @@ def _is_loss_of_a_peer(error):
 @contextlib.contextmanager
 def _watched():
     """Says what has happened if JAX ends this process without a word of Python."""
-    command = [sys.executable, "-c", _WATCHER, _EPITAPH]
+    command = [sys.executable, "-ISc", _WATCHER, _EPITAPH]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as watcher:
         watcher.stdout.readline()

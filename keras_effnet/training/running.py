@@ -3,10 +3,10 @@
 import contextlib
 import json
 import signal
-import threading
 
 import numpy as np
 
+from keras_effnet import ending
 from keras_effnet import files
 from keras_effnet.evaluation import evaluate
 from keras_effnet.training import loop
@@ -24,17 +24,26 @@ def train(recipe, source, validation, folder, **options):
     Gives the `Evaluation` of the trained model on the validation images; `None` in the
     processes of a cluster that are not its chief.
 
-    SIGTERM, with which schedulers take a machine back, ends in `Preempted` with the
-    last step saved. (In the main thread; elsewhere Python handles no signals.)
+    SIGTERM, with which schedulers take a machine back, or SIGHUP ends in `Preempted`
+    with the last step saved. (In the main thread; elsewhere Python handles no signals.)
     """
     training = loop.Training(recipe, source, validation, folder, **options)
-    with _sigterm(training):
-        model = training.run()
+    with _alone(training), _stopped_by_signals(training):
+        return _trained(training, recipe, validation)
+
+
+def _trained(training, recipe, validation):
+    model = training.run()
     if model is None:
         return None
-    images = (images for images, _ in training.evaluation_batches(validation))
-    evaluation = evaluate(model, images, validation.labels)
-    names = source.class_names
+
+    def batches():
+        for images, _ in training.evaluation_batches(validation):
+            training.stop_if_asked()
+            yield images
+
+    evaluation = evaluate(model, batches(), validation.labels)
+    names = training.source.class_names
     path = training.folder.path
     files.write_text(
         path / "evaluation.json",
@@ -46,24 +55,31 @@ def train(recipe, source, validation, folder, **options):
         evaluation,
         names,
         _worst(evaluation, validation, training),
-        counts=(source.count, validation.count),
+        counts=(training.source.count, validation.count),
     )
     files.write_text(path / "report.html", page)
     return evaluation
 
 
 @contextlib.contextmanager
-def _sigterm(training):
-    # A cluster is stopped by JAX, which tells all of its processes.
-    alone = training.devices.part[1] == 1
-    if not alone or threading.current_thread() is not threading.main_thread():
+def _alone(training):
+    """The run's folder for one training at a time; of a cluster the chief has it."""
+    path = training.folder.path
+    if not training.devices.chief:
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: training.stop())
-    try:
+    with files.told("The output can't be written", path):
+        path.mkdir(parents=True, exist_ok=True)
+    busy = "Another process trains in that folder: wait for it, or name another one."
+    with files.locked(path, busy):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+
+def _stopped_by_signals(training):
+    # A cluster is stopped by JAX, which tells all of its processes.
+    alone = training.devices.part[1] == 1
+    numbers = (signal.SIGTERM, signal.SIGHUP) if alone else ()
+    return ending.answered(lambda *_: training.stop(), numbers)
 
 
 def _worst(evaluation, validation, training):

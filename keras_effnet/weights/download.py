@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import time
+import urllib.parse
 
 import requests
 import requests.adapters
@@ -21,6 +22,7 @@ import urllib3
 from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
+from keras_effnet.report.text import printable
 
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the second attempt, doubled for each further one
@@ -72,7 +74,7 @@ def download(urls, target, check, progress=True, timeout=30):
     part = _Part(target)
     urls = list(urls)
     failures = {}
-    with requests.Session() as session:
+    with _Session() as session:
         # For statuses that pass alone: our own attempts resume, these would not.
         retry = urllib3.Retry(
             total=3,
@@ -113,6 +115,18 @@ def _failure(failures, urls, target):
         return f"{failure} {by_hand}Received: {url!r}"
     reasons = " ".join(f"{url}: {failure}" for url, failure in failures.items())
     return f"No address served the file. {reasons} {by_hand}Received: {urls!r}"
+
+
+class _Session(requests.Session):
+    """Where it began with encryption, it is not led on to where there is none."""
+
+    def get_redirect_target(self, response):
+        target = super().get_redirect_target(response)
+        if target and response.url.lower().startswith("https:"):
+            scheme = urllib.parse.urlsplit(target).scheme.lower()
+            if scheme not in ("", "https"):
+                raise _Failed(f"The server leads on from https to {scheme}.")
+        return target
 
 
 class _Part:
@@ -231,7 +245,8 @@ def _answer(session, url, headers, timeout):
         expected = (200, 206, 416) if "Range" in headers else (200,)
         if response.status_code not in expected:
             raise _Failed(
-                f"The server answered {response.status_code} {response.reason}."
+                f"The server answered {response.status_code} "
+                f"{printable(response.reason or '')}."
             )
         yield response
 

@@ -64,6 +64,18 @@ def is_published(path: pathlib.Path, weight_set: WeightSet) -> bool:
     return files.checksum(path, algorithm).startswith(digits)
 
 
+def known_hash(weight_set: WeightSet) -> str:
+    """What a file of a set is compared with, and since when; a line of text."""
+    if weight_set.hash:
+        algorithm, _, digits = weight_set.hash.partition(":")
+        part = f", its first {4 * len(digits)} bits" * (len(digits) < 32)
+        return f"{algorithm}:{digits}, published{part}"
+    record = _record(path_of(weight_set))
+    if record.is_file():
+        return f"sha256:{record.read_text().split()[0]}, of the first download here"
+    return "not published; the first download's is recorded"
+
+
 def verify(weight_set: WeightSet) -> str:
     """Checks a cached file, and gives the hash found, `"md5:<hex>"` or
     `"sha256:<hex>"`."""

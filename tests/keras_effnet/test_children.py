@@ -50,6 +50,14 @@ def test_the_folder_of_a_script_is_kept_off_its_path(program):
     assert children.ask(path)["first"] != str(path.parent)
 
 
+def test_files_where_one_stands_are_no_modules(program, monkeypatch):
+    path = program('print(json.dumps({"path": sys.path}))')
+    monkeypatch.chdir(path.parent)
+    assert not {"", str(path.parent)} & set(children.ask(path)["path"])
+    with pytest.raises(children.ChildError, match="No module named program"):
+        children.ask("program")
+
+
 def test_what_it_objects_to_is_bad_input(program):
     path = program("""print('{"error": "No such thing."}'); sys.exit(1)""")
     with pytest.raises(InputError, match=r"^No such thing\.$"):

@@ -1,5 +1,6 @@
 import os
 import stat
+import tempfile
 import threading
 
 import numpy as np
@@ -84,9 +85,65 @@ def test_no_folder_appears_after_an_error(tmp_path):
 def test_what_was_cut_short_is_removed(tmp_path):
     (tmp_path / ".writing-abcmodel.npz").write_bytes(b"half of")
     (tmp_path / ".writing-def").mkdir()
-    (tmp_path / "model.npz").touch()
-    files.remove_unfinished(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+    (tmp_path / ".writing-link").symlink_to(tmp_path / "model.npz")
+    os.mkfifo(tmp_path / ".writing-fifo")
+    files.write_text(tmp_path / "model.npz", "the next that is written sweeps")
+    assert {p.name for p in tmp_path.iterdir()} == {"model.npz", ".writing-link"}
+
+
+def test_what_is_being_written_stays(tmp_path):
+    with (
+        files.replacing(tmp_path / "one") as one,
+        files.replacing_folder(tmp_path / "two") as two,
+    ):
+        files.remove_unfinished(tmp_path)
+        assert one.is_file()
+        assert two.is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_temporary_files_go_with_their_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    left = tmp_path / "keras-effnet-killed"
+    left.mkdir()
+    (left / "weights").write_bytes(b"left by a kill")
+    with files.workplace():
+        assert not left.exists()
+        (own,) = tmp_path.iterdir()
+        assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(own)
+        assert stat.S_IMODE(own.stat().st_mode) == 0o700
+        tempfile.mkdtemp()
+        files.remove_unfinished(tmp_path, "keras-effnet-")
+        assert own.exists()
+    assert list(tmp_path.iterdir()) == []
+    assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
+
+
+def test_no_home_folder_means_a_private_one(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    made = []
+    monkeypatch.setattr(files, "private_folder", lambda path: made.append(path))
+    files.keras_home()
+    assert made == [f"/tmp/.keras-{os.geteuid()}"]
+
+
+def test_a_private_folder(tmp_path, monkeypatch):
+    path = files.private_folder(tmp_path / "a" / "own")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    path.chmod(0o755)  # others could read it and change nothing
+    assert stat.S_IMODE(files.private_folder(path).stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to(path)
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o1777)
+    for wrong in (open_to_all, tmp_path / "link"):
+        with pytest.raises(InputError, match=r"own, of mode 700.*KERAS_HOME.*Received"):
+            files.private_folder(wrong)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(InputError, match="own, of mode 700"):
+        files.private_folder(path)
 
 
 def test_arrays_come_back(tmp_path):
@@ -130,6 +187,32 @@ def test_native_chatter_explains_an_error(capfd):
     with pytest.raises(RuntimeError):
         fail()
     assert capfd.readouterr().err == "the reason"
+
+
+def test_threads_hold_standard_error_back_together(capfd):
+    inside, outside = threading.Barrier(4), threading.Barrier(4)
+
+    def work():
+        with native_stderr_held_back(), native_stderr_held_back():
+            inside.wait()
+            os.write(2, b"chatter")
+        outside.wait()
+
+    before = os.readlink("/proc/self/fd/2")
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.readlink("/proc/self/fd/2") == before
+    assert capfd.readouterr().err == ""
+
+
+def test_a_locked_folder_refuses_where_it_is_told(tmp_path):
+    with files.locked(tmp_path), pytest.raises(InputError, match=r"Busy\. Received: '"):
+        files.locked(tmp_path, "Busy.").__enter__()
+    with files.locked(tmp_path, "Busy."):
+        pass
 
 
 def test_a_locked_folder_is_one_writers_at_a_time(tmp_path):

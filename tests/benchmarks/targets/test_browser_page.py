@@ -1,6 +1,8 @@
 """The page's server: who may ask it for what, and what it takes for a result."""
 
+import contextlib
 import json
+import socket
 import urllib.parse
 
 import pytest
@@ -13,6 +15,7 @@ from page_client import take
 
 from keras_effnet.benchmarks.targets import TargetLost
 from keras_effnet.benchmarks.targets import _litertjs
+from keras_effnet.benchmarks.targets import _page_server
 
 
 @pytest.fixture
@@ -72,6 +75,31 @@ def test_a_jobs_token_is_good_for_one_result(quiet, model):
     assert not later
     leave(quiet, job, second)
     assert "first" in str(ended[0])
+
+
+def test_slow_clients_are_few_and_end(monkeypatch):
+    monkeypatch.setattr(_page_server, "_REQUEST_SECONDS", 1)
+    monkeypatch.setattr(_page_server, "_CONNECTIONS", 4)
+    files = {"/": ("text/plain", b"the page")}
+    server = _page_server.PageServer("127.0.0.1", 0, files, None)
+    server.start()
+
+    def connected():
+        return socket.create_connection((server.host, server.port), timeout=20)
+
+    with contextlib.closing(server), contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connected()) for _ in range(4)]
+        for link in slow:
+            link.sendall(b"GET / HT")
+        with connected() as last:
+            assert last.recv(1) == b""  # there is no room for it
+        assert [link.recv(1) for link in slow] == [b""] * 4
+        answer = b""
+        while not answer:  # their threads may be ending still
+            with connected() as link, contextlib.suppress(ConnectionError):
+                link.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+                answer = link.makefile("rb").read()
+        assert answer.endswith(b"the page")
 
 
 def test_posts_are_limited(quiet, model):

@@ -1,6 +1,8 @@
 """The commands predict and export, as a user types them, mistakes included."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -89,6 +91,31 @@ def test_the_demo_refuses_no_epochs(command, tmp_path):
     line = one_line(command("demo", "--epochs", "0", "--output", tmp_path / "out"))
     assert line.endswith("Received: 0")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- 2>&-"])
+def test_streams_may_be_closed(closed, tmp_path):
+    for arguments, code in (("models", 0), ("show nothing", 1)):
+        command = f"{sys.executable} -m keras_effnet {arguments} {closed}"
+        child = subprocess.run(command, shell=True, capture_output=True, text=True)
+        assert (child.returncode, child.stderr) == (code, "")
+
+
+def test_a_full_disk_or_memory_is_one_line(command, monkeypatch):
+    def full(error):
+        def run(args):
+            raise RuntimeError("wrapped") from error
+
+        monkeypatch.setattr("keras_effnet.cli.models.run", run)
+        return one_line(command("models"))
+
+    for error in (
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x"),
+        OSError("3456 requested and 0 written"),
+        ImportError("_pywrap_tf.so: failed to map segment from shared object"),
+        MemoryError(),
+    ):
+        assert "A disk or the memory is full; TMPDIR names another" in full(error)
 
 
 def test_nothing_but_the_answer_is_printed(saved, photos):

@@ -88,6 +88,20 @@ def test_info_tells_what_a_file_is(command, home):
     assert "not published; the first download's is recorded" in out
 
 
+def test_info_tells_which_hash_is_known(command, cached):
+    arguments = ("weights", "info", "EfficientNetLite0", "imagenet@google")
+    command("weights", "download", *arguments[2:])
+    record = cached.with_name(f"{cached.name}.sha256")
+    digest = hashlib.sha256(cached.read_bytes()).hexdigest()
+    record.write_text(f"{digest}  {cached.name}\n")
+    assert f"sha256:{digest}, of the first download here" in command(*arguments)[1]
+    short = next(
+        row for row in table.published() if len(row.hash or "") == len("sha256:") + 8
+    )
+    text = store.known_hash(short)
+    assert text == f"{short.hash}, published, its first 32 bits"
+
+
 def test_info_of_something_else(command):
     _refused(command("weights", "info", "EfficientNetB8", "imagenet"), "advprop (timm")
     _refused(

@@ -251,9 +251,17 @@ def test_images_that_only_pillow_decodes_are_refused(tmp_path):
 def test_the_command_refuses(command, monkeypatch, arguments, message):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(signal, "signal", lambda *args: None)
-    code, output, (line,) = command("data-service", *arguments)
+    code, output, (line,) = command("data-service", "--address", "0.0.0.0", *arguments)
     assert (code, output) == (1, "")
     assert message.lower() in line.lower()
+
+
+def test_nobody_listens_everywhere_without_a_word(command, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for arguments in ((), ("--address", "10.0.0.1")):
+        code, _, (line,) = command("data-service", "--port", "5050", *arguments)
+        assert code == 1
+        assert re.search("every interface.*read, write and run.*--address 0.0.0", line)
 
 
 def test_a_port_in_use(command, monkeypatch):
@@ -263,13 +271,16 @@ def test_a_port_in_use(command, monkeypatch):
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, _, (line,) = command("data-service", "--port", port)
+        code, _, (line,) = command(
+            "data-service", "--address", "0.0.0.0", "--port", port
+        )
     assert code == 1
     assert f"in use. Received: --port {port}" in line
 
 
 def _start(*arguments, cwd):
     command = [sys.executable, "-m", "keras_effnet", "data-service", *arguments]
+    command += ["--address", "0.0.0.0"]
     process = subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -73,3 +73,35 @@ def test_columns_of_dashes_are_left_out():
     rows = text.cells([1, 2], columns)
     assert rows[0] == ["n", "none", "some"]
     assert text.known(rows) == [["n", "some"], ["1", "-"], ["2", "x"]]
+
+
+def test_names_are_data_and_never_markup():
+    names = ["$\\frac{", "a\udc80b", "x\x1b[31m\u202e", "5 $ and 6 $"]
+    series = {name: [10.0, 1.0, 0.01] for name in names}
+    line = [(1, 2), (2, 2)]
+    figures = [
+        charts.confusion_matrix(np.eye(4, dtype=int), names),
+        charts.prediction_grid(
+            np.zeros((4, 8, 8, 3)), np.arange(4), np.arange(4)[::-1], names
+        ),
+        charts.bars(names, {name: [(0, 1.0, None)] for name in names}, names[0]),
+        charts.curves([("loss", "log", series)], names[0]),
+        charts.scored_plane(
+            ("x", "y", line), ("work", "x", [1, 2]), [1, 2], {names[0]: line}, names[0]
+        ),
+        charts.scatter(
+            [("x", [charts.Point(n, n + 1, x, x) for n, x in enumerate(names)])],
+            names[0],
+            names,
+            title=names[1],
+            keys=[("1", names[0])],
+        ),
+    ]
+    parts = [page.image(figure, name) for figure in figures for name in names[:2]]
+    parts += [page.heading(names[1]), page.table(names, [names]), page.items(names)]
+    html = page.render(names[2], [*parts, page.code(names[2])], names[1])
+    assert "\x1b" not in html + text.format_table([names])
+    assert "\u202e" not in html
+    html.encode()
+    ticks = figures[3].axes[0].yaxis.get_ticklabels()
+    assert all(tick.get_parse_math() for tick in ticks)

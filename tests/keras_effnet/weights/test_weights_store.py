@@ -12,6 +12,7 @@ import sys
 
 import keras
 import pytest
+import requests
 from file_server import FileServer
 
 from keras_effnet.errors import InputError
@@ -170,18 +171,38 @@ def test_a_file_without_a_length(published, server):
 
 
 @pytest.mark.parametrize("value", ["/somewhere", "~/x", None])
-@pytest.mark.parametrize("writable", [True, False])
-def test_the_folder_is_that_of_keras(monkeypatch, tmp_path, value, writable):
+def test_the_folder_is_that_of_keras(monkeypatch, tmp_path, value):
     monkeypatch.setenv("HOME", str(tmp_path))
     if value:
         monkeypatch.setenv("KERAS_HOME", value)
     else:
         monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setattr(os, "access", lambda *args: writable)
     monkeypatch.setattr(os, "makedirs", lambda *args, **options: None)
     keras_home = runpy.run_path(keras.src.backend.config.__file__)["keras_home"]()
     expected = pathlib.Path(keras_home).expanduser() / "models" / "keras_effnet"
     assert store.cache_folder() == expected
+
+
+def test_nobody_leads_on_to_where_nothing_is_encrypted():
+    def target(address, location):
+        response = requests.Response()
+        response.status_code, response.url = 302, address
+        response.headers["Location"] = location
+        return download_module._Session().get_redirect_target(response)
+
+    for location in ("https://b.example/x", "/x", "//b.example/x"):
+        assert target("https://a.example/", location) == location
+    assert target("http://a.example/", "http://b.example/x")
+    for location in ("http://b.example/x", "HTTP://b.example/x", "ftp://b.example/x"):
+        with pytest.raises(download_module._Failed, match=r"from https to (http|ftp)"):
+            target("https://a.example/", location)
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(server, published, home):
+    server.status, server.reason = 418, "]0;mineteapot"
+    with pytest.raises(InputError, match=r"answered 418 .*teapot") as caught:
+        store.fetch(published)
+    assert "" not in str(caught.value)
 
 
 def test_no_two_published_files_share_a_path():
