@@ -15,7 +15,6 @@ import pathlib
 import reprlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
@@ -28,8 +27,6 @@ from keras_effnet.score_function import load_function
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _TARGET = 2.0
 
@@ -226,7 +223,7 @@ def _settings(
     return json.loads(json.dumps(settings))
 
 
-def plot(results: list[Candidate]) -> "Figure":
+def plot(results: list[Candidate]) -> Any:
     """Scores over depth and width, and over the work of the real networks.
 
     Args:
