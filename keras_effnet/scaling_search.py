@@ -27,7 +27,6 @@ from keras_effnet.score_function import load_function
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
 
-
 _TARGET = 2.0
 
 
