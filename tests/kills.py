@@ -185,14 +185,15 @@ def measure(names, signals, rounds, folder, seed=0, tell=print):
                 for number in range(rounds):
                     place = folder / name / f"{one}-{number}"
                     run = Run(arguments, place, server.address)
-                    moment = random_moment.uniform(0.2, 1) * seconds
+                    moment = random_moment.uniform(0.3, 1) * seconds
                     wrong += hit(run, signal.Signals[one], moment, child=number % 2)
                     run.finish()
                     if run.results() != whole.results():
                         wrong.append(f"other files: {run.results() ^ whole.results()}")
                     if run.left() > _LEFT_BYTES:
                         wrong.append("what a kill left was not swept")
-                tell(f"{name:10} {one:8} {rounds} runs, {len(wrong)} faults")
+                told = "; ".join(wrong[:3])
+                tell(f"{name:10} {one:8} {rounds} runs, {len(wrong)} faults {told}")
     return found
 
 

@@ -121,7 +121,11 @@ def main(argv=None):
         # Names of files and classes have letters that a terminal may not know.
         with contextlib.suppress(AttributeError):  # closed, or replaced
             stream.reconfigure(errors="backslashreplace")
-    args = build_parser().parse_args(argv)
+    try:
+        with ending.by_signals():
+            args = build_parser().parse_args(argv)
+    except KeyboardInterrupt as ended:
+        return _stopped(ended)
     args.argv = argv
     if not getattr(args, "cluster", None):
         code = _run(args)
@@ -188,11 +192,9 @@ def _run(args):
         # The reader (head, less) left; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as ended:
-        number = getattr(ended, "number", signal.SIGINT)
-        _say("stopped")
-        if args.command == "train" and number != signal.SIGINT:
-            return RESTART
-        return 128 + number
+        code = _stopped(ended)
+        restarts = args.command == "train" and code != 128 + signal.SIGINT
+        return RESTART if restarts else code
     except Exception as error:
         if not _of_no_room(error):
             raise
@@ -202,6 +204,11 @@ def _run(args):
             f"temporary files. Received: {reason}"
         )
     return 1
+
+
+def _stopped(ended):
+    _say("stopped")
+    return 128 + getattr(ended, "number", signal.SIGINT)
 
 
 def _of_no_room(error):
