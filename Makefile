@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench docs
+.PHONY: demo test test-slow fuzz lint bench docs
 
 demo: .venv/demo.installed
 	$(BIN)/keras-effnet demo
@@ -11,6 +11,9 @@ test: lint
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/test.installed
+	$(BIN)/python tests/fuzz/fuzz.py --seconds 3600
 
 lint: .venv/test.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

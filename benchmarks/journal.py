@@ -5,26 +5,35 @@ import os
 import pathlib
 from typing import Any
 
-from keras_effnet.errors import InputError
+from keras_effnet import files
+from keras_effnet.errors import explained
 
 
 class Journal:
-    """Answers of targets in a file of one JSON line each, made with the first answer. A
-    last line that was cut short by a kill counts for nothing."""
+    """Answers of targets in a file of one JSON line each, made with the first answer.
+    A last line that was cut short by a kill counts for nothing, nor does a damaged
+    one."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self._path = pathlib.Path(path)
-        try:
-            data = self._path.read_bytes() if self._path.exists() else b""
-            whole = data[: data.rfind(b"\n") + 1]
-            entries = [json.loads(line) for line in whole.splitlines()]
-            self._answers = {_text(entry["key"]): entry["answer"] for entry in entries}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"The rounds measured so far can't be read ({error}); move the file "
-                f"away to measure anew. Received: {str(self._path)!r}"
-            ) from error
+        message = (
+            "The rounds measured so far can't be read, move the file away to measure "
+            "anew: {}."
+        )
+        with explained(message, self._path):
+            found = self._path.exists()
+            data = files.read_bytes(self._path, files.JSON_LIMIT) if found else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        entries = filter(None, map(self._entry, whole.splitlines()))
+        self._answers = {_text(entry["key"]): entry["answer"] for entry in entries}
         self._length = len(whole)
+
+    def _entry(self, line: bytes) -> dict | None:
+        try:
+            content = files.parse_json(line)
+        except ValueError:
+            content = None
+        return files.unsealed(content, self._path)
 
     def get(self, key: list) -> dict[str, Any] | None:
         """The answer of a key of plain values, if there is one."""
@@ -33,7 +42,8 @@ class Journal:
     def put(self, key: list, answer: dict[str, Any]) -> None:
         """Keeps an answer, a dict of plain values."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "answer": answer}).encode() + b"\n"
+        entry = files.sealed({"key": key, "answer": answer})
+        line = json.dumps(entry).encode() + b"\n"
         with open(self._path, "ab") as file:
             file.truncate(self._length)
             file.write(line)

@@ -1,15 +1,27 @@
 """Result files, as `keras-effnet benchmark --output` writes them, read and checked."""
 
 import dataclasses
-import json
-import math
 import pathlib
+import sys
 
 from keras_effnet import files
 from keras_effnet.benchmarks import schema
 from keras_effnet.errors import InputError
 
 _FIELDS = [field.name for field in dataclasses.fields(schema.BenchmarkResult)]
+# What a page shows where there is any.
+_TEXTS = (
+    *(("device", key) for key in ("cpu", "machine", "os", "governor")),
+    *(("runtime", key) for key in ("name", "version")),
+    ("options", "delegate"),
+    ("model", "path"),
+)
+_NUMBERS = (
+    ("device", "cores"),
+    ("operators", "partitions"),
+    ("agreement", "largest_steps"),
+    ("agreement", "largest_relative_error"),
+)
 _METRICS = {
     "latency_metrics": schema.LatencyMetrics,
     "memory_metrics": schema.MemoryMetrics,
@@ -64,13 +76,14 @@ def read(path):
 def read_json(path):
     """Reads any JSON file; NaN and infinity, which are no JSON, are refused."""
     with files.told("The file can't be read", path):
-        data = pathlib.Path(path).read_bytes()
-    try:
-        return json.loads(data.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The file is no JSON, or was cut short ({error}). Received: {str(path)!r}"
-        ) from error
+        try:
+            data = files.read_bytes(path, files.JSON_LIMIT)
+            return files.parse_json(data, parse_constant=_refuse)
+        except ValueError as error:
+            raise InputError(
+                f"The file is no JSON, or was cut short ({error}). "
+                f"Received: {str(path)!r}"
+            ) from error
 
 
 def _files(path):
@@ -140,6 +153,8 @@ def _wrong(result):
             return f"`{name}` is {result[name]!r:.40}"
     for name, metrics in _METRICS.items():
         for field in dataclasses.fields(metrics):
+            if not isinstance(result[name], dict) or field.name not in result[name]:
+                return f"`{name}.{field.name}` is missing"
             value = _value(result[name], field.name)
             if value is not None and not _number(value):
                 return f"`{name}.{field.name}` is {value!r:.40}"
@@ -154,6 +169,13 @@ def _wrong(result):
     ):
         if not isinstance(result[name].get(key), kind):
             return f"`{name}.{key}` is {result[name].get(key)!r:.40}"
+    for name, key in _TEXTS:
+        if not isinstance(value := result[name].get(key), str | None):
+            return f"`{name}.{key}` is {value!r:.40}"
+    for name, key in _NUMBERS:
+        value = _value(result[name], key)
+        if value is not None and not _number(value):
+            return f"`{name}.{key}` is {value!r:.40}"
     if not isinstance(result["instructions"], int | None):
         return f"`instructions` is {result['instructions']!r:.40}"
     if not all(isinstance(text, str) for text in result["warnings"]):
@@ -193,6 +215,6 @@ def _value(mapping, key):
     return mapping.get(key) if isinstance(mapping, dict) else None
 
 
-def _number(value, above=-math.inf):
+def _number(value, above=float("-inf")):
     real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and math.isfinite(value) and value > above
+    return real and above < value <= sys.float_info.max

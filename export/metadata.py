@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_effnet.class_names import check_names
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.export import flatbuffer
 from keras_effnet.tflite_metadata import ENTRY
 from keras_effnet.tflite_metadata import IDENTIFIER
@@ -69,8 +70,9 @@ def with_metadata(
             "Metadata needs a .tflite file below 2 GB, with its weights inside of the "
             f"flatbuffer. Received: {len(data)} bytes"
         )
-    model = flatbuffer.unpack(data)
-    inputs, outputs = _tensors(model)
+    with explained("The .tflite file is damaged: {}.", "bytes"):
+        model = flatbuffer.unpack(data)
+        inputs, outputs = _tensors(model)
     _check_normalisation(mean, std, inputs.shape[-1])
     if class_names is not None:
         _check_names(class_names, outputs.shape[-1])

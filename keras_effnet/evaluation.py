@@ -1,7 +1,6 @@
 """Accuracy of a Keras model, a SavedModel or a .tflite file, in one way."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import unicodedata
@@ -15,11 +14,14 @@ from typing import TypeAlias
 
 import numpy as np
 
+from keras_effnet import files
+from keras_effnet import saved_model_ops
 from keras_effnet import saving
 from keras_effnet.class_names import Prediction
 from keras_effnet.class_names import decode_predictions
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.errors import suggest
 from keras_effnet.paired import wilson_interval
 from keras_effnet.tflite import Classifier
@@ -63,7 +65,7 @@ class SavedModelClassifier(Classifier):
     # TensorFlow Serving leaves this folder to whoever made the model.
     SIDECAR = "assets.extra/keras_effnet.json"
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, trust: bool = False) -> None:
         import tensorflow as tf
 
         path = pathlib.Path(path)
@@ -72,11 +74,13 @@ class SavedModelClassifier(Classifier):
         versions = [p for p in path.glob("*/saved_model.pb") if p.parts[-2].isdecimal()]
         if versions and not (path / "saved_model.pb").exists():
             path = max(versions, key=lambda p: int(p.parts[-2])).parent
+        if not trust and any(path.glob("saved_model.*")):
+            saved_model_ops.check(path)
         try:
             # The signature lives as long as the object it was loaded with.
             self._loaded = tf.saved_model.load(str(path))
             self._serve = self._loaded.signatures["serving_default"]
-        except (OSError, KeyError, ValueError) as error:
+        except Exception as error:
             raise InputError(
                 "The folder holds no SavedModel with a 'serving_default' signature. "
                 f"Received: {str(path)!r}"
@@ -87,17 +91,12 @@ class SavedModelClassifier(Classifier):
             self._read(path / self.SIDECAR)
 
     def _read(self, path: pathlib.Path) -> None:
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            self.name = values["name"]
+        with explained("The model's description can't be read: {}.", path):
+            values = files.parse_json(files.read_bytes(path, files.JSON_LIMIT))
+            self.name = str(values["name"])
             names = values["class_names"]
             self.class_names = names and tuple(map(str, names))
             self.rule = saving.from_json(values["preprocessing"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The model's description can't be read: {error}. "
-                f"Received: {str(path)!r}"
-            ) from error
 
     @property
     def classes(self) -> int:
@@ -116,12 +115,14 @@ class SavedModelClassifier(Classifier):
         return np.concatenate(rows)
 
 
-def load_classifier(source: Source) -> Classifier:
+def load_classifier(source: Source, trust: bool = False) -> Classifier:
     """Anything that classifies images, behind one door.
 
     Args:
         source: A `keras.Model`, or the path of a `.keras` file, a `.tflite`
             file or a SavedModel folder; or the result of this function.
+        trust: Whether a SavedModel may have operators that read and write files or
+            reach other programs.
 
     Returns:
         A `keras_effnet.tflite.Classifier`: its `predict(images)` goes from `(batch,
@@ -138,7 +139,7 @@ def load_classifier(source: Source) -> Classifier:
     if path.suffix == ".tflite":
         return TFLiteModel(path)
     if path.is_dir():
-        return SavedModelClassifier(path)
+        return SavedModelClassifier(path, trust)
     if path.suffix == ".keras" and path.is_file():
         return KerasClassifier(saving.load_model(path))
     raise InputError(

@@ -5,18 +5,26 @@ import fcntl
 import functools
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
 import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 from keras_effnet.errors import InputError
 
 # Of temporary names: what is left of them was cut short by a kill.
 _WRITING = ".writing-"
 _WORK = "keras-effnet-"
+_SEAL = "sha256 of the rest"
+# Of a file of JSON: parsed it takes up to thirty times as much memory. Keras'
+# description of EfficientNetV2XL, the deepest and longest, has 2 MB and 20 levels.
+JSON_LIMIT = 2**26
+_JSON_DEPTH = 100
 
 
 def keras_home() -> pathlib.Path:
@@ -231,13 +239,79 @@ def read_bytes(path: str | os.PathLike, most: int) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
-def read_json(path: str | os.PathLike) -> dict | None:
+def parse_json(data: bytes | str, **options: Any) -> Any:
+    """What JSON holds, whoever wrote it.
+
+    Args:
+        data: Bytes or a string.
+        **options: Of `json.loads`.
+
+    Raises:
+        ValueError: It is no JSON, or is nested deeper than any of ours: what walks
+            through it would not come to its end.
+    """
+    try:
+        level = [found := json.loads(data, **options)]
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    for _ in range(_JSON_DEPTH):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return found
+    raise ValueError("it is nested too deeply")
+
+
+def read_json(path: str | os.PathLike, limit: int = JSON_LIMIT) -> dict | None:
     """The dict that a JSON file holds, or `None` where there is none to read."""
     try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = parse_json(read_bytes(path, limit))
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def sealed(content: dict) -> dict:
+    """Plain values of our own, with the checksum that `unsealed` compares."""
+    plain = json.loads(json.dumps(content))  # as they come back: keys are strings
+    text = json.dumps(plain, sort_keys=True)
+    return {**plain, _SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def unsealed(content: dict | None, path: str | os.PathLike) -> dict | None:
+    """What `sealed` was given; `None`, and a warning of the file that it lay in, where
+    something changed it: it is made again."""
+    if isinstance(content, dict):
+        plain = {key: value for key, value in content.items() if key != _SEAL}
+        if sealed(plain)[_SEAL] == content.get(_SEAL):
+            return plain
+    logging.getLogger("keras_effnet").warning("damaged, and made again: %s", path)
+    return None
+
+
+def zip_entry(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """The bytes of an entry of a `zipfile.ZipFile`, whose checksum it compares.
+
+    zipfile unpacks no more than the size that the entry declares, so the declared one
+    is what must be limited. It raises many things of a damaged archive.
+
+    Raises:
+        ValueError: There are several entries of the name, or it unpacks to more bytes
+            than `limit`.
+    """
+    if archive.namelist().count(name) > 1:
+        raise ValueError(f"it has more than one {name}")
+    size = archive.getinfo(name).file_size
+    if size > limit:
+        raise ValueError(
+            f"{name} unpacks to {size} bytes, and more than {limit} are never needed"
+        )
+    return archive.read(name)
 
 
 def write_arrays(path: str | os.PathLike, arrays: dict) -> None:
@@ -252,13 +326,23 @@ def read_arrays(path: str | os.PathLike) -> dict:
     """The arrays by name that `write_arrays` wrote; nothing is unpickled.
 
     Raises:
-        OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error: It is damaged.
+        OSError: It can't be read.
+        ValueError: It is damaged, or none of ours: those are not compressed, and so
+            unpack to no more than the file has.
     """
     import numpy as np
 
     # Opened here: of a damaged file np.load leaves its own open.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                if any(each.compress_type for each in arrays.zip.infolist()):
+                    raise ValueError("its arrays are compressed")
+                return dict(arrays)
+        except OSError:
+            raise
+        except Exception as error:  # zipfile, zlib, struct, tokenize: all of damage
+            raise ValueError(f"it is damaged: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The preprocessing rule: how a photograph becomes a network's input."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,12 @@ class Preprocessing:
     included: bool = True
 
     def __post_init__(self) -> None:
-        if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
+        finite = all(map(math.isfinite, (*self.mean, *self.std)))
+        counts = {len(self.mean), len(self.std)}
+        if not self.mean or len(counts) > 1 or not finite or min(self.std) <= 0:
             raise InputError(
-                "`mean` and `std` must have as many values as each other, one or one "
-                "per channel, and `std` only positive ones. "
+                "`mean` and `std` must have as many finite values as each other, one "
+                "or one per channel, and `std` only positive ones. "
                 f"Received: mean={self.mean!r}, std={self.std!r}"
             )
         check_one_of("interpolation", self.interpolation, INTERPOLATIONS)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Stock `keras.saving.load_model` ignores entries that it doesn't know.
 ENTRY = "preprocessing.json"
 CLASSES_ENTRY = "class_names.json"
+_ENTRY_LIMIT = 2**24  # bytes; the names of ImageNet-21k have under a million
 _ATTRIBUTE = "_keras_effnet_preprocessing"
 _CLASSES_ATTRIBUTE = "_keras_effnet_class_names"
 
@@ -112,7 +113,7 @@ def _entry(path: str | os.PathLike, name: str, convert: Callable[[Any], Any]) ->
     with explained(message, path), zipfile.ZipFile(path) as archive:
         if name not in archive.namelist():
             return None
-        return convert(json.loads(archive.read(name)))
+        return convert(files.parse_json(files.zip_entry(archive, name, _ENTRY_LIMIT)))
 
 
 def _names(values: object) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from keras_effnet import files
 from keras_effnet import scaling
 from keras_effnet.costs import spec_costs
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.progress import silent
 from keras_effnet.score_function import load_function
 from keras_effnet.specs import SPECS
@@ -282,7 +283,8 @@ def _read(
     if path is None or not path.exists():
         return {}
     content: Any = files.read_json(path)
-    try:
+    message = "This is no state file of a search, or it can't be read: {}."
+    with explained(message, path):
         kept = dict(content["settings"])
         scores = {
             Coefficients(*(row[name] for name in Coefficients._fields)): float(
@@ -290,11 +292,6 @@ def _read(
             )
             for row in content["evaluations"]
         }
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            "This is no state file of a search, or it can't be read. "
-            f"Received: {str(path)!r}"
-        ) from error
     for label in settings | kept:
         old, new = kept.get(label), settings.get(label)
         if old != new:

@@ -202,7 +202,8 @@ class Sheet:
             "preprocessing": _rule(sheet.preprocessing),
             "schema_version": sheet.schema_version or 1,
         }
-        if not isinstance(sheet.class_names, tuple):
+        names = sheet.class_names
+        if not isinstance(names, tuple) or not all(isinstance(n, str) for n in names):
             parts["class_names"] = None
         return dataclasses.replace(sheet, **parts)
 
@@ -222,7 +223,7 @@ def _part(kind: type, values: object) -> typing.Any:
 def _rule(values: object) -> Preprocessing | None:
     try:
         return rule.from_json(values)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -235,12 +236,8 @@ def read(path: str | os.PathLike) -> Sheet | None:
     Returns:
         A `Sheet`, or `None` where there is none, or another .json file.
     """
-    try:
-        text = pathlib.Path(path).with_suffix(".json").read_text(encoding="utf-8")
-        values = json.loads(text)
-    except (OSError, ValueError):
-        return None
-    return Sheet.from_dict(values) if isinstance(values, dict) else None
+    values = files.read_json(pathlib.Path(path).with_suffix(".json"))
+    return None if values is None else Sheet.from_dict(values)
 
 
 def write(sheet: Sheet, path: str | os.PathLike) -> None:

@@ -15,19 +15,12 @@ import zipfile
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 
 # `MetadataPopulator.METADATA_FIELD_NAME` of both libraries.
 ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 TENSOR_AXIS_LABELS = 2  # AssociatedFileType
-_DAMAGED = (
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,  # zipfile: a password is needed
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
 # Table -> its fields in the order of their slots. A type is a scalar, "string", a
 # table, a vector "[...]", a union (a tuple of its tables; it takes two slots), or
 # `None`: not looked into.
@@ -35,12 +28,21 @@ TABLES = {
     "Model": {
         "version": None,
         "operator_codes": None,
-        "subgraphs": None,
+        "subgraphs": "[SubGraph]",
         "description": None,
         "buffers": "[Buffer]",
         "metadata_buffer": None,
         "metadata": "[Metadata]",
     },
+    # Of a graph nothing is used here: it is counted.
+    "SubGraph": {
+        "tensors": "[Tensor]",
+        "inputs": None,
+        "outputs": None,
+        "operators": "[Operator]",
+    },
+    "Tensor": {"shape": None, "type": None, "buffer": None, "name": "string"},
+    "Operator": {},
     "Buffer": {"data": "[ubyte]", "offset": "ulong"},
     "Metadata": {"name": "string", "buffer": "uint"},
     "ModelMetadata": {
@@ -118,9 +120,9 @@ def read_metadata(source: str | os.PathLike | bytes) -> dict | None:
         received, data = "bytes", bytes(source)
     else:
         path = check_file(source)
-        received, data = repr(str(source)), path.read_bytes()
+        received, data = str(source), path.read_bytes()
     model = read_model(data, received)
-    try:
+    with explained("The file's metadata is damaged: {}.", received):
         found = [entry for entry in model["metadata"] or [] if entry["name"] == ENTRY]
         if not found:
             return None
@@ -128,11 +130,6 @@ def read_metadata(source: str | os.PathLike | bytes) -> dict | None:
         if bytes(buffer[4:8]) != IDENTIFIER:
             raise ValueError("its identifier is not 'M001'")
         return _as_dict(read_table(buffer, "ModelMetadata"), data)
-    except (*_DAMAGED, IndexError, TypeError) as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(
-            f"The file's metadata is damaged: {reason}. Received: {received}"
-        ) from error
 
 
 def _as_dict(fields, data):
@@ -166,21 +163,17 @@ def _read_labels(data, name):
         if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
             # The other readers refuse them too.
             raise ValueError(f"{name} is compressed")
-        return archive.read(name).decode("utf-8").splitlines()
+        return files.zip_entry(archive, name, len(data)).decode("utf-8").splitlines()
 
 
 def read_model(data: bytes, received: str) -> dict:
     if data[4:8] != b"TFL3":
         raise InputError(
             "This is no .tflite file: its identifier is not 'TFL3'. "
-            f"Received: {received}"
+            f"Received: {received!r}"
         )
-    try:
+    with explained("The .tflite file is damaged: {}.", received):
         return read_table(data, "Model")
-    except ValueError as error:
-        raise InputError(
-            f"The .tflite file is damaged: {error}. Received: {received}"
-        ) from error
 
 
 def read_table(data: bytes | memoryview, table: str) -> dict:
@@ -190,7 +183,8 @@ def read_table(data: bytes | memoryview, table: str) -> dict:
     vector of "ubyte" is a `memoryview`.
 
     Raises:
-        ValueError: It points outside of itself.
+        ValueError: It points outside of itself, or so often to the same place that
+            what it holds is much more than its bytes.
     """
     reader = _Reader(data)
     return reader.table(table, reader.target(0))
@@ -199,6 +193,13 @@ def read_table(data: bytes | memoryview, table: str) -> dict:
 class _Reader:
     def __init__(self, data):
         self.data = memoryview(data)
+        self.left = 4 * len(data) + 1000
+
+    def count(self, size):
+        """Tables and texts may be shared; a file that is only that never ends."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError("it points to the same places over and over")
 
     def scalar(self, code, position):
         size = struct.calcsize(code)
@@ -233,11 +234,14 @@ class _Reader:
         return {kind[member - 1]: self.value(kind[member - 1], position)}
 
     def value(self, kind, position):
+        self.count(4)
         if kind in SCALARS:
             return self.scalar(SCALARS[kind], position)
         position = self.target(position)
         if kind == "string":
-            return str(self.bytes(position), "utf-8")
+            text = self.bytes(position)
+            self.count(len(text))
+            return str(text, "utf-8")
         if kind == "[ubyte]":
             return self.bytes(position)
         if kind[0] == "[":

@@ -7,6 +7,7 @@ from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
 from keras_effnet.export.judge import check_classes
 from keras_effnet.paired import compare
+from keras_effnet.sheet import Sheet
 from keras_effnet.tflite import TFLiteModel
 
 # A probability of 0 that is 1/512 rounded must not count as infinitely wrong; of many
@@ -22,7 +23,7 @@ class FloatReference:
 
     def __init__(self, float_path, images, labels=None, logits=False):
         self._images, self._logits = images, logits
-        file = TFLiteModel(float_path, threads=2)
+        file = TFLiteModel(float_path, threads=2, sheet=Sheet())
         self._reference = evaluate(file, [images], labels)
         probabilities = self._reference.probabilities
         wrong = int((~np.isfinite(probabilities)).any(axis=1).sum())

@@ -58,22 +58,23 @@ class Store:
         path = self.folder / f"{_slug(name)}.draft.json"
         kept = self._read(path)
         if kept:
-            weights = self.folder / kept["weights"]
-            if weights.exists():
+            data = self._bytes(kept["weights"], kept["weights_sha256"])
+            if data:
                 return Draft(
-                    weights.read_bytes(),
+                    data,
                     {int(i): tuple(limits) for i, limits in kept["ranges"].items()},
                     frozenset(kept["float_nodes"]),
                     tuple(kept["levers"]),
                 )
         draft = make()
-        digest = hashlib.sha256(draft.data).hexdigest()[:16]
-        weights = self.folder / f"weights-{digest}.tflite"
-        if not weights.exists():
+        digest = hashlib.sha256(draft.data).hexdigest()
+        weights = self.folder / f"weights-{digest[:16]}.tflite"
+        if not self._bytes(weights.name, digest):
             with files.replacing(weights) as temporary:
                 temporary.write_bytes(draft.data)
         content = dataclasses.asdict(draft) | {
             "weights": weights.name,
+            "weights_sha256": digest,
             "float_nodes": sorted(draft.float_nodes),
         }
         del content["data"]
@@ -84,18 +85,22 @@ class Store:
         """Figures of a file that is kept, else of one that is made and kept.
 
         `make` writes the .tflite file to a temporary path and returns figures. Added
-        are `name`, `file` (its path from the search's folder) and `bytes`.
+        are `name`, `file` (its path from the search's folder), `bytes` and `sha256`.
         """
         path = self.folder / f"{_slug(name)}.json"
         target = path.with_suffix(".tflite")
         kept = self._read(path)
-        if kept and target.exists():
+        if kept and self._bytes(target.name, kept["sha256"]):
             return kept
         path.unlink(missing_ok=True)
         with files.replacing(target) as temporary:
             figures = make(temporary)
-            size = temporary.stat().st_size
-        figures |= {"name": name, "file": f"{FOLDER}/{target.name}", "bytes": size}
+            figures |= {
+                "name": name,
+                "file": f"{FOLDER}/{target.name}",
+                "bytes": temporary.stat().st_size,
+                "sha256": files.checksum(temporary),
+            }
         self._write(path, figures)
         return figures
 
@@ -123,11 +128,26 @@ class Store:
         )
 
     def _read(self, path):
-        content = files.read_json(path)
+        if not path.exists():
+            return None
+        if not path.exists():
+            return None
+        content = files.unsealed(files.read_json(path), path)
         return content if content and content.pop("key", None) == self._key else None
 
     def _write(self, path, content):
-        files.write_text(path, json.dumps(content | {"key": self._key}, indent=1))
+        kept = files.sealed({**content, "key": self._key})
+        files.write_text(path, json.dumps(kept, indent=1))
+
+    def _bytes(self, name, sha256):
+        """Of a stored file that is as it was written, else `None`."""
+        path = self.folder / name
+        if not path.exists():
+            return None
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+        return files.unsealed(None, path)
 
 
 def _slug(name):

@@ -99,6 +99,14 @@ def refuse_weights(args):
             )
 
 
+def add_trust(parser):
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run a SavedModel that reads or writes files or reaches other programs",
+    )
+
+
 def classifier(args):
     """What `--model` or the argument `model` names, loaded to classify images."""
     from keras_effnet.evaluation import load_classifier
@@ -107,7 +115,7 @@ def classifier(args):
         refuse_weights(args)
         if not args.model.endswith(".tflite"):
             import_keras()
-        return load_classifier(args.model)
+        return load_classifier(args.model, args.trust)
     spec = find_spec(args.model)
     if not args.weights:
         raise InputError(

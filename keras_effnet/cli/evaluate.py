@@ -26,6 +26,7 @@ def add_arguments(parser):
     )
     parser.add_argument("photos", help="see above")
     _model.add_weights(parser)
+    _model.add_trust(parser)
     _photos.add_on_broken(parser)
     parser.add_argument(
         "--per-class", action="store_true", help="recall and precision of each class"

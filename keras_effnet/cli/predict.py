@@ -20,6 +20,7 @@ def add_arguments(parser):
         "SavedModel folder",
     )
     _model.add_weights(parser)
+    _model.add_trust(parser)
     parser.add_argument("--top", type=int, default=5, help="classes shown (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

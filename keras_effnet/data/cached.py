@@ -13,6 +13,9 @@ from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.notes import note
 
+# Bytes: ImageNet-21k's 14 million images, each with a path.
+_LIMIT = 2**32
+
 
 def default_folder():
     """The folder of the command line's caches."""
@@ -39,7 +42,7 @@ def read(path, parse):
     if not path or not os.path.exists(path):
         return None
     try:
-        return parse(files.read_json(path))
+        return parse(files.read_json(path, _LIMIT))
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         note(f"what was kept of images is damaged and made anew: {path}")
         return None

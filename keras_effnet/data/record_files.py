@@ -1,7 +1,6 @@
 """TFRecord files with ImageNet's feature names, read."""
 
 import glob
-import json
 import os
 import pathlib
 import re
@@ -9,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet import files
 from keras_effnet.data import cached
 from keras_effnet.data import record_index
 from keras_effnet.data.source import SPLITS
@@ -137,7 +137,7 @@ def _read_classes(path):
     if not path.is_file():
         return None, {}
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = files.parse_json(files.read_bytes(path, files.JSON_LIMIT))
         names, counts = content["classes"], dict(content.get("splits", {}))
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise TypeError

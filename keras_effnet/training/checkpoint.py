@@ -1,17 +1,16 @@
 """All that a training needs to go on, in one file that is whole or not there."""
 
 import json
+import logging
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import first_line
 
 _PATTERN = "step-*.npz"
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 KEPT = 2
 
 
@@ -40,7 +39,7 @@ def write(path, arrays, state):
 def read(path):
     """`(arrays, state)` of a file as `write` took them."""
     flat = files.read_arrays(path)
-    state = json.loads(flat.pop("state").tobytes().decode())
+    state = files.parse_json(flat.pop("state").tobytes())
     arrays = {}
     for key, array in flat.items():  # in the order in which `write` wrote them
         arrays.setdefault(key.rpartition("/")[0], []).append(array)
@@ -52,22 +51,29 @@ def checkpoints(folder):
     return sorted(pathlib.Path(folder).glob(_PATTERN))
 
 
-def load_last(folder):
-    """`(arrays, state)` of the last checkpoint that can be read, as `save` took them.
+def load_last(folder, use=lambda arrays, state: None):
+    """`(arrays, state)` of the last checkpoint that can be read, as `save` took them,
+    and that `use` of them raises nothing of.
 
-    `None` where there is none; an `InputError` where there are, and none can be read.
+    `None` where there is none; an `InputError` where there are, and none will do.
     """
     found = checkpoints(folder)
+    failures = []
     for path in reversed(found):
         try:
-            return read(path)
-        except _DAMAGED as error:
-            failure = error
+            use(*(last := read(path)))
+        except Exception as error:  # whatever a changed byte can lead to
+            failures.append(f"{path.name}: {first_line(error)}")
+            continue
+        if failures:
+            logging.getLogger("keras_effnet").warning(
+                "going on from %s; damaged is %s", path.name, "; ".join(failures)
+            )
+        return last
     if not found:
         return None
     raise InputError(
-        f"No checkpoint can be read, the last one says: {failure}. "
-        f"Received: {str(folder)!r}"
+        f"No checkpoint can be read: {'; '.join(failures)}. Received: {str(folder)!r}"
     )
 
 

@@ -363,11 +363,10 @@ class Training:
     def _finish(self):
         if not self.devices.chief:
             return None
+        average = self.ema
         if self.recipe.early_stopping and (best := self.folder.read_best()):
-            self.model.set_weights(best)
+            checkpoint.restore(self.model.weights, best, "best weights")
             average = None
-        else:
-            average = self.ema
         with networks.averaged(average):
             model = networks.final_model(
                 self.recipe, self.source, self.model, self.preprocessing
@@ -391,24 +390,30 @@ class Training:
         checkpoint.save(self.folder.checkpoints, arrays, dataclasses.asdict(self.state))
 
     def _resume(self):
-        found = checkpoint.load_last(self.folder.checkpoints)
-        step = found[1]["global_step"] if found else 0
-        self.devices.check_equal("checkpoint", lambda: str(step))
+        found = checkpoint.load_last(self.folder.checkpoints, self._restore)
+        self.devices.check_equal("checkpoint", lambda: str(self.state.global_step))
         if found is None:
             return
-        arrays, state = found
-        self.state = State(**state)
-        checkpoint.restore(self.model.variables, arrays["model"], "weights")
-        checkpoint.restore(self.optimizer.variables, arrays["optimizer"], "optimizer")
-        if self.state.step:
-            self._metrics = arrays["metrics"]
-        if self.ema:
-            self.ema.restore(arrays["ema"])
         if self.state.history and self.devices.chief:
             self.folder.write_history(self.state.history)
         self._tell(
             f"Going on after {self.state.epoch} epochs and {self.state.step} batches"
         )
+
+    def _restore(self, arrays, state):
+        found = State(**state)
+        counts = [state[name] for name in ("epoch", "step", "global_step")]
+        best, epoch = found.best or (0, 0)
+        numbers = all(isinstance(n, int) and n >= 0 for n in (*counts, epoch))
+        columns = {tuple(row) for row in found.history}
+        if not numbers or not isinstance(best, int | float) or len(columns) > 1:
+            raise ValueError("its state is damaged")
+        checkpoint.restore(self.model.variables, arrays["model"], "weights")
+        checkpoint.restore(self.optimizer.variables, arrays["optimizer"], "optimizer")
+        self._metrics = arrays["metrics"] if found.step else None
+        if self.ema:
+            self.ema.restore(arrays["ema"])
+        self.state = found
 
     def restore_metrics(self):
         """Keras has just reset them for an epoch that is half done."""

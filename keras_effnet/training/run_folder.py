@@ -12,6 +12,7 @@ import sys
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 from keras_effnet.training.recipes import as_json
 
 _PACKAGES = ("keras-effnet", "keras", "tensorflow", "numpy")
@@ -57,7 +58,7 @@ class RunFolder:
     def environment(self):
         """The text of `environment.json`, or an empty string."""
         path = self.path / _ENVIRONMENT
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text("utf-8", "replace") if path.is_file() else ""
 
     def _check(self, name, wanted, what):
         path = self.path / name
@@ -100,7 +101,14 @@ class RunFolder:
     def read_best(self):
         """The weights of the best epoch, or `None`."""
         path = self.path / _BEST
-        return list(files.read_arrays(path).values()) if path.exists() else None
+        if not path.exists():
+            return None
+        message = (
+            "The weights of the best epoch are damaged: {}; delete the file, and the "
+            "run ends with those of its last."
+        )
+        with explained(message, path):
+            return list(files.read_arrays(path).values())
 
 
 def _described(source, validation):

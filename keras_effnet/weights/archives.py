@@ -9,20 +9,18 @@ import zlib
 
 from keras_effnet.errors import InputError
 
-# EfficientNet-L2 with its moving averages and two optimizer slots has 8e9 bytes.
-_MAX_BYTES = 2**34
 _MAX_MEMBERS = 1000
 _PIECE = 2**20  # bytes read at once
 
 
 @contextlib.contextmanager
-def unpacked(path, wanted):
+def unpacked(path, wanted, limit):
     """A temporary folder with those files of a `.tar.gz` whose names, without their
     folders, match `wanted`; gone when the block ends.
 
     The archive is read once, from front to back. Nothing is unpacked outside of the
     folder. A damaged archive is refused, and one with a link, a device, a name that
-    leads out of the folder or more than 16 GiB.
+    leads out of the folder or more than `limit` bytes in all.
     """
     try:
         temporary = tempfile.TemporaryDirectory(prefix="keras-effnet-")
@@ -31,7 +29,7 @@ def unpacked(path, wanted):
     with temporary as name:
         folder = pathlib.Path(name)
         try:
-            _unpack(path, folder, wanted)
+            _unpack(path, folder, wanted, limit)
         except InputError:
             raise
         except (
@@ -55,13 +53,13 @@ class _InPieces(gzip.GzipFile):
         return super().read(size)
 
 
-def _unpack(path, folder, wanted):
+def _unpack(path, folder, wanted, limit):
     total = 0
     with _InPieces(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for number, member in enumerate(archive):
             total += member.size
             reason = _refused(member)
-            if number >= _MAX_MEMBERS or total > _MAX_BYTES:
+            if number >= _MAX_MEMBERS or total > limit:
                 reason = "more than a checkpoint has"
             if reason:
                 raise InputError(

@@ -1,9 +1,9 @@
 """Keras 3 archives, `.keras`: read as a zip, nothing of them is executed."""
 
 import io
-import json
 import zipfile
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.weights import archives
@@ -11,7 +11,6 @@ from keras_effnet.weights import keras_h5
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
-_CONFIG_LIMIT = 2**26  # bytes; EfficientNetV2XL's has 2 million
 
 
 def read(path, model):
@@ -24,8 +23,9 @@ def read(path, model):
     message = "The archive can't be read, it may be cut off or damaged: {}."
     with explained(message, path), zipfile.ZipFile(path) as archive:
         _check_entries(archive.namelist())
-        config = json.loads(_entry(archive, _CONFIG, _CONFIG_LIMIT))
-        weights = _entry(archive, _WEIGHTS, keras_h5.size_limit(model))
+        config = files.parse_json(files.zip_entry(archive, _CONFIG, files.JSON_LIMIT))
+        limit = keras_h5.size_limit(model)
+        weights = files.zip_entry(archive, _WEIGHTS, limit)
         names = _layer_names(config)
     return keras_h5.read_file(io.BytesIO(weights), model, source=path, names=names)
 
@@ -38,21 +38,6 @@ def _check_entries(entries):
     for wanted in (_CONFIG, _WEIGHTS):
         if wanted not in entries:
             raise InputError(f"This is no archive of Keras: it has no {wanted}.")
-
-
-def _entry(archive, name, limit):
-    """The bytes of an entry, whose checksum zipfile compares.
-
-    zipfile unpacks no more than the size that the entry declares, so the
-    declared one is what must be limited.
-    """
-    size = archive.getinfo(name).file_size
-    if size > limit:
-        raise InputError(
-            f"The archive's {name} unpacks to {size} bytes, and this network could "
-            f"not need more than {limit}."
-        )
-    return archive.read(name)
 
 
 def _layer_names(config):

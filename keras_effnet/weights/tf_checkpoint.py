@@ -8,10 +8,11 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
-from keras_effnet.errors import needed
 from keras_effnet.weights import archives
+from keras_effnet.weights import tensor_bundle
 from keras_effnet.weights import tf_names
 from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.keras_h5 import size_limit
 
 # The pointer, the table of names, and the arrays; no graph, events or .tflite.
 _FILE = re.compile(r"checkpoint|[^.].*\.(index|data-\d{5}-of-\d{5})")
@@ -25,35 +26,27 @@ def read(path, model):
     The path is that of a `.tar.gz` or `.tgz`, which is unpacked into a temporary
     folder, of a checkpoint's `.index` file, or of a folder with exactly one.
     """
-    message = "TensorFlow checkpoints need TensorFlow: pip install tensorflow."
-    tf = needed("tensorflow", message, str(path))
     message = (
         "The TensorFlow checkpoint can't be read: it is damaged, or a file of it is "
-        "missing."
+        "missing: {}."
     )
-    with _prefix(path) as prefix, explained(message, path):
-        return _arrays(tf.compat.v1.train.NewCheckpointReader(prefix), model)
-
-
-def _arrays(reader, model):
-    # Counters are integers, and object graphs strings.
-    types = reader.get_variable_to_dtype_map()
-    weights = [name for name, dtype in types.items() if dtype.is_floating]
-    return {
-        ours: reader.get_tensor(name).astype(np.float32)
-        for ours, name in tf_names.sources(weights, blocks(model)).items()
-    }
+    with _prefix(path, model) as prefix, explained(message, path):
+        bundle = tensor_bundle.TensorBundle(prefix)
+        names = tf_names.sources(bundle.names, blocks(model))
+        return {
+            ours: bundle.read(name).astype(np.float32) for ours, name in names.items()
+        }
 
 
 @contextlib.contextmanager
-def _prefix(path):
+def _prefix(path, model):
     """What the names of a checkpoint's files begin with."""
     if path.is_dir():
         yield _only(path, sorted(path.glob("*.index")), path)
     elif path.name.endswith(".index"):
         yield str(path).removesuffix(".index")
     else:
-        with archives.unpacked(path, _FILE) as folder:
+        with archives.unpacked(path, _FILE, size_limit(model)) as folder:
             yield _only(folder, sorted(folder.rglob("*.index")), path)
 
 

@@ -11,6 +11,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.errors import needed
 from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.keras_h5 import size_limit
 from keras_effnet.weights.torch_names import to_keras
 
 # Where training scripts keep the state dict, the averaged one first: it is the
@@ -36,8 +37,10 @@ def read(path, model):
     training checkpoint, whose averaged weights are taken if it has some. For whose
     networks, see `keras_effnet.weights.torch_names`.
     """
-    is_safe = path.suffix == ".safetensors"
-    state = _read_safetensors(path) if is_safe else _read_pickle(path)
+    if path.suffix == ".safetensors":
+        state = _read_safetensors(path)
+    else:
+        state = _read_pickle(path, size_limit(model))
     epsilons = {
         layer.name: layer.epsilon
         for layer in model.layers
@@ -79,7 +82,7 @@ def _floats(name, tensor, path):
         return array.astype("float32", copy=False)
 
 
-def _read_pickle(path):
+def _read_pickle(path, limit):
     message = "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'."
     torch = needed("torch", message, str(path))
     message = (
@@ -88,7 +91,7 @@ def _read_pickle(path):
         "state_dict alone)."
     )
     with explained(message, path):
-        state = _state_dict(_load(path, torch))
+        state = _state_dict(_load(path, torch, limit))
         if not isinstance(state, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in state.items()
@@ -103,11 +106,17 @@ def _read_pickle(path):
         }
 
 
-def _load(path, torch):
+def _load(path, torch, limit):
     mapped = False
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
+            size = sum(record.file_size for record in records)
+            if size > max(limit, path.stat().st_size):
+                raise InputError(
+                    f"The PyTorch file unpacks to {size} bytes, and this network could "
+                    f"not need more than {limit}."
+                )
             # PyTorch does not compare the checksums, and on demand writes none.
             if any(record.CRC for record in records) and archive.testzip():
                 raise ValueError("a checksum differs")

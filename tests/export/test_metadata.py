@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers.table import Table
 from PIL import Image
 
+from keras_effnet import tflite_metadata
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.calibration import calibrate
@@ -282,9 +283,9 @@ def test_bad_input_is_refused(bare_files, changes, message):
 def test_other_files_are_refused(data, tmp_path):
     path = tmp_path / "other.tflite"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"no \.tflite file.*Received: bytes"):
+    with pytest.raises(InputError, match=r"no \.tflite file.*Received: 'bytes'"):
         with_metadata(data, name="other")
-    with pytest.raises(InputError, match=r"no \.tflite file.*Received: bytes"):
+    with pytest.raises(InputError, match=r"no \.tflite file.*Received: 'bytes'"):
         read_metadata(data)
     with pytest.raises(InputError, match=r"no \.tflite file.*other\.tflite"):
         read_metadata(path)
@@ -333,6 +334,43 @@ def test_a_damaged_file_is_an_input_error(bare_files):
             messages.add(str(error).split(":")[0])
     assert "The .tflite file is damaged" in messages
     assert "The file's metadata is damaged" in messages
+
+
+def test_a_file_that_points_to_itself_over_and_over():
+    """146 kB, and 300 million tensors."""
+    builder = flatbuffers.Builder(1024)
+
+    def table(fields, slot=None, value=None):
+        builder.StartObject(fields)
+        if slot is not None:
+            builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+        return builder.EndObject()
+
+    def all_one(value):
+        builder.StartVector(4, 18_000, 4)
+        for _ in range(18_000):
+            builder.PrependUOffsetTRelative(value)
+        return builder.EndVector()
+
+    graph = table(4, 3, all_one(table(7)))
+    builder.Finish(table(8, 3, all_one(graph)), b"M001")
+    assert len(builder.Output()) < 150_000
+    with pytest.raises(ValueError, match="over and over"):
+        tflite_metadata.read_table(builder.Output(), "ModelMetadata")
+
+
+def test_metadata_for_damaged_bytes_is_one_line(bare_files):
+    data = bare_files["int8"].read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for place in random.integers(8, 3000, 150):
+        damaged = bytearray(data)
+        damaged[place] = random.integers(256)
+        try:
+            with_metadata(bytes(damaged), name="x")
+        except InputError:
+            refused += 1
+    assert refused > 5
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@ import os
 import stat
 import tempfile
 import threading
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -164,6 +166,39 @@ def test_json_that_can_not_be_read(tmp_path):
     for text, expected in (('{"a": 1}', {"a": 1}), ('{"a"', None), ("[1]", None)):
         path.write_text(text)
         assert files.read_json(path) == expected
+
+
+def test_json_that_would_take_too_much(tmp_path):
+    path = tmp_path / "a.json"
+    for data in ('{"a":' * 5000 + "1" + "}" * 5000, '{"a":' + "[" * 101 + "]" * 101):
+        path.write_text(data + "}" * (data[-1] == "]"))
+        assert files.read_json(path) is None
+        with pytest.raises(ValueError, match="nested too deeply"):
+            files.parse_json(path.read_bytes())
+    assert files.parse_json("[" * 99 + "]" * 99)
+    path.write_text('{"a": 1}')
+    assert files.read_json(path, limit=7) is None
+    path.unlink()
+    os.mkfifo(path)  # to open it would wait for a writer
+    assert files.read_json(path) is None
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_archives_entry_is_read_once_and_up_to_a_size(times, tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big", b" " * 10**6)
+        for _ in range(times):
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr("small", b"12")
+    with zipfile.ZipFile(path) as archive:
+        with pytest.raises(ValueError, match="big unpacks to 1000000 bytes"):
+            files.zip_entry(archive, "big", 10**5)
+        if times == 1:
+            assert files.zip_entry(archive, "small", 2) == b"12"
+        else:
+            with pytest.raises(ValueError, match="more than one small"):
+                files.zip_entry(archive, "small", 2)
 
 
 def test_suggestions():

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from keras_effnet import sheet
+from keras_effnet import tflite
 from keras_effnet.errors import InputError
+from keras_effnet.export import flatbuffer
 from keras_effnet.tflite import TFLiteModel
 from keras_effnet.tflite import dequantize
 from keras_effnet.tflite import quantize
@@ -48,6 +51,51 @@ def test_a_file_that_is_cut_off(tiny_files, tmp_path):
     path.write_bytes(data[: len(data) // 20])
     with pytest.raises(InputError, match=r"LiteRT can't run.*Received: .*cut\.tflite"):
         TFLiteModel(path)
+
+
+def _damaged(data):
+    """Files that end the process that runs them, or make it take gigabytes."""
+    for number in range(3):
+        model = flatbuffer.unpack(data)
+        graph = model.subgraphs[0]
+        for operator in graph.operators:
+            if number == 0:
+                operator.inputs = np.full(len(operator.inputs), 10**6, np.int32)
+            elif number == 1:
+                operator.outputs = operator.inputs[:1]
+        for tensor in graph.tensors:
+            if number == 2 and len(tensor.shape) == 4:
+                tensor.shape = np.array([2**29, *tensor.shape[1:]], np.int32)
+        yield flatbuffer.pack(model)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_damaged_file_does_not_end_the_process(precision, tiny_files, tmp_path):
+    whole = tiny_files[precision].read_bytes()
+    for number, data in enumerate(_damaged(whole)):
+        path = tmp_path / f"{number}.tflite"
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"LiteRT can't run the file") as caught:
+            TFLiteModel(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_strangers_are_run_apart_once(tiny_files, tmp_path, monkeypatch):
+    asked = []
+    ask = tflite.children.ask
+    monkeypatch.setattr(
+        tflite.children, "ask", lambda *a, **o: asked.append(a) or ask(*a, **o)
+    )
+    TFLiteModel(tiny_files["float32"])  # as its sheet says
+    assert asked == []
+    path = tmp_path / "alone.tflite"
+    path.write_bytes(tiny_files["float32"].read_bytes() + b"\0")
+    TFLiteModel(path)
+    TFLiteModel(path)
+    assert len(asked) == 1
+    path.write_bytes(path.read_bytes() + b"\0")
+    TFLiteModel(path, sheet=sheet.Sheet())  # who hands one in made the file
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import sys
+import zipfile
 
 import conftest
 import keras
@@ -648,6 +649,17 @@ def test_a_safetensors_header_that_lies(tiny, entries, length, tmp_path):
     path = tmp_path / "lies.safetensors"
     path.write_bytes(struct.pack("<Q", length) + header + bytes(8))
     _refused(tiny, path, "can't be read, it may be cut off or damaged")
+
+
+def test_a_pytorch_file_that_unpacks_to_more_than_a_network(tiny, tmp_path):
+    path = tmp_path / "weights.pth"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("archive/data/0", "w", force_zip64=True) as file,
+    ):
+        for _ in range(1100):
+            file.write(bytes(2**20))
+    _refused(tiny, path, "unpacks to 1153433600 bytes, and this network could not")
 
 
 def test_a_tensor_larger_than_its_file(tiny, tmp_path):
