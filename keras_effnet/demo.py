@@ -44,7 +44,8 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
     recipe = get_recipe("digits", seed=seed, **({"epochs": epochs} if epochs else {}))
     train_digits, test_digits = load_digits(recipe.eval_image_size)
     files.check_folder(folder)
-    with files.temporary_folder(folder) as run:
+    with files.temporary_folder(folder) as temporary:
+        run = temporary / "run"  # the temporary one is locked by who made it
         progress(
             f"Training on {len(train_digits.labels)} digits, {recipe.epochs} epochs; "
             f"{len(test_digits.labels)} are held out"
