@@ -156,8 +156,8 @@ def benchmark_many(
                     journal.put(key, answer)
             measured[index].append(answer)
     return [
-        _merge(model, target, options, parts)
-        for model, parts in zip(models, measured, strict=True)
+        _merge(name, model, target, options, parts)
+        for name, model, parts in zip(_names(models), models, measured, strict=True)
     ]
 
 
@@ -190,8 +190,19 @@ def _read_model(path: str | os.PathLike) -> dict[str, Any]:
     return {"path": str(file), "sha256": digest, "bytes": file.stat().st_size}
 
 
+def _names(models: list[dict]) -> list[str]:
+    """The files' names, with folders where files of one name are told apart by them."""
+    paths = [pathlib.Path(model["path"]).resolve().with_suffix("") for model in models]
+    names: list[str] = []
+    for depth in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = [pathlib.Path(*path.parts[-depth:]).as_posix() for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return names
+
+
 def _merge(
-    model: dict, target: Target, options: dict, parts: list[dict]
+    name: str, model: dict, target: Target, options: dict, parts: list[dict]
 ) -> schema.BenchmarkResult:
     latency_ns = [time for part in parts for time in part["latency_ns"]]
     warmup_ns = [time for part in parts for time in part["warmup_ns"]]
@@ -202,7 +213,7 @@ def _merge(
         off = outputs.difference_from_host(model["path"], parts[0])
     return schema.BenchmarkResult(
         schema_version=schema.SCHEMA_VERSION,
-        name=pathlib.Path(model["path"]).stem,
+        name=name,
         target=target.name,
         harness={"name": "keras_effnet.benchmarks", "version": __version__},
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

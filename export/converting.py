@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_effnet import saving
+from keras_effnet import preprocessing
 from keras_effnet.errors import InputError
 from keras_effnet.export import engines
 from keras_effnet.export import flatbuffer
@@ -43,7 +43,7 @@ def trace(model, folder, batch_size=1) -> Trace:
     last = flatbuffer.graph(base).operators[-1]
     softmax = flatbuffer.operator_name(base, last) in ("SOFTMAX", "LOGISTIC")
     name = "probabilities" if softmax else "outputs"
-    return Trace(str(folder), found, saving.attached(model), name, data)
+    return Trace(str(folder), found, preprocessing.of_model(model), name, data)
 
 
 def file_of(

@@ -134,6 +134,8 @@ def export(
     judge = Judge(reference or model, images, max_drop)
     folder = pathlib.Path(folder)
     files.check_folder(folder)
+    for precision in precisions:
+        publishing.refuse_another(folder / f"{name}_{precision}.tflite", settings)
     about = {"description": description, "licence": licence, "author": author}
     exported = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -174,7 +176,7 @@ def export(
             path = work / f"{name}_{precision}.tflite"
             file = publishing.write(path, data, trace, sheet, **about)
             del data  # gigabytes, of the largest networks
-            sheet = _with_waste(file.sheet, model)
+            sheet = dataclasses.replace(file.sheet, waste=lean.waste(file.sheet))
             tell(f"{precision}: measuring")
             sheet = dataclasses.replace(sheet, **judge.verdict(file))
             source = batches or (images and images.batches)
@@ -226,14 +228,3 @@ def _check(
             f"Received: {type(calibration).__name__}"
         )
     tracing.check_batch_size(batch_size)
-
-
-def _with_waste(sheet: Sheet, model: keras.Model) -> Sheet:
-    """A network of lean layers that leaves waste was converted wrongly."""
-    waste = lean.waste(sheet)
-    if waste and lean.is_lean(model):
-        raise InputError(
-            "The converted graph must be lean: this is a defect of the exporter, "
-            f"please report it. Received: {', '.join(waste)}"
-        )
-    return dataclasses.replace(sheet, waste=waste)

@@ -19,39 +19,7 @@ WASTE = (
     "TRANSPOSE",
     "BATCH_MATMUL",
 )
-# Layers whose graph is lean; a model of others may have reasons of its own.
-_LEAN_LAYERS = {
-    "Activation",
-    "Add",
-    "BatchNormalization",
-    "Conv2D",
-    "Dense",
-    "DepthwiseConv2D",
-    "Dropout",
-    "GlobalAveragePooling2D",
-    "InputLayer",
-    "Multiply",
-    "Normalization",
-    "ReLU",
-    "Rescaling",
-    "Swish",
-}
-_LEAN_ACTIVATIONS = {"linear", "relu", "relu6", "silu", "sigmoid", "softmax"}
 _BUILT_IN = set(flatbuffer.OPERATOR_NAMES.values()) - {"CUSTOM", "DELEGATE"}
-
-
-def is_lean(model):
-    """Whether a Keras model is made of layers that leave no waste in a file."""
-    return all(
-        type(layer).__name__ in _LEAN_LAYERS
-        and getattr(layer, "data_format", "channels_last") == "channels_last"
-        and _activation(layer) in _LEAN_ACTIVATIONS
-        for layer in model.layers
-    )
-
-
-def _activation(layer):
-    return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
 
 def check_built_in(model):

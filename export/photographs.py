@@ -113,4 +113,5 @@ def _calibration_photos(paths, most, progress, on_broken):
 
 
 def _batches(model, paths, batch_size, what, progress):
+    load_classifier(model).note_guess()
     return lambda: photo_batches(model, paths, what, progress, batch_size)

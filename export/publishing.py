@@ -9,7 +9,6 @@ from typing import Any
 from keras_effnet import __version__
 from keras_effnet import files
 from keras_effnet import sheet as sheets
-from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export import flatbuffer
@@ -74,6 +73,18 @@ def checked_name(name: str) -> str:
     return name
 
 
+def refuse_another(path: pathlib.Path, settings: dict | None) -> None:
+    """Raises an `InputError` where a file came of another model than `settings`'."""
+    sheet = sheets.read(path) if path.exists() else None
+    before = ((sheet and sheet.settings) or {}).get("source")
+    now = (settings or {}).get("source")
+    if before and now and before != now:
+        raise InputError(
+            "The file is there already, of another model: give another name or folder. "
+            f"Received: {str(path)!r}"
+        )
+
+
 def write(
     path: pathlib.Path,
     data: bytes,
@@ -88,7 +99,8 @@ def write(
     """
     model = flatbuffer.unpack(data)
     mean, std = converting.pixel_statistics(trace, model)
-    names = names_of(flatbuffer.classes(model), sheet.class_names)
+    # One output is the probability of the second class.
+    names = sheet.class_names and sheet.class_names[-flatbuffer.classes(model) :]
     path.write_bytes(
         with_metadata(
             data,

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from keras_effnet import files
-from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.export._sample_literals import LITERALS
 from keras_effnet.export._sample_literals import in_comment
@@ -92,10 +91,10 @@ def _check(classifier: TFLiteModel) -> None:
             "Samples read photographs, which have 1 or 3 channels. "
             f"Received: {channels} channels in {str(classifier.path)!r}"
         )
-    if len(classifier.output["shape"]) != 2:
+    if classifier.output["shape"][1] == 1 and classifier.has_logits:
         raise InputError(
-            "The output must have the shape (batch, classes). Received: "
-            f"{classifier.output['shape'].tolist()} in {str(classifier.path)!r}"
+            "One output must be a probability, of a sigmoid. "
+            f"Received: a number without one in {str(classifier.path)!r}"
         )
     for details in (classifier.input, classifier.output):
         dtype = np.dtype(details["dtype"]).name
@@ -118,6 +117,7 @@ def _flags(classifier: TFLiteModel, rule: Preprocessing) -> set[str]:
         rule.interpolation,
         "whole" if rule.crop_padding is None else "crop",
         "raw" if rule.included else "normalized",
+        "logits" if classifier.has_logits else "probabilities",
         "grey" if grey else "color",
     }
     for side, details in (("input", classifier.input), ("output", classifier.output)):
@@ -147,7 +147,7 @@ def _values(classifier: TFLiteModel, rule: Preprocessing) -> dict[str, Any]:
         "HEIGHT": height,
         "WIDTH": width,
         "CHANNELS": channels,
-        "CLASSES": classifier.classes,
+        "CLASSES": int(classifier.output["shape"][1]),
         "CROP_FRACTION": longest / (longest + (rule.crop_padding or 0)),
         "INTERPOLATION": rule.interpolation,
         "INTERPOLATION_UPPER": rule.interpolation.upper(),
@@ -206,10 +206,11 @@ def _is_integer(details: Mapping) -> bool:
 
 def _labels(classifier: TFLiteModel) -> list[str]:
     """One line a class: a name of two lines would shift all that follow."""
-    names = names_of(classifier.classes, classifier.class_names)
-    if names is None or len(names) != classifier.classes:
-        names = [f"class {index}" for index in range(classifier.classes)]
-    return [one_line(str(name)) for name in names]
+    names = classifier.class_names or tuple(
+        f"class {index}" for index in range(classifier.classes)
+    )
+    # One output is the probability of the second class.
+    return [one_line(name) for name in names[-int(classifier.output["shape"][1]) :]]
 
 
 def _fill(template: str, flags: set[str], values: Mapping) -> str:

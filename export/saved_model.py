@@ -13,7 +13,6 @@ import tensorflow as tf
 from keras_effnet import files
 from keras_effnet import saving
 from keras_effnet.class_names import check_names
-from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
 from keras_effnet.evaluation import SavedModelClassifier
@@ -64,8 +63,7 @@ def write_saved_model(
         model: A functional `keras.Model` with one image input of a fixed size,
             1 or 3 channels, and one output, `(batch, classes)`.
         folder: Where to write, with other versions or none yet.
-        class_names: Names in order; when `None` the model's, ImageNet's for
-            1000 classes, else the indices.
+        class_names: Names in order; when `None` the model's, else the indices.
         version: A whole number, the name of the folder inside; `None` takes the one
             after the highest that is there.
 
@@ -81,8 +79,7 @@ def write_saved_model(
     classifier = KerasClassifier(model)
     if class_names is None:
         class_names = classifier.class_names
-    names = names_of(classifier.classes, class_names)
-    names = names or list(map(str, range(classifier.classes)))
+    names = list(class_names or map(str, range(classifier.classes)))
     check_names(names, classifier.classes)
     rule = classifier.preprocessing.for_channels(classifier.input_shape[-1])
     described = {
@@ -163,6 +160,8 @@ def _archive(
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
         probabilities = from_uint8(images)[OUTPUT_NAME]
+        if probabilities.shape[1] == 1:
+            probabilities = tf.concat([1 - probabilities, probabilities], 1)
         top, indices = tf.math.top_k(probabilities, min(5, len(names)))
         classes = tf.gather(tf.constant(names), indices)
         return {

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
+from keras_effnet.evaluation import check_channels_last
 from keras_effnet.export import normalisation
 
 INPUT_NAME = "images"
@@ -39,6 +40,7 @@ def check(model):
             "The model must have one input and one output. Received: "
             f"{len(model.inputs)} inputs, {len(model.outputs)} outputs"
         )
+    check_channels_last(model)
     shape = model.inputs[0].shape
     if len(shape) != 4 or None in shape[1:]:
         raise InputError(

@@ -3,14 +3,16 @@
 import csv
 import functools
 import importlib.resources
+import os
+import pathlib
 import typing
-from collections.abc import Iterable
 from collections.abc import Sequence
 from collections.abc import Sized
 
 import numpy as np
 
 from keras_effnet.errors import InputError
+from keras_effnet.errors import explained
 
 
 class Prediction(typing.NamedTuple):
@@ -35,13 +37,29 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     return tuple((row["wnid"], row["name"]) for row in rows)
 
 
-def names_of(classes: int, given: Iterable[str] | None = None) -> list[str] | None:
-    """The names given, else ImageNet's of 1000 classes, else `None`."""
-    if given is not None:
-        return list(given)
-    if classes == len(imagenet_classes()):
-        return [name for _, name in imagenet_classes()]
-    return None
+@functools.cache
+def imagenet_names() -> tuple[str, ...]:
+    """The names of the 1000 classes, a tuple in the order of the index."""
+    return tuple(name for _, name in imagenet_classes())
+
+
+def read_names(source: str | os.PathLike) -> tuple[str, ...]:
+    """Names of classes as a user gives them.
+
+    Args:
+        source: `"imagenet"`, or the path of a text file with one name a line.
+
+    Returns:
+        A tuple of names in order.
+
+    Raises:
+        InputError: There is no such file, or it is no text.
+    """
+    if source == "imagenet":
+        return imagenet_names()
+    with explained("The names of the classes can't be read: {}.", source):
+        lines = pathlib.Path(source).read_text(encoding="utf-8-sig").split("\n")
+    return tuple(line.rstrip("\r") for line in lines if line.strip())
 
 
 def check_names(names: Sized, classes: int) -> None:
@@ -54,14 +72,15 @@ def check_names(names: Sized, classes: int) -> None:
 
 
 def decode_predictions(
-    probabilities: np.ndarray, top: int = 5, class_names: Iterable[str] | None = None
+    probabilities: np.ndarray, top: int = 5, class_names: Sequence[str] | None = None
 ) -> list[list[Prediction]]:
     """The most probable classes of each image.
 
     Args:
         probabilities: Float array, `(batch, classes)`.
         top: How many per image.
-        class_names: A list of names; ImageNet's for 1000 classes when `None`.
+        class_names: Names in order; ImageNet's for 1000 classes when `None`, as
+            `keras.applications` has it.
 
     Returns:
         A list, one per image, of lists of `Prediction`, the most probable first.
@@ -77,7 +96,7 @@ def decode_predictions(
         )
     count = probabilities.shape[1]
     classes: Sequence[tuple[str, str]]
-    if class_names is not None:
+    if class_names is not None and tuple(class_names) != imagenet_names():
         classes = [(str(index), name) for index, name in enumerate(class_names)]
     elif count == 1000:
         classes = imagenet_classes()

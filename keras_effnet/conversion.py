@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_effnet import files
+from keras_effnet import saving
 from keras_effnet import weights as weights_room
 from keras_effnet.errors import InputError
 from keras_effnet.models import build_model
@@ -39,7 +40,7 @@ def convert(
         )
     spec = get_spec(network)
     located = weights_room.locate(weights, spec.name)
-    values = weights_room.read(located.path, build_model(spec, include_top=False))
+    values = weights_room.read_located(located, build_model(spec, include_top=False))
     kernel = values.get("predictions/kernel")
     size = (located.published or spec).image_size
     model = build_model(
@@ -51,6 +52,8 @@ def convert(
         include_preprocessing=include_preprocessing,
     )
     weights_room.put(model, values, located.path.name)
+    names = located.class_names(model.output_shape[-1])
+    saving.attach(model, saving.attached(model), names)
     if target.name.endswith(".keras"):
         model.save(target)
     else:

@@ -15,17 +15,23 @@ from typing import TypeAlias
 import numpy as np
 
 from keras_effnet import files
+from keras_effnet import preprocessing
 from keras_effnet import saved_model_ops
 from keras_effnet import saving
 from keras_effnet.class_names import Prediction
 from keras_effnet.class_names import decode_predictions
 from keras_effnet.class_names import imagenet_classes
+from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.errors import suggest
 from keras_effnet.paired import wilson_interval
 from keras_effnet.tflite import Classifier
 from keras_effnet.tflite import TFLiteModel
+from keras_effnet.tflite import check_classifier
+
+# Of networks that take any size and are none that is known.
+_USUAL_SIZE = 224
 
 if TYPE_CHECKING:
     import keras
@@ -35,25 +41,52 @@ Source: TypeAlias = "keras.Model | Classifier | Path"
 
 
 class KerasClassifier(Classifier):
-    """A Keras model."""
+    """A Keras model.
+
+    Raises:
+        InputError: It is no classifier of images.
+    """
 
     def __init__(self, model: "keras.Model") -> None:
+        shapes = [
+            [tuple(tensor.shape) for tensor in getattr(model, side, None) or ()]
+            for side in ("inputs", "outputs")
+        ]
+        check_classifier(*shapes, model.name)
+        check_channels_last(model)
         self.model = model
         self.name = model.name
-        self.rule = saving.attached(model)
+        self.rule = preprocessing.of_model(model)
         self.class_names = saving.class_names(model)
-
-    @property
-    def input_shape(self) -> tuple[Any, ...]:
-        return tuple(self.model.input_shape[1:])
-
-    @property
-    def classes(self) -> int:
-        return int(self.model.output_shape[-1])
+        self.classes = max(2, int(shapes[1][0][-1]))
+        last = model
+        while hasattr(last, "outputs"):
+            last = last.outputs[0]._keras_history.operation
+        activation = getattr(last, "activation", None)
+        self.has_logits = getattr(activation, "__name__", None) == "linear"
+        height, width, channels = shapes[0][0][1:]
+        if height is None or width is None:
+            self.assumed_size = True
+            spec = preprocessing.spec_of(model)
+            size = spec.image_size if spec else _USUAL_SIZE
+            height, width = height or size, width or size
+        self.input_shape = height, width, channels
 
     def predict(self, images: np.ndarray) -> np.ndarray:
+        """Answers: `(batch, height, width, channels)` to `(batch, outputs)`."""
         images = np.asarray(images, "float32")
         return np.asarray(self.model.predict_on_batch(images), "float32")
+
+
+def check_channels_last(model: "keras.Model") -> None:
+    """Raises an `InputError` for a Keras model whose layers put the channels first."""
+    for layer in model._flatten_layers(False):
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise InputError(
+                "The channels must come last, (batch, height, width, channels): build "
+                "the model with keras.config.set_image_data_format('channels_last'); "
+                f"its weights are the same. Received: {layer.name!r}, channels first"
+            )
 
 
 class SavedModelClassifier(Classifier):
@@ -85,8 +118,23 @@ class SavedModelClassifier(Classifier):
                 "The folder holds no SavedModel with a 'serving_default' signature. "
                 f"Received: {str(path)!r}"
             ) from error
-        ((self._name, self._spec),) = self._serve.structured_input_signature[1].items()
-        self.input_shape = tuple(self._spec.shape[1:])
+        inputs = self._serve.structured_input_signature[1]
+        outputs = self._serve.structured_outputs.values()
+        shapes = [
+            [s.shape.rank and s.shape.as_list() for s in side]
+            for side in (inputs.values(), outputs)
+        ]
+        check_classifier(*shapes, path)
+        ((self._name, self._spec),) = inputs.items()
+        if not (self._spec.dtype.is_floating or self._spec.dtype.is_integer):
+            raise InputError(
+                "The input must be numbers, pixels. "
+                f"Received: {self._spec.dtype.name} in {str(path)!r}"
+            )
+        self.classes = max(2, shapes[1][0][-1])
+        height, width, channels = shapes[0][0][1:]
+        self.assumed_size = height is None or width is None
+        self.input_shape = height or _USUAL_SIZE, width or _USUAL_SIZE, channels
         if (path / self.SIDECAR).exists():
             self._read(path / self.SIDECAR)
 
@@ -98,12 +146,8 @@ class SavedModelClassifier(Classifier):
             self.class_names = names and tuple(map(str, names))
             self.rule = saving.from_json(values["preprocessing"])
 
-    @property
-    def classes(self) -> int:
-        (output,) = self._serve.structured_outputs.values()
-        return int(output.shape[-1])
-
     def predict(self, images: np.ndarray) -> np.ndarray:
+        """Answers: `(batch, height, width, channels)` to `(batch, outputs)`."""
         import tensorflow as tf
 
         images = tf.cast(np.asarray(images), self._spec.dtype)
@@ -112,7 +156,7 @@ class SavedModelClassifier(Classifier):
             next(iter(self._serve(**{self._name: images[i : i + size]}).values()))
             for i in range(0, len(images), size)
         ]
-        return np.concatenate(rows)
+        return np.concatenate(rows).astype("float32")
 
 
 def load_classifier(source: Source, trust: bool = False) -> Classifier:
@@ -126,10 +170,12 @@ def load_classifier(source: Source, trust: bool = False) -> Classifier:
 
     Returns:
         A `keras_effnet.tflite.Classifier`: its `predict(images)` goes from `(batch,
-        height, width, channels)` to probabilities, `(batch, classes)` float32.
+        height, width, channels)` to what the model answers, `(batch, outputs)`
+        float32, and `probabilities` from there to `(batch, classes)`.
 
     Raises:
-        InputError: There is no such file, or it can't be read.
+        InputError: There is no such file, it can't be read, or the model has other
+            inputs and outputs than one image and one row of classes.
     """
     if isinstance(source, Classifier):
         return source
@@ -275,7 +321,7 @@ def evaluate(
             "There must be at least one image, and as many labels if there are any. "
             f"Received: {count} images, {given} labels"
         )
-    probabilities = np.concatenate(rows)
+    probabilities = classifier.probabilities(np.concatenate(rows))
     if labels is None:
         return Evaluation(probabilities, None)
     labels = np.asarray(labels)
@@ -338,7 +384,10 @@ def classify_photo(source: Source, path: Path, top: int = 5) -> list[Prediction]
     classifier = load_classifier(source)
     (batch,) = photo_batches(classifier, [path])
     names = classifier.class_names
-    return decode_predictions(classifier.predict(batch), top, names)[0]
+    if names is None:
+        names = [f"class {index}" for index in range(classifier.classes)]
+    found = classifier.probabilities(classifier.predict(batch))
+    return decode_predictions(found, top, names)[0]
 
 
 def photo_batches(
@@ -415,13 +464,16 @@ def labelled_photos(
 def _indices_of_classes(
     classifier: Classifier, folders: Iterable[str]
 ) -> dict[str, int]:
-    if classifier.class_names:
-        return {name: index for index, name in enumerate(classifier.class_names)}
-    classes = classifier.classes
-    if classes == 1000:
-        rows = enumerate(imagenet_classes())
-        return {name: index for index, names in rows for name in names}
     folders = list(folders)
+    names, classes = classifier.class_names, classifier.classes
+    rows = imagenet_classes()
+    known = {name: index for index, row in enumerate(rows) for name in row}
+    # Of a model without names the folders' own say that the classes are ImageNet's.
+    unnamed = names is None and classes == len(rows) and known.keys() >= {*folders}
+    if unnamed or names == imagenet_names():
+        return known
+    if names:
+        return {name: index for index, name in enumerate(names)}
     if len(folders) != classes:
         raise InputError(
             f"The model has {classes} classes without names, so that there must be as "

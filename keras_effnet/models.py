@@ -155,9 +155,10 @@ def build_model(
     if input_tensor is not None:
         inputs = keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(inputs, outputs, name=name or spec.model_name)
+    names = located.class_names(classes) if located and include_top else None
+    saving.attach(model, rule, names)
     if located is not None:
-        weights_room.load_file(model, located.path)
-    saving.attach(model, rule)
+        weights_room.load_file(model, located)
     return model
 
 

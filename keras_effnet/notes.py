@@ -21,6 +21,7 @@ def note(text: str) -> None:
     Raises:
         InputError: Inside `strict()`.
     """
+    text = " ".join(text.splitlines())  # a name may hold anything
     if _refused.get():
         raise InputError(f"Nothing may be assumed under --strict. Received: {text}")
     _logger.warning(text)

@@ -4,6 +4,7 @@ the names of its classes."""
 import json
 import os
 import pathlib
+import re
 import types
 import zipfile
 from collections.abc import Callable
@@ -32,7 +33,7 @@ _CLASSES_ATTRIBUTE = "_keras_effnet_class_names"
 
 def attach(
     model: "keras.Model",
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     class_names: Iterable[str] | None = None,
 ) -> None:
     """Makes a preprocessing a part of a model: `model.save` writes it too.
@@ -42,7 +43,7 @@ def attach(
 
     Args:
         model: A `keras.Model`.
-        preprocessing: A `Preprocessing`.
+        preprocessing: A `Preprocessing`, or `None` where it is not known.
         class_names: The names of its classes, in order, or `None`.
     """
     setattr(model, _ATTRIBUTE, preprocessing)
@@ -77,18 +78,19 @@ def _save(
 
 def write(
     path: str | os.PathLike,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     class_names: Sequence[str] | None = None,
 ) -> None:
     """Adds a preprocessing, and names of classes, to a `.keras` archive.
 
     Args:
         path: Of the archive.
-        preprocessing: A `Preprocessing`.
+        preprocessing: A `Preprocessing`, or `None`.
         class_names: Names in order, or `None`.
     """
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(ENTRY, json.dumps(as_json(preprocessing), indent=2))
+        if preprocessing is not None:
+            archive.writestr(ENTRY, json.dumps(as_json(preprocessing), indent=2))
         if class_names:
             archive.writestr(CLASSES_ENTRY, json.dumps(class_names, indent=0))
 
@@ -108,6 +110,11 @@ def read(path: str | os.PathLike) -> Preprocessing | None:
     return _entry(path, ENTRY, from_json)
 
 
+def read_class_names(path: str | os.PathLike) -> tuple[str, ...] | None:
+    """The names of the classes that a `.keras` archive carries, as `read`."""
+    return _entry(path, CLASSES_ENTRY, _names)
+
+
 def _entry(path: str | os.PathLike, name: str, convert: Callable[[Any], Any]) -> Any:
     message = f"The archive's {name} can't be read: {{}}."
     with explained(message, path), zipfile.ZipFile(path) as archive:
@@ -120,6 +127,11 @@ def _names(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise ValueError("it must be a list of names")
     return tuple(values)
+
+
+def _version_2(values: Any) -> str | None:
+    found = re.match(r"2[.\d]+", values["keras_version"])
+    return found and found[0]
 
 
 def load_model(path: str | os.PathLike) -> "keras.Model":
@@ -139,12 +151,20 @@ def load_model(path: str | os.PathLike) -> "keras.Model":
     import keras_effnet.activations  # noqa: F401 - registers Swish
 
     path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no such .keras file. Received: {str(path)!r}")
     if not zipfile.is_zipfile(path):
         raise InputError(f"This is no .keras file. Received: {str(path)!r}")
     preprocessing = read(path)
-    names = _entry(path, CLASSES_ENTRY, _names)
-    with explained("Keras can't load the model: {}.", path):
+    names = read_class_names(path)
+    message = "Keras can't load the model: {}."
+    if version := _entry(path, "metadata.json", _version_2):
+        message = (
+            f"The file is of Keras {version}, whose weights alone Keras 3 reads: "
+            "save them there as .h5, for `weights`. {}."
+        )
+    with explained(message, path):
         model = keras.saving.load_model(path, compile=False)
-    if preprocessing is not None:
+    if preprocessing is not None or names:
         attach(model, preprocessing, names)
     return model

@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from keras_effnet import files
 from keras_effnet import notes
 from keras_effnet import preprocessing
 from keras_effnet import sheet as sheets
-from keras_effnet.class_names import names_of
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.quiet import native_stderr_held_back
@@ -33,9 +33,12 @@ class Classifier:
     Attributes:
         name: The model's.
         rule: The `Preprocessing` that it says it was made with, or `None`.
-        input_shape: `(height, width, channels)`; height and width may be `None`.
-        classes: How many it tells apart.
+        input_shape: `(height, width, channels)`.
+        classes: How many it tells apart; of one output, a probability, two.
         class_names: Their names, a tuple, or `None` where it has none.
+        assumed_size: Whether the model takes any height and width, so that those of
+            `input_shape` are an assumption.
+        has_logits: Whether its graph is known to end without a softmax or sigmoid.
     """
 
     name: str
@@ -43,9 +46,11 @@ class Classifier:
     input_shape: tuple[Any, ...]
     classes: int
     class_names: tuple[str, ...] | None
+    assumed_size: bool = False
+    has_logits: bool = False
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities: `(batch, height, width, channels)` to `(batch, classes)`."""
+        """Answers: `(batch, height, width, channels)` to `(batch, outputs)`."""
         raise NotImplementedError
 
     @property
@@ -55,14 +60,73 @@ class Classifier:
 
     def note_guess(self) -> None:
         """Tells, by `keras_effnet.notes`, of preprocessing that is only a guess."""
-        if self.rule:
-            return
-        rule = self.preprocessing
-        cut = "whole" if rule.crop_padding is None else "cropped to the middle"
-        notes.note(
-            f"{self.name} doesn't tell how photographs go in; guessed from its name: "
-            f"0-255 pixels, {cut}, {rule.interpolation} interpolation"
+        if self.assumed_size:
+            height, width, _ = self.input_shape
+            notes.note(
+                f"{self.name} takes images of any size; {height} x {width} pixels are "
+                "assumed; a model built with an `input_shape` says otherwise"
+            )
+        if not self.rule:
+            notes.note(
+                f"{self.name} doesn't tell how photographs go in; guessed from its "
+                f"name: {preprocessing.told(self.preprocessing)}"
+            )
+
+    def probabilities(self, answers: np.ndarray) -> np.ndarray:
+        """What `predict` returned, as probabilities.
+
+        Logits go through a softmax, one output through a sigmoid, which
+        `keras_effnet.notes` tells.
+
+        Args:
+            answers: Float array, `(images, outputs)`.
+
+        Returns:
+            A float array, `(images, classes)`.
+        """
+        single = answers.shape[1] == 1
+        finite = answers[np.isfinite(answers).all(axis=1)]
+        logits = finite.min(initial=0) < 0 or finite.max(initial=1) > 1.001
+        if self.has_logits and not logits:
+            # Where something follows a softmax, the sum is 1 still.
+            logits = single or not np.allclose(finite.sum(axis=1), 1, atol=0.05)
+        if logits:
+            notes.note(
+                f"{self.name} answers with logits, not with probabilities: they go "
+                f"through a {'sigmoid' if single else 'softmax'}; a model with an "
+                "activation at its end says otherwise"
+            )
+            values = np.concatenate([np.zeros_like(answers), answers][not single :], 1)
+            powers = np.exp(values - values.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
+        return np.concatenate([1 - answers, answers], 1) if single else answers
+
+
+def check_classifier(inputs: Sequence, outputs: Sequence, received: object) -> None:
+    """One image in, one row out: what every form of a classifier must be.
+
+    Args:
+        inputs: The shape of each input, `None` where it is unknown.
+        outputs: The shape of each output.
+        received: What a message calls the model.
+
+    Raises:
+        InputError: It is no such model.
+    """
+    images = len(inputs) == 1 and inputs[0] and len(inputs[0]) == 4 and inputs[0][3]
+    rows = len(outputs) == 1 and outputs[0] and len(outputs[0]) == 2 and outputs[0][1]
+    if not (images and rows):
+        raise InputError(
+            "This is no image classifier: it must have one input of the shape (batch, "
+            "height, width, channels) and one output of the shape (batch, classes). "
+            f"Received: inputs={_shapes(inputs)}, outputs={_shapes(outputs)} of "
+            f"{str(received)!r}"
         )
+
+
+def _shapes(shapes: Sequence) -> str:
+    found = ("unknown" if s is None else str(tuple(s)) for s in shapes)
+    return f"[{', '.join(found)}]"
 
 
 class TFLiteModel(Classifier):
@@ -106,41 +170,51 @@ class TFLiteModel(Classifier):
             self.interpreter.allocate_tensors()
         inputs = self.interpreter.get_input_details()
         outputs = self.interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0]["shape"]) != 4:
-            raise InputError(
-                "The file is no image classifier: it must have one input of the "
-                "shape (batch, height, width, channels) and one output. Received: "
-                f"inputs={[i['shape'].tolist() for i in inputs]}, "
-                f"outputs={[o['shape'].tolist() for o in outputs]} in {str(path)!r}"
-            )
+        shapes = [[d["shape"].tolist() for d in side] for side in (inputs, outputs)]
+        check_classifier(shapes[0], shapes[1], path)
         self.input, self.output = inputs[0], outputs[0]
+        if -1 in self.input["shape_signature"][1:]:
+            raise InputError(
+                "The height, width and channels of the input must be fixed numbers. "
+                f"Received: {self.input['shape_signature'].tolist()} in {str(path)!r}"
+            )
+        if not _is_stored(self.output):
+            raise InputError(
+                "An output of whole numbers must have a scale. "
+                f"Received: {np.dtype(self.output['dtype']).name} in {str(path)!r}"
+            )
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The model's name, if the file is named as `export` names it."""
-        return self.path.stem.rpartition("_")[0] or self.path.stem
+        """The model's name, of its sheet or as `export` names files."""
+        return self.sheet.model or self.path.stem.rpartition("_")[0] or self.path.stem
 
     @property
     def rule(self) -> Preprocessing | None:  # type: ignore[override]
         """The `Preprocessing` of its sheet, else by its metadata, or `None`."""
         return self.sheet.preprocessing or self._described
 
-    @property
-    def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """The names of its classes from the sheet or the metadata, or `None`.
-
-        Also `None` for ImageNet's, which have more than one name each.
-        """
-        if self.sheet.class_names is not None:
-            return self.sheet.class_names
-        names = self._metadata.get("class_names") or []
-        known = len(names) == self.classes and names != names_of(len(names))
-        return tuple(names) if known else None
+    @functools.cached_property
+    def class_names(  # type: ignore[override]
+        self,
+    ) -> tuple[str, ...] | None:
+        """The names of its classes from the sheet or the metadata, or `None`."""
+        names = self.sheet.class_names or self._metadata.get("class_names") or ()
+        return tuple(names) if len(names) == self.classes else None
 
     @property
     def classes(self) -> int:  # type: ignore[override]
         """How many classes it has."""
-        return int(self.output["shape"][-1])
+        return max(2, int(self.output["shape"][-1]))
+
+    @property
+    def has_logits(self) -> bool:  # type: ignore[override]
+        """Whether the last operator that computes makes no probabilities."""
+        casts = ("DELEGATE", "DEQUANTIZE", "QUANTIZE")
+        moves = (*casts, "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE")
+        names = [op["op_name"] for op in self.interpreter._get_ops_details()]
+        last = [name for name in names if name not in moves][-1:]
+        return last not in (["SOFTMAX"], ["LOGISTIC"])
 
     @functools.cached_property
     def _metadata(self) -> dict[str, Any]:
@@ -255,15 +329,25 @@ def _try(path: pathlib.Path, expected: str | None) -> None:
     _tried.add(digest)
 
 
+def _is_stored(details: dict[str, Any]) -> bool:
+    """Whether the tensor says what its values are worth."""
+    return not np.issubdtype(details["dtype"], np.integer) or bool(
+        details["quantization"][0]
+    )
+
+
 def quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Real values as the tensor stores them (rounded and clipped)."""
+    """Real values as the tensor stores them (rounded and clipped).
+
+    One of whole numbers without a scale stores the values themselves.
+    """
     values = np.asarray(values)
     dtype = details["dtype"]
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
     scale, zero_point = details["quantization"]
     info = np.iinfo(dtype)
-    stored = np.round(values / scale) + zero_point
+    stored = np.round(values / (scale or 1)) + zero_point
     return stored.clip(info.min, info.max).astype(dtype)
 
 

@@ -146,15 +146,22 @@ def main(argv=None):
 
 
 class _Notes(logging.Handler):
-    """Shows what the library tells in the form of the command's other lines."""
+    """Shows what the library tells in the form of the command's other lines, once."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.shown = set()
 
     def emit(self, record):
-        _say(f"note: {record.getMessage()}")
+        text = record.getMessage()
+        if text not in self.shown:
+            self.shown.add(text)
+            _say(f"note: {text}")
 
 
 @contextlib.contextmanager
 def _notes_shown():
-    logger, handler = logging.getLogger("keras_effnet"), _Notes(logging.WARNING)
+    logger, handler = logging.getLogger("keras_effnet"), _Notes()
     logger.addHandler(handler)
     try:
         yield

@@ -1,9 +1,12 @@
 """What the commands that write .tflite files have in common."""
 
+import hashlib
+import pathlib
 import shlex
 import sys
 
 from keras_effnet import progress
+from keras_effnet.cli import _model
 from keras_effnet.cli import _photos
 from keras_effnet.errors import InputError
 
@@ -46,13 +49,22 @@ def add_judging(parser, compared="compared there with the Keras model"):
 def add_files(parser, input_type, **output):
     """Adds the arguments that say what the files are and where they go."""
     parser.add_argument("--input-type", metavar="TYPE", help=input_type)
-    parser.add_argument("--name", help="of the files (default: the model's)")
+    parser.add_argument(
+        "--name", help="of the files (default: the model file's, or the network's)"
+    )
     parser.add_argument("--output", metavar="FOLDER", **output)
 
 
 def settings(args):
-    """How to make the files again, for their sheets."""
-    return {"command": shlex.join(["keras-effnet", *args.argv])}
+    """How to make the files again, for their sheets, and by what to know the model.
+
+    That is a digest: a sheet is published, and a path may tell of its owner.
+    """
+    source = [args.model, args.weights or ""]
+    if _model.is_file(args.model):
+        source[0] = str(pathlib.Path(args.model).resolve())
+    digest = hashlib.sha256("\n".join(source).encode()).hexdigest()
+    return {"command": shlex.join(["keras-effnet", *args.argv]), "source": digest}
 
 
 def tell(line):

@@ -2,9 +2,11 @@
 
 import pathlib
 
+from keras_effnet.class_names import check_names
+from keras_effnet.class_names import read_names
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
-from keras_effnet.progress import tell
+from keras_effnet.notes import note
 from keras_effnet.quiet import import_keras
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import get_spec
@@ -20,6 +22,11 @@ def add_weights(parser):
         "list`, or a file",
     )
     add_preprocessing(parser)
+    parser.add_argument(
+        "--class-names",
+        metavar="NAMES",
+        help="of a model that has none: imagenet, or a text file with one name a line",
+    )
 
 
 def add_preprocessing(parser):
@@ -57,11 +64,11 @@ def build(spec, args):
 
 
 def load(args):
-    """The `keras.Model` that the argument `model` names; notes tell what it lacks."""
+    """The `keras.Model` that the argument `model` names."""
     if not is_file(args.model):
         spec = find_spec(args.model)
         if not args.weights:
-            tell("keras-effnet: note: no --weights, the network is random")
+            note("no --weights, the network is random")
         return build(spec, args)
     if pathlib.Path(args.model).suffix != ".keras":
         raise InputError(f"Export starts from a .keras file. Received: {args.model!r}")
@@ -70,14 +77,20 @@ def load(args):
     from keras_effnet import saving
 
     model = saving.load_model(args.model)
-    options = ("calibrate", "train", "evaluate")
-    photographs = any(getattr(args, option, None) for option in options)
-    if saving.attached(model) is None and photographs:
-        tell(
-            "keras-effnet: note: the model carries no preprocessing; photographs go in "
-            "as 0-255 pixels, cropped to the middle"
-        )
+    # Networks share a name; the files that come of them must not.
+    args.name = args.name or pathlib.Path(args.model).stem
+    if names := _class_names(args, model.output_shape[-1]):
+        saving.attach(model, saving.attached(model), names)
     return model
+
+
+def _class_names(args, classes):
+    """What `--class-names` gives, or `None`."""
+    if not args.class_names:
+        return None
+    names = read_names(args.class_names)
+    check_names(names, max(2, classes))
+    return names
 
 
 def refuse_itself(path, args):
@@ -115,7 +128,9 @@ def classifier(args):
         refuse_weights(args)
         if not args.model.endswith(".tflite"):
             import_keras()
-        return load_classifier(args.model, args.trust)
+        found = load_classifier(args.model, args.trust)
+        found.class_names = _class_names(args, found.classes) or found.class_names
+        return found
     spec = find_spec(args.model)
     if not args.weights:
         raise InputError(

@@ -7,6 +7,7 @@ keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
 import json
 import sys
 
+from keras_effnet import progress
 from keras_effnet.cli import _model
 from keras_effnet.errors import InputError
 
@@ -34,6 +35,11 @@ def run(args):
     photos = find_photos(args.photos)
     classifier = _model.classifier(args)
     classifier.note_guess()
+    if classifier.class_names is None and classifier.classes == 1000:
+        progress.tell(
+            "keras-effnet: note: the model has no names for its 1000 classes; "
+            "--class-names imagenet says that they are ImageNet's"
+        )
     results, failed = [], False
     for photo in photos:
         try:

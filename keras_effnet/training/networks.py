@@ -69,7 +69,7 @@ def training_model(recipe, source, replicas=1):
         head = model.get_layer(_HEAD)
         head.kernel.assign(keras.ops.zeros(head.kernel.shape))
     if located is not None:
-        weights_room.load_file(model, located.path)
+        weights_room.load_file(model, located)
     return model, evaluation_rule(recipe, saving.attached(model))
 
 

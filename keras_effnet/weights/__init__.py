@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_effnet import saving
+from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
 from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import at_size
@@ -49,6 +50,15 @@ class Located:
         if self.path.suffix == ".keras" and self.path.is_file():
             return saving.read(self.path)
         return None
+
+    def class_names(self, classes: int) -> tuple[str, ...] | None:
+        """The names of its classes, where they are `classes`, or `None`."""
+        names = None
+        if self.published and self.published.classes in (1000, 1001):
+            names = imagenet_names()
+        elif self.path.suffix == ".keras" and self.path.is_file():
+            names = saving.read_class_names(self.path)
+        return names if names and len(names) == classes else None
 
 
 def locate(
@@ -122,13 +132,21 @@ def load_weights(model: "keras.Model", weights: str | os.PathLike) -> None:
         InputError: The set is unknown, the file can't be read, or it belongs
             to another network; the model is unchanged.
     """
-    load_file(model, locate(weights, model.name).path)
+    load_file(model, locate(weights, model.name))
 
 
-def load_file(model: "keras.Model", path: str | os.PathLike) -> None:
-    """`load_weights` of a file."""
-    path = pathlib.Path(path)
-    put(model, read(path, model), path.name)
+def load_file(model: "keras.Model", located: Located) -> None:
+    """`load_weights` of what `locate` returned."""
+    put(model, read_located(located, model), located.path.name)
+
+
+def read_located(located: Located, model: "keras.Model") -> dict[str, np.ndarray]:
+    """`read` of what `locate` returned."""
+    values = read(located.path, model)
+    if located.published:
+        # The table tells it; some files hold the deviation for the variance.
+        values = {k: v for k, v in values.items() if not k.startswith("normalization/")}
+    return values
 
 
 def put(model: "keras.Model", values: dict[str, np.ndarray], source: str) -> None:
@@ -144,7 +162,7 @@ def put(model: "keras.Model", values: dict[str, np.ndarray], source: str) -> Non
     """
     variables = variables_by_name(model)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    values, note = fit(values, shapes, source)
+    values, note = fit(values, shapes, source, saving.attached(model))
     assign(model, values, source)
     if note:
         _logger.warning(note)

@@ -17,7 +17,7 @@ _KERNEL, _BIAS = "predictions/kernel", "predictions/bias"
 _NORMALIZATION = "normalization/"
 
 
-def fit(values, shapes, source):
+def fit(values, shapes, source, rule=None):
     """Fits `{"stem_conv/kernel": array, ...}` of a file to the shapes of a model's
     variables.
 
@@ -27,7 +27,7 @@ def fit(values, shapes, source):
     a classifier of an unpublished number of classes that is not the model's.
     """
     _check_finite(values, source)
-    values = _without_normalization(values, source)
+    values = _without_normalization(values, source, rule)
     if "stem_conv/kernel" in values and "stem_conv/kernel" in shapes:
         channels = shapes["stem_conv/kernel"][2]
         values["stem_conv/kernel"] = stem(values["stem_conv/kernel"], channels)
@@ -61,29 +61,27 @@ def _check_finite(values, source):
             )
 
 
-def _without_normalization(values, source):
+def _without_normalization(values, source, rule):
     """The model normalises by its own stock layers; the file's must say the same."""
     mean = values.get(_NORMALIZATION + "mean")
     variance = values.get(_NORMALIZATION + "variance")
     if mean is not None and variance is not None:
-        expected = [np.divide(v, 255) for v in NORMALIZATIONS["imagenet"]]
-        # The V1 files that Keras released hold the standard deviation itself, which
-        # a further Rescaling mends there.
-        if not (
-            _close(mean, expected[0])
-            and (_close(variance, expected[1] ** 2) or _close(variance, expected[1]))
-        ):
+        mean, variance = np.ravel(mean).astype(float), np.ravel(variance).astype(float)
+        found = 255 * mean, 255 * np.sqrt(variance)
+        known = [NORMALIZATIONS["imagenet"], *([(rule.mean, rule.std)] if rule else ())]
+        if not any(_close(found, each) for each in known):
+            mean, std = (tuple(side.round(4).tolist()) for side in found)
             raise InputError(
-                "The file normalises its input otherwise than with ImageNet's mean "
-                f"and standard deviation: mean {np.ravel(mean).round(4).tolist()}, "
-                f"variance {np.ravel(variance).round(4).tolist()}. "
-                f"Received: {source!r}"
+                "The file normalises pixels otherwise than the model: build it with "
+                f"preprocessing=Preprocessing(mean={mean}, std={std}), which is in "
+                f"keras_effnet.preprocessing. Received: {source!r}"
             )
     return {k: v for k, v in values.items() if not k.startswith(_NORMALIZATION)}
 
 
-def _close(actual, expected):
-    return np.size(actual) == 3 and np.allclose(np.ravel(actual), expected, atol=1e-4)
+def _close(found, known):
+    sizes = {np.size(side) for side in (*found, *known)}
+    return len(sizes) == 1 and np.allclose(found, known, atol=0.03)
 
 
 def _fit_head(values, classes, source):

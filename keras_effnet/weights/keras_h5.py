@@ -9,8 +9,12 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
+from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.weights import keras_names
 
+# The V1 files that Keras released hold the standard deviation for the variance. Since
+# TensorFlow 2.10 another Rescaling mends that; before, networks were trained without.
+_STD = np.divide(NORMALIZATIONS["imagenet"][1], 255)
 # The last layers of a network by their kind: a model without the top reads a
 # file that has one.
 _ENDS = {
@@ -34,7 +38,18 @@ def read_file(file, model, source, names=None):
     message = "The weights file can't be read, it may be cut off or damaged: {}."
     with explained(message, source), h5py.File(file, "r") as root:
         layers = _layers(root, model, names)
-    return _named(layers, model, source)
+        mended = "layers" in root or len(_rescalings(layers)) > 1
+    if names is not None:
+        mended = len(_rescalings(names)) > 1
+    values = _named(layers, model, source)
+    variance = values.get("normalization/variance")
+    if mended and np.size(variance) == 3 and np.allclose(variance, _STD, atol=1e-4):
+        values["normalization/variance"] = np.square(variance)
+    return values
+
+
+def _rescalings(layers):
+    return [name for name in layers if name.startswith("rescaling")]
 
 
 def size_limit(model):

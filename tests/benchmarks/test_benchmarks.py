@@ -21,6 +21,7 @@ import pytest
 from keras_effnet import benchmarks
 from keras_effnet import children
 from keras_effnet import cli
+from keras_effnet.benchmarks import measuring as measuring_room
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.schema import summarize
 from keras_effnet.benchmarks.targets import host
@@ -242,6 +243,14 @@ def test_every_field_is_documented(results):
     found = set(names(json.loads(json.dumps(results[0].to_dict()))))
     assert len(found) > 50
     assert not [name for name in sorted(found) if f"`{name}`" not in text]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    paths = ["x/a/model.tflite", "x/b/model.tflite", "x/b/other.tflite"]
+    models = [{"path": path} for path in paths]
+    assert measuring_room._names(models) == ["a/model", "b/model", "b/other"]
+    assert measuring_room._names(models[1:]) == ["model", "other"]
+    assert measuring_room._names([models[0], models[0]]) == ["model", "model"]
 
 
 def test_file_and_tensors_are_described(results, models):

@@ -7,6 +7,7 @@ import pytest
 import tflite_file
 from keras import layers
 
+import keras_effnet
 from keras_effnet.errors import InputError
 from keras_effnet.export import export
 from keras_effnet.tflite import TFLiteModel
@@ -251,6 +252,25 @@ def test_a_custom_layer_that_tflite_lacks_is_named(tmp_path):
         export(_custom(InverseErf), tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_last_maps_of_one_pixel_leave_waste_and_no_error(tmp_path):
+    """The mean over 1 x 1 is a RESHAPE of the converter's."""
+    spec = keras_effnet.scaled_spec("EfficientNetV2B0", width=0.25, depth=0.25)
+    model = keras_effnet.build_model(spec, classes=4, input_shape=(28, 28, 1))
+    pixels = peer.images(28, 28, 1)
+    exported = export(model, tmp_path, ("float32", "int8"), lambda: (pixels,))
+    assert [file.numbers["waste"] for file in exported] == [["1 RESHAPE"]] * 2
+    found = tflite_file.run(exported[0].path, pixels)
+    assert peer.relative_error(found, np.asarray(model(pixels))) <= 1e-5
+
+
+def test_channels_first_is_refused(tmp_path):
+    image = keras.Input((3, 16, 16))
+    first = layers.Conv2D(4, 3, data_format="channels_first")(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(first)))
+    with pytest.raises(InputError, match=r"channels must come last.*Received: 'conv2d"):
+        export(model, tmp_path)
 
 
 def test_waste_is_reported_and_no_error(tmp_path):

@@ -44,19 +44,19 @@ RULES = {
 MODEL = 'an "odd" $name\nof \\ ünusual {{NAME}} 名.tflite'
 
 
-def network(channels=3):
+def network(channels=3, activation="softmax"):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((HEIGHT, WIDTH, channels))
     x = keras.layers.Rescaling(1 / 128, -1)(inputs)
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
     x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(len(NAMES), activation="softmax")(x)
+    x = keras.layers.Dense(len(NAMES), activation=activation)(x)
     return keras.Model(inputs, x)
 
 
-def convert(channels=3, batch=1, dtype="float32", scale=1.0):
+def convert(channels=3, batch=1, dtype="float32", scale=1.0, activation="softmax"):
     """A file of the stock converter, whose input and output are `dtype`."""
-    model = network(channels)
+    model = network(channels, activation)
     shape = (batch, HEIGHT, WIDTH, channels)
     function = tf.function(lambda x: model(x)).get_concrete_function(
         tf.TensorSpec(shape, tf.float32)
@@ -96,6 +96,7 @@ KINDS = {
     "batch of 2": {"batch": 2},
     "open batch": {"batch": None},
     "grey": {"channels": 1, "dtype": "int8"},
+    "logits": {"activation": None},
 }
 
 
@@ -156,7 +157,8 @@ def expected_lines(path, picture, model=None):
     model = model or TFLiteModel(path)
     pixels, rule = expected_pixels(path, picture)[None], model.preprocessing
     rule = rule.for_channels(pixels.shape[-1])
-    (found,) = model.predict(pixels if rule.included else rule.normalized(pixels))
+    found = model.predict(pixels if rule.included else rule.normalized(pixels))
+    (found,) = model.probabilities(found)
     labels = [name.replace("\n", " ") for name in NAMES]
     order = np.argsort(-found, kind="stable")[:5]
     return [f"{found[index]:.6f}  {labels[index]}" for index in order]

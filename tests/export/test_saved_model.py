@@ -16,7 +16,6 @@ from conftest import shared_file
 from PIL import Image
 
 from keras_effnet import saving
-from keras_effnet.class_names import imagenet_classes
 from keras_effnet.data.finding import find_photos
 from keras_effnet.data.photos import batches
 from keras_effnet.data.photos import read_photo
@@ -310,7 +309,7 @@ def test_a_model_without_preprocessing_gets_normalised_pixels(tmp_path, photos):
     assert np.abs(found - expected.max(1)).max() < 1e-2
 
 
-@pytest.mark.parametrize(("classes", "first"), [(1000, "tench"), (3, "0")])
+@pytest.mark.parametrize(("classes", "first"), [(1000, "0"), (3, "0")])
 def test_names_when_none_are_given(classes, first, tmp_path):
     model = small(classes)
     bias = np.zeros(classes, "float32")
@@ -321,7 +320,6 @@ def test_names_when_none_are_given(classes, first, tmp_path):
     outputs = served["serving_bytes"](image_bytes=data)
     assert outputs["classes"].numpy().tolist() == [first.encode()]
     assert outputs["top_classes"].shape == (1, min(5, classes))
-    assert imagenet_classes()[0][1] == "tench"
 
 
 def test_a_model_in_mixed_precision_is_written_in_float32(tmp_path):

@@ -112,3 +112,48 @@ def test_files_that_are_none(content, message, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=rf"{message}.*Received: .*model\.tflite"):
         TFLiteModel(path)
+
+
+def _foreign(tmp_path, function, shape=(1, 8, 8, 3), dtype="float32"):
+    """A file of TensorFlow's own converter, without a sheet or metadata."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec(shape, dtype)
+    concrete = tf.function(function).get_concrete_function(spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+def test_files_of_others_that_are_no_classifiers(tmp_path):
+    import tensorflow as tf
+
+    def whole(x):
+        return tf.cast(tf.reduce_max(x, [1, 2]), tf.int32)
+
+    def single(x):
+        return tf.reduce_mean(x, [0, 1, 2])
+
+    def mean(x):
+        return tf.reduce_mean(x, [1, 2])
+
+    for function, shape, message in (
+        (mean, (1, None, None, 3), r"fixed numbers.*-1, -1, 3\]"),
+        (single, (1, 8, 8, 3), r"no image classifier.*outputs=\[\(3,\)\]"),
+        (whole, (1, 8, 8, 3), "must have a scale.*Received: int32"),
+    ):
+        with pytest.raises(InputError, match=rf"{message}.*foreign\.tflite"):
+            TFLiteModel(_foreign(tmp_path, function, shape))
+
+
+def test_whole_numbers_without_a_scale_are_pixels(tmp_path):
+    import tensorflow as tf
+
+    def share(x):
+        sums = tf.cast(tf.reduce_sum(x, [1, 2]), tf.float32)
+        return sums / tf.reduce_sum(sums)
+
+    model = TFLiteModel(_foreign(tmp_path, share, dtype="int32"))
+    found = model.predict(np.full((1, 8, 8, 3), [10.2, 20, 69.9]))
+    assert np.allclose(found, [[0.1, 0.2, 0.7]])

@@ -119,8 +119,32 @@ def test_a_model_of_others_gets_pixels_and_the_user_is_told(command, copies, tmp
         "--output", tmp_path / "out",
     )  # fmt: skip
     assert code == 0
-    (note,) = errors
-    assert "carries no preprocessing" in note
+    guess, logits = errors
+    assert "doesn't tell how photographs go in" in guess
+    assert "answers with logits" in logits
+    sheet = json.loads((tmp_path / "out" / "other_float32.json").read_text())
+    assert sheet["evaluation"]["largest_difference"] < 1e-5
+
+
+def test_one_models_file_does_not_replace_anothers(command, tiny_model, tmp_path):
+    """Networks share a name: the file's is taken; where that is one too, refused."""
+
+    def export(path, *arguments):
+        path.parent.mkdir(exist_ok=True)
+        tiny_model.save(path)
+        out = ("--no-latency", "--output", tmp_path / "out")
+        return command("export", path, *out, *arguments)
+
+    for name in ("a", "b"):
+        assert export(tmp_path / f"{name}.keras")[0] == 0
+    found = {path.name for path in (tmp_path / "out").glob("*.tflite")}
+    assert found == {"a_float32.tflite", "b_float32.tflite"}
+    assert export(tmp_path / "a.keras")[0] == 0
+    before = (tmp_path / "out" / "a_float32.json").read_bytes()
+    line = one_line(export(tmp_path / "other" / "a.keras"))
+    assert "there already, of another model" in line
+    assert (tmp_path / "out" / "a_float32.json").read_bytes() == before
+    assert export(tmp_path / "other" / "a.keras", "--name", "c")[0] == 0
 
 
 def test_export_writes_every_format(command, saved, tmp_path):
@@ -160,7 +184,7 @@ def test_export_refuses(command, saved, copies, tmp_path):
             "--calibration-images must be at least 1",
         ),
         ((saved, "--precision", "int9"), "Did you mean 'int8'"),
-        ((tmp_path / "no.keras",), "no .keras file"),
+        ((tmp_path / "no.keras",), "no such .keras file"),
         ((tmp_path / "no.tflite",), "starts from a .keras file"),
         ((saved, "--weights", "w.h5"), "has its weights"),
         ((saved, "--output", tmp_path / "file"), "can't be written"),

@@ -9,6 +9,7 @@ import pytest
 
 import keras_effnet
 from keras_effnet.errors import InputError
+from keras_effnet.rule import Preprocessing
 from keras_effnet.weights import load_weights
 from keras_effnet.weights import put
 from keras_effnet.weights.assign import variables_by_name
@@ -113,14 +114,15 @@ def test_a_skipped_head_is_logged_and_stays_as_it_was(tmp_path, caplog):
     )
 
 
-@pytest.mark.parametrize("variance", [STD**2, STD])
-def test_both_normalizations_of_the_keras_files_are_imagenets(variance):
-    values = {
-        "normalization/mean": MEAN,
-        "normalization/variance": variance,
-        "normalization/count": np.array(0),
-    }
-    assert fit(values, {}, "b0.h5") == ({}, None)
+def test_the_normalization_is_imagenets_or_the_models():
+    own = Preprocessing((0.0,) * 3, (255.0,) * 3)
+    for mean, variance in ((MEAN, STD**2), (np.zeros(3), np.ones(3))):
+        values = {
+            "normalization/mean": mean,
+            "normalization/variance": variance,
+            "normalization/count": np.array(0),
+        }
+        assert fit(values, {}, "b0.h5", own) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +131,14 @@ def test_both_normalizations_of_the_keras_files_are_imagenets(variance):
         (MEAN + 0.01, STD**2),
         (MEAN, STD**2 * 1.1),
         (MEAN, np.ones(3)),
+        (MEAN, STD),
         (np.array([0.5]), np.array([0.25])),
         (MEAN[::-1], STD**2),
     ],
 )
 def test_another_normalization_is_refused(mean, variance):
     values = {"normalization/mean": mean, "normalization/variance": variance}
-    with pytest.raises(InputError, match="normalises its input otherwise") as caught:
+    with pytest.raises(InputError, match=r"otherwise.*build it with prep") as caught:
         fit(values, {}, "b0.h5")
     assert "\n" not in str(caught.value)
 

@@ -20,6 +20,7 @@ import pytest
 
 import keras_effnet
 from keras_effnet.errors import InputError
+from keras_effnet.rule import Preprocessing
 from keras_effnet.weights import keras_h5
 from keras_effnet.weights import keras_names
 from keras_effnet.weights import load_weights
@@ -82,8 +83,7 @@ _SLOW = [
     ],
 )
 def test_keras_2(name, tmp_path):
-    """All that it writes; V1's Normalization both ways: the variance, and, as the
-    released files have it, the standard deviation in its place."""
+    """All that it writes."""
     tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
     import tf_keras_peer
 
@@ -99,7 +99,6 @@ def test_keras_2(name, tmp_path):
         model.save_weights(tmp_path / "numbered.weights.h5")
         with h5py.File(tmp_path / "numbered.weights.h5") as file:
             assert "name" not in file["layers/conv2d/vars"].attrs
-    tf_keras_peer.set_normalization(model, peer.IMAGENET_STD)
     model.save_weights(tmp_path / "weights.h5")
 
     ours = _ours(name)
@@ -111,10 +110,52 @@ def test_keras_2(name, tmp_path):
         for key in variables_by_name(ours):
             np.testing.assert_array_equal(values[key], first[key])
         if "V2" not in name:
-            power = 1 if path.name == "weights.h5" else 2
-            variance = peer.IMAGENET_STD**power
+            variance = peer.IMAGENET_STD**2
             np.testing.assert_allclose(values["normalization/variance"], variance)
             np.testing.assert_allclose(values["normalization/mean"], peer.IMAGENET_MEAN)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_files_of_tensorflow_before_2_10(tmp_path):
+    """V1's Normalization has the standard deviation for the variance, and no Rescaling
+    mends it: the network was trained so, and is right with no other rule."""
+    tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+    import tf_keras_peer
+
+    pixels = peer.images(*SHAPE)
+    model = tf_keras.applications.EfficientNetB0(weights=None, input_shape=SHAPE)
+    tf_keras_peer.set_normalization(model, peer.IMAGENET_STD)
+    tf_keras_peer.randomize(model, pixels)
+    logits = tf_keras_peer.logits(model, pixels)
+    model.save(tmp_path / "whole.h5")
+    model.save_weights(tmp_path / "weights.h5")
+    model.save(tmp_path / "archive.keras")
+    rule = Preprocessing(
+        tuple(255 * peer.IMAGENET_MEAN), tuple(255 * np.sqrt(peer.IMAGENET_STD))
+    )
+    ours = _ours("EfficientNetB0", preprocessing=rule)
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match=r"std=\(122\.02\d*, 120\.6.*Received"):
+            _ours("EfficientNetB0", weights=path)
+        load_weights(ours, path)
+        assert peer.relative_error(ours(pixels), logits) <= 1e-4
+
+
+def test_a_rescaling_that_mends_the_deviation_is_seen(tmp_path):
+    """As `keras.applications` has it since TensorFlow 2.10, with ImageNet's weights."""
+    image = keras.Input(SHAPE)
+    x = keras.layers.Rescaling(1 / 255)(image)
+    norm = keras.layers.Normalization(name="normalization")
+    x = norm(x)
+    x = keras.layers.Rescaling((1 / np.sqrt(peer.IMAGENET_STD)).tolist())(x)
+    x = keras.layers.Conv2D(4, 3, name="stem_conv")(x)
+    model = keras.Model(image, x)
+    norm.set_weights([peer.IMAGENET_MEAN, peer.IMAGENET_STD, np.array(0)])
+    model.save(tmp_path / "whole.keras")
+    model.save_weights(tmp_path / "own.weights.h5")
+    for path in tmp_path.iterdir():
+        found = read(path, model)["normalization/variance"]
+        np.testing.assert_allclose(found, peer.IMAGENET_STD**2, rtol=1e-5)
 
 
 # Other programs.
