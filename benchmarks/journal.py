@@ -12,7 +12,7 @@ from keras_effnet.errors import explained
 class Journal:
     """Answers of targets in a file of one JSON line each, made with the first answer.
     A last line that was cut short by a kill counts for nothing, nor does a damaged
-    one."""
+    one; a file without any of ours is another one, and is kept."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self._path = pathlib.Path(path)
@@ -23,8 +23,10 @@ class Journal:
         with explained(message, self._path):
             found = self._path.exists()
             data = files.read_bytes(self._path, files.JSON_LIMIT) if found else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        entries = filter(None, map(self._entry, whole.splitlines()))
+            whole = data[: data.rfind(b"\n") + 1]
+            entries = [e for e in map(self._entry, whole.splitlines()) if e]
+            if whole and not entries:
+                raise ValueError("it holds none")
         self._answers = {_text(entry["key"]): entry["answer"] for entry in entries}
         self._length = len(whole)
 

@@ -26,7 +26,7 @@ try:
 except (ImportError, OSError, AttributeError):
     pass
 if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -110,7 +110,7 @@ def ask(program, *arguments, tell=None, timeout=None, environment=None):
 
 
 def finished(command, **options):
-    """Runs any program, by its path, to its end, at the latest this process'.
+    """Runs any program, by its path or name, to its end, at the latest this process'.
 
     Its output is text, whatever bytes it writes.
     """

@@ -111,9 +111,8 @@ def orientation(image: Image.Image) -> int:
     """How the camera was held, 1 to 8; 1 where EXIF is silent or damaged. Nothing else
     of it is read: `ImageOps.exif_transpose` writes all of it anew."""
     if image.format == "PNG":
-        load(
-            image
-        )  # EXIF may follow the pixels, whose damage must not be taken for its
+        # EXIF may follow the pixels, whose damage must not be taken for its.
+        load(image)
     # Pillow's reader of EXIF fails on damage in every way there is.
     with contextlib.suppress(Exception):
         found = image.getexif().get(_ORIENTATION)

@@ -89,6 +89,7 @@ def test_composed_and_decomposed_names_are_one_class(tmp_path):
 
     class Decomposed:
         class_names = ("b", names[1])
+        classes = 2
 
     assert labelled_photos(tmp_path, Decomposed)[1].tolist() == [1, 1, 0]
 

@@ -23,7 +23,7 @@ from keras_effnet.training.recipes import get_recipe
 from keras_effnet.training.stages import stages
 
 RULE = Preprocessing((127.0,) * 3, (128.0,) * 3)
-SCRIPT = pathlib.Path(__file__).parents[2] / "device_trace.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "scripts/device_trace.py"
 
 
 def _traces(backend, *arguments):

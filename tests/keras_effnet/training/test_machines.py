@@ -20,7 +20,7 @@ from keras_effnet import saving
 from keras_effnet.export import export
 from keras_effnet.tflite import TFLiteModel
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "tiny_command.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "scripts/tiny_command.py"
 EPOCHS, STEPS_PER_EPOCH = 3, 14
 STEPS = EPOCHS * STEPS_PER_EPOCH
 COMMAND = (
