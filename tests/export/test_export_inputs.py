@@ -161,8 +161,15 @@ def test_metadata_of_an_8_bit_input_without_preprocessing(network, mean, std, tm
         assert file.numbers["input"]["zero_point"] == -1
 
 
-@pytest.mark.parametrize("network", ["EfficientNetB0", "EfficientNetLite0"])
-@pytest.mark.parametrize("included", [True, False])
+@pytest.mark.parametrize(
+    ("network", "included"),
+    [
+        ("EfficientNetB0", False),
+        ("EfficientNetLite0", True),
+        pytest.param("EfficientNetB0", True, marks=pytest.mark.slow),
+        pytest.param("EfficientNetLite0", False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_moved_alone_tells_how_photographs_go_in(network, included, tmp_path):
     """Its metadata does, as well as the sheet that it left behind."""
     model = _tiny(network, include_preprocessing=included)

@@ -45,15 +45,17 @@ LARGE = (
 )
 
 
-def _marked(names):
+def _marked(names, slow):
     return [
-        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        pytest.param(name, marks=pytest.mark.slow if name in slow else ())
         for name in names
     ]
 
 
 def _networks(names):
-    return pytest.mark.parametrize("network", _marked(names), indirect=True)
+    """All of them; one of each family is quick enough for `make test`."""
+    slow = set(SPECS) - {*SMALLEST, "EfficientNetV2S"}
+    return pytest.mark.parametrize("network", _marked(names, slow), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def _run(code, **options):
 # Every network.
 
 
-@pytest.mark.parametrize("name", _marked(SPECS))
+@pytest.mark.parametrize("name", _marked(SPECS, LARGE))
 def test_structure(name):
     model = build_without_weights(name)
     battery.check_structure(model, SPECS[name], PUBLISHED[name])

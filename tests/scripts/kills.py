@@ -1,7 +1,7 @@
 """Signals at random moments: no orphans, no leftovers, and the same command ends well.
 
     python tests/scripts/kills.py --rounds 8
-    python tests/scripts/kills.py --rounds 1 --commands export,benchmark --signals SIGTERM
+    python tests/scripts/kills.py --commands export,benchmark --signals SIGTERM
 
 Each round starts each command in a folder of its own, sends each signal to it or to one
 of its children at a random moment, looks for what is left, and gives the command again.

@@ -167,21 +167,22 @@ FAMILIES = (
 )
 
 
-def matrix(quick):
+def slow(name):
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
+def matrix(*short):
     """Every family, which takes minutes; and one of a block for each stage."""
-    return [
-        *(f"{name}-short" for name in quick),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES),
-    ]
+    return [*short, *map(slow, FAMILIES)]
 
 
-@pytest.mark.parametrize("name", matrix(["EfficientNetV2B0"]))
+@pytest.mark.parametrize("name", matrix("EfficientNetV2B0-short"))
 def test_quantised_networks(name, tmp_path):
     _, result, pixels = train_network(qat, name)
     assert_becomes_int8(result, pixels, tmp_path)
 
 
-@pytest.mark.parametrize("name", matrix(["EfficientNetLite0"]))
+@pytest.mark.parametrize("name", matrix(slow("EfficientNetLite0-short")))
 def test_pruned_networks(name, tmp_path):
     _, result, pixels = train_network(prune, name, sparsity=0.75)
     for share in shares_of_zeros(result.model).values():
@@ -189,7 +190,7 @@ def test_pruned_networks(name, tmp_path):
     assert_becomes_int8(result, pixels, tmp_path)
 
 
-@pytest.mark.parametrize("name", matrix(["EfficientNetEdgeTPUS"]))
+@pytest.mark.parametrize("name", matrix(slow("EfficientNetEdgeTPUS-short")))
 def test_clustered_networks(name, tmp_path):
     _, result, pixels = train_network(cluster, name, clusters=8)
     assert most_values(result.model) <= 8

@@ -65,7 +65,12 @@ def assert_twins(model):
 
 @pytest.mark.parametrize(
     "name",
-    ["EfficientNetB0", "EfficientNetV2B0", "EfficientNetLite0", "EfficientNetEdgeTPUS"],
+    [
+        "EfficientNetV2B0",
+        "EfficientNetLite0",
+        pytest.param("EfficientNetB0", marks=pytest.mark.slow),
+        pytest.param("EfficientNetEdgeTPUS", marks=pytest.mark.slow),
+    ],
 )
 def test_our_networks(name):
     build = getattr(keras_effnet, name)

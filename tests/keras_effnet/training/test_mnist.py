@@ -36,6 +36,7 @@ def prepared(idx_files, tmp_path_factory):
     return prepared_mnist(tmp_path_factory.mktemp("tfds"), splits)
 
 
+@pytest.mark.slow
 def test_from_idx_files_and_from_tfds(idx_files, prepared, tmp_path):
     pairs = {
         "idx": train_and_validation(idx_files),
