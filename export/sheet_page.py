@@ -1,6 +1,7 @@
 """The page beside an exported file: one HTML file that holds its own pictures."""
 
 import collections
+import re
 
 import numpy as np
 
@@ -201,7 +202,7 @@ def _layers(sheet):
     worst = [n for n in order[:_WORST] if rows[n]["error"]]
     table = [
         (
-            f"{n}: {short(rows[n]['name'])}",
+            f"{n}: {layer_name(rows[n]['name'])}",
             f"{rows[n]['error']:.3g}",
             cell(rows[n]["sqnr"], ".1f"),
             cell(rows[n]["rmse_over_scale"], ".2f"),
@@ -319,10 +320,14 @@ def _tensor(tensor):
     return f"{text}, a pixel is stored as pixel{offset}"
 
 
-def short(name):
-    """The layer's name out of `model/layer/operation`, the last of those fused."""
-    parts = name.rpartition(";")[2].split("/")
-    return parts[1] if len(parts) > 2 else parts[-1]
+def layer_name(tensor):
+    """The Keras layer that a tensor is the output of: `block1a_dwconv` of
+    `block1a_bn_1/batchnorm/mul_1;block1a_dwconv_1/depthwise`. Of those fused into one
+    operator the last, but a normalisation; tracing numbers each name once more."""
+    fused = tensor.split(";")
+    own = [name for name in fused if "/batchnorm/" not in name] or fused
+    scopes = [s for s in own[-1].split("/")[:-1] if s != "batchnorm"] or own[-1:]
+    return re.sub(r"_\d+$", "", scopes[-1])
 
 
 def _ms(value):

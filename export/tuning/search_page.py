@@ -146,7 +146,7 @@ def _sensitivity(folder, rows):
     canvas.save(figure, folder / "sensitivity.png")
     table = [
         (
-            f"{n}: {sheet_page.short(rows[n]['name'])}",
+            f"{n}: {sheet_page.layer_name(rows[n]['name'])}",
             rows[n]["operator"],
             "\u00a0×\u00a0".join(map(str, rows[n]["shape"])),
             *(cell(rows[n][key], ".3g") for key in ("activation", "kernel")),

@@ -16,6 +16,7 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from keras_effnet.errors import InputError
 from keras_effnet.export.layer_errors import layer_errors
+from keras_effnet.export.sheet_page import layer_name
 from keras_effnet.tflite import TFLiteModel
 
 IMAGES = peer.images(32, 32, batch=6)
@@ -192,3 +193,9 @@ def test_what_can_not_be_compared(files, tmp_path):
     other = write(keras.Model(inputs, outputs), "float32", tmp_path / "other.tflite")
     with pytest.raises(InputError, match="of the same model"):
         layer_errors(path, other, [IMAGES])
+
+
+def test_operators_are_called_as_the_keras_layers(errors, tiny_model):
+    layers = {layer.name for layer in tiny_model._flatten_layers()}
+    named = {layer_name(row["name"]) for row in errors["int8"]}
+    assert named <= layers | {"Identity"}  # the output, which is no layer
