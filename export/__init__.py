@@ -1,5 +1,9 @@
-"""Keras model in, files out."""
+"""Keras model in, files out; the module is called as its `export` is."""
 
+import sys
+import types
+
+from keras_effnet import lazy
 from keras_effnet.export.compression.compressing import Compressed
 from keras_effnet.export.compression.making import train_and_export
 from keras_effnet.export.compression.recipe import CompressionRecipe
@@ -33,3 +37,12 @@ __all__ = [
     "write_samples",
     "write_saved_model",
 ]
+
+__getattr__ = lazy.modules(__name__)
+
+
+class _Room(types.ModuleType):
+    __call__ = staticmethod(export)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -1,6 +1,7 @@
 """The networks: one builder, and a constructor for each published network."""
 
 import dataclasses
+import fnmatch
 import numbers
 import os
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from keras_effnet.blocks import Activation
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
 from keras_effnet.rule import Preprocessing
+from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import Stage
 from keras_effnet.specs import get_spec
@@ -390,6 +392,34 @@ _SOURCES = {
     "lite": "tensorflow/tpu, models/official/efficientnet/lite.",
     "edgetpu": "tensorflow/tpu, models/official/efficientnet/edgetpu.",
 }
+
+
+def create_model(name: str, **options: Any) -> keras.Model:
+    """Builds a published network by its name.
+
+    Args:
+        name: As for `keras_effnet.specs.get_spec`: `"EfficientNetLite0"`, `"lite0"`.
+        **options: Of its constructor, `classes=5`, `weights="imagenet"`.
+
+    Returns:
+        A `keras.Model`, as the constructor returns it.
+
+    Raises:
+        InputError: No network has this name, or an option is impossible.
+    """
+    return globals()[get_spec(name).name](**options)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names of the published networks, in the order of the papers' tables.
+
+    Args:
+        pattern: Of file names, in any case: `"*lite*"`.
+
+    Returns:
+        A list of constructors' names.
+    """
+    return [n for n in SPECS if fnmatch.fnmatchcase(n.lower(), pattern.lower())]
 
 
 # Unannotated, so that editors infer the whole signature.

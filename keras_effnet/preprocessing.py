@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_effnet import costs
 from keras_effnet import notes
@@ -228,3 +229,20 @@ def normalize(
         dtype=dtype,
         name="normalization",
     )(x)
+
+
+def preprocess_input(images: Any, data_format: str | None = None) -> Any:
+    """What goes into `predict`, as in `keras.applications.efficientnet`: it changes
+    nothing, since the networks normalise images themselves.
+
+    A network with `include_preprocessing=False` wants its own rule:
+    `keras_effnet.saving.attached(model).normalized(images)`.
+
+    Args:
+        images: An array or tensor, `(..., height, width, channels)`, 0-255.
+        data_format: For nothing but the same arguments.
+
+    Returns:
+        The images.
+    """
+    return images

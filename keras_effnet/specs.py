@@ -222,8 +222,8 @@ def get_spec(name: str) -> ModelSpec:
 
     Args:
         name: A constructor's name or a model's name, in any case, with or
-            without hyphens and underscores: `"EfficientNetV2S"`,
-            `"efficientnetv2-s"`.
+            without hyphens, underscores and what all begin with: `"EfficientNetV2S"`,
+            `"efficientnetv2-s"`, `"v2s"`.
 
     Returns:
         A `ModelSpec`.
@@ -232,10 +232,10 @@ def get_spec(name: str) -> ModelSpec:
         InputError: No network has this name.
     """
     wanted = re.sub(r"[-_ ]", "", str(name)).lower()
-    for spec in _TABLE:
-        if wanted == spec.name.lower():
-            return spec
+    short = {name.lower().removeprefix("efficientnet"): name for name in SPECS}
+    if found := short.get(wanted.removeprefix("efficientnet")):
+        return SPECS[found]
     raise InputError(
-        f"No network has this name. {suggest(wanted, SPECS)}"
+        f"No network has this name. {suggest(wanted, [*SPECS, *short])}"
         f"The {len(SPECS)} networks are: {', '.join(SPECS)}. Received: {name!r}"
     )

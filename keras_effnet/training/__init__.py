@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 
+from keras_effnet import lazy
 from keras_effnet.errors import InputError
 from keras_effnet.progress import silent
 from keras_effnet.quiet import import_keras
@@ -14,6 +15,9 @@ from keras_effnet.quiet import native_stderr_held_back
 
 if TYPE_CHECKING:
     from keras_effnet.evaluation import Evaluation
+
+
+__getattr__ = lazy.modules(__name__)
 
 
 def train(

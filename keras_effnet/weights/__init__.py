@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_effnet import lazy
 from keras_effnet import saving
 from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
@@ -26,6 +27,7 @@ from keras_effnet.weights.importing import read
 if TYPE_CHECKING:
     import keras
 
+__getattr__ = lazy.modules(__name__)
 _logger = logging.getLogger("keras_effnet")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 from typing import Any
 
+from keras_effnet import lazy
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.specs import get_spec
@@ -24,6 +25,8 @@ RECIPES = (
 )
 
 __all__ = ["RECIPES", "as_json", "check", "from_json", "get_recipe", "parse_override"]
+
+__getattr__ = lazy.modules(__name__)
 
 
 def get_recipe(

@@ -177,7 +177,7 @@ def test_convert_remembers_another_preprocessing(command, tmp_path):
     ("output", "options", "match"),
     [
         ("out.h5", [], "Converted files end in .keras or .weights.h5"),
-        ("out.keras", ["--model", "B0"], "No network has this name"),
+        ("out.keras", ["--model", "B9"], "No network has this name"),
         ("out.keras", ["--model", "EfficientNetB0"], "are not those of efficientnetb0"),
         ("out.keras", ["--preprocessing", "x"], "has no such weights"),
         ("folder.keras", [], "can't be written: Is a directory"),
