@@ -138,7 +138,7 @@ def kinds(folder):
         return list(photos.batches([path], (32, 32, 3), rule))
 
     def load(path):
-        return weights.load_file(model, path)
+        return weights.load_weights(model, path)
 
     def read(path):
         return importing.read(path, model)
