@@ -15,6 +15,7 @@ from keras_effnet.export.calibration import FEW_IMAGES
 from keras_effnet.export.calibration import evenly
 from keras_effnet.export.judge import Batches
 from keras_effnet.export.judge import Images
+from keras_effnet.notes import note
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -104,9 +105,9 @@ def _calibration_photos(paths, most, progress, on_broken):
     chosen = [found[i] for i in evenly(len(found), most)]
     # A damaged one is better found now than in the middle of a conversion.
     chosen, _ = photos.readable(chosen, None, on_broken, progress)
-    if len(chosen) < FEW_IMAGES and progress:
-        progress(
-            f"note: few photographs ({len(chosen)}) leave the ranges of the "
+    if len(chosen) < FEW_IMAGES:
+        note(
+            f"few photographs ({len(chosen)}) leave the ranges of the "
             "activations to chance; a hundred and more are usual"
         )
     return chosen

@@ -5,7 +5,6 @@ import fcntl
 import functools
 import hashlib
 import json
-import logging
 import os
 import pathlib
 import shutil
@@ -15,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+from keras_effnet import notes
 from keras_effnet.errors import InputError
 
 # Of temporary names: what is left of them was cut short by a kill.
@@ -290,7 +290,7 @@ def unsealed(content: dict | None, path: str | os.PathLike) -> dict | None:
         plain = {key: value for key, value in content.items() if key != _SEAL}
         if sealed(plain)[_SEAL] == content.get(_SEAL):
             return plain
-    logging.getLogger("keras_effnet").warning("damaged, and made again: %s", path)
+    notes.damaged(path)
     return None
 
 

@@ -1,8 +1,10 @@
-"""What was assumed where a file does not say what it is: told, or refused."""
+"""What was assumed where a file does not say what it is: told, or refused; and what
+else the library tells of its own accord."""
 
 import contextlib
 import contextvars
 import logging
+import os
 from collections.abc import Iterator
 
 from keras_effnet.errors import InputError
@@ -21,10 +23,34 @@ def note(text: str) -> None:
     Raises:
         InputError: Inside `strict()`.
     """
-    text = " ".join(text.splitlines())  # a name may hold anything
     if _refused.get():
+        text = _in_one_line(text)
         raise InputError(f"Nothing may be assumed under --strict. Received: {text}")
-    _logger.warning(text)
+    _log(text, assumed=True)
+
+
+def warn(text: str) -> None:
+    """Tells what happened but was not assumed: `strict` lets it pass.
+
+    Args:
+        text: One line, which goes where that of `note` does; the command line shows it
+            as `keras-effnet: warning: ...`.
+    """
+    _log(text, assumed=False)
+
+
+def damaged(path: str | os.PathLike) -> None:
+    """Warns that something of the package's own, a cache or a part of a store, was
+    changed by others: it counts for nothing, and is made again by the caller."""
+    warn(f"damaged, and made again: {path}")
+
+
+def _log(text: str, assumed: bool) -> None:
+    _logger.warning("%s", _in_one_line(text), extra={"assumed": assumed})
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.splitlines())  # a name may hold anything
 
 
 @contextlib.contextmanager

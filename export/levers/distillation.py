@@ -5,14 +5,13 @@ as in the file (Jacob et al. 2018, section 3; the float network as teacher: Hint
 al. 2015, "Distilling the Knowledge in a Neural Network").
 """
 
-import logging
 import os
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_effnet.errors import first_line
+from keras_effnet import notes
 from keras_effnet.export import crops
 from keras_effnet.export.levers import fake_quantization
 from keras_effnet.export.levers import islands
@@ -43,9 +42,8 @@ def distil(draft: Draft, images, steps, seed=0, state=None, progress=None) -> Dr
             arrays, kept = checkpoint.read(state)
             checkpoint.restore(student.kept(), arrays["variables"], "variables")
             done = int(kept)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            text = "distillation begins again, its progress was damaged: %s"
-            logging.getLogger("keras_effnet").warning(text, first_line(error))
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            notes.damaged(state)
     teacher = tf.function(lambda x: student.network.run(x)[student.network.logits])
     for step in bar(range(done, steps), "distillation", shown=progress):
         _, batch = crops.draw(images, BATCH, np.random.default_rng([seed, step]))

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from keras_effnet import notes
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
 from keras_effnet.export.calibration import evenly
@@ -46,7 +47,7 @@ class Plan:
             self._computable = True
         except InputError as error:
             self._computable = False
-            self._tell(f"note: no levers that need gradients. {error}")
+            notes.warn(f"no levers that need gradients. {error}")
 
     def run(self):
         """Tries everything that may be needed and fits into the time."""
@@ -155,7 +156,7 @@ class Plan:
         enough = possible if possible >= least else None
         steps = self._store.value("distillation steps", lambda: enough)
         if steps is None:
-            self._tell("note: the budget is too short for distillation")
+            notes.warn("the budget is too short for distillation")
             return False
         self._tell(f"distilling, {steps} steps")
         before = self._draft
@@ -182,7 +183,7 @@ class Plan:
     def _late(self):
         late = time.monotonic() >= self._deadline
         if late and not self._told:
-            self._tell("note: the budget is spent, the search ends here")
+            notes.warn("the budget is spent, the search ends here")
             self._told = True
         return late
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_effnet import __version__
 from keras_effnet import files
+from keras_effnet import notes
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
@@ -104,8 +105,8 @@ def search(
         store = stack.enter_context(Store(folder, key))
         logits = trace.output_name != "probabilities"
         reference = FloatReference(float_path, images.judged, images.labels, logits)
-        for note in reference.notes:
-            tell(f"note: {note}")
+        for text in reference.notes:
+            notes.note(text)
         candidates = Candidates(store, trace, reference, limits, cost, input_type, tell)
         deadline = math.inf if budget is None else started + budget
         steps = None if budget is None else distillation_steps

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from keras_effnet import files
+from keras_effnet import notes
 from keras_effnet.export.levers.draft import Draft
 
 FOLDER = "candidates"
@@ -130,8 +131,6 @@ class Store:
     def _read(self, path):
         if not path.exists():
             return None
-        if not path.exists():
-            return None
         content = files.unsealed(files.read_json(path), path)
         return content if content and content.pop("key", None) == self._key else None
 
@@ -147,7 +146,8 @@ class Store:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
-        return files.unsealed(None, path)
+        notes.damaged(path)
+        return None
 
 
 def _slug(name):

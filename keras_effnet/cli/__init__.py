@@ -156,7 +156,8 @@ class _Notes(logging.Handler):
         text = record.getMessage()
         if text not in self.shown:
             self.shown.add(text)
-            _say(f"note: {text}")
+            kind = "note" if getattr(record, "assumed", False) else "warning"
+            _say(f"{kind}: {text}")
 
 
 @contextlib.contextmanager

@@ -68,8 +68,8 @@ def settings(args):
 
 
 def tell(line):
-    """Prints a line on standard error; where nobody watches, notes alone."""
-    if line.startswith("note: ") or sys.stderr.isatty():
+    """Prints a line on standard error if anybody watches."""
+    if sys.stderr.isatty():
         progress.tell(f"keras-effnet: {line}")
 
 

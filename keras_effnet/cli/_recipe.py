@@ -28,6 +28,8 @@ def add_arguments(parser):
 def overrides(args):
     """Fields of the recipe and their values, as the arguments change them."""
     found = dict(parse_override(text) for text in args.set)
+    if args.model:
+        found["model"] = args.model
     if args.weights:
         found["weights"] = None if args.weights == "none" else args.weights
     return found

@@ -5,11 +5,12 @@ keras-effnet predict photos/ --model lite0_int8.tflite --top 3 --json
 """
 
 import json
-import sys
 
-from keras_effnet import progress
 from keras_effnet.cli import _model
+from keras_effnet.cli import _photos
 from keras_effnet.errors import InputError
+from keras_effnet.notes import note
+from keras_effnet.progress import silent
 
 
 def add_arguments(parser):
@@ -22,12 +23,14 @@ def add_arguments(parser):
     )
     _model.add_weights(parser)
     _model.add_trust(parser)
+    _photos.add_on_broken(parser)
     parser.add_argument("--top", type=int, default=5, help="classes shown (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args):
     from keras_effnet.data.finding import find_photos
+    from keras_effnet.data.photos import readable
     from keras_effnet.evaluation import classify_photo
 
     if args.top < 1:
@@ -36,23 +39,18 @@ def run(args):
     classifier = _model.classifier(args)
     classifier.note_guess()
     if classifier.class_names is None and classifier.classes == 1000:
-        progress.tell(
-            "keras-effnet: note: the model has no names for its 1000 classes; "
-            "--class-names imagenet says that they are ImageNet's"
+        note(
+            "the model has no names for its 1000 classes; --class-names imagenet says "
+            "that they are ImageNet's"
         )
-    results, failed = [], False
+    photos, _ = readable(photos, None, args.on_broken, silent)
+    results = []
     for photo in photos:
-        try:
-            results.append((photo, classify_photo(classifier, photo, args.top)))
-        except InputError as error:
-            print(f"keras-effnet: error: {error}", file=sys.stderr)
-            failed = True
-            continue
+        results.append((photo, classify_photo(classifier, photo, args.top)))
         if not args.json:
             _print(*results[-1])
     if args.json:
         print(json.dumps([_as_json(*result) for result in results], indent=2))
-    return 1 if failed else 0
 
 
 def _print(photo, predictions):

@@ -6,6 +6,7 @@
 A block for each progressive stage; the first column is the evaluation crop.
 """
 
+from keras_effnet.cli import _photos
 from keras_effnet.cli import _recipe
 from keras_effnet.quiet import import_keras
 
@@ -13,6 +14,7 @@ from keras_effnet.quiet import import_keras
 def add_arguments(parser):
     parser.add_argument("photos", nargs="+", help="photographs, or folders of them")
     _recipe.add_arguments(parser)
+    _photos.add_on_broken(parser)
     parser.add_argument(
         "--stage", default="all", help="number of a stage, from 1 (default: all)"
     )
@@ -31,6 +33,6 @@ def run(args):
     from keras_effnet.training.recipes import get_recipe
 
     paths = find_photos(args.photos)
-    recipe = get_recipe(args.recipe, args.model, len(paths), **_recipe.overrides(args))
-    write_preview(paths, recipe, args.output, args.stage, args.draws)
+    recipe = get_recipe(args.recipe, images=len(paths), **_recipe.overrides(args))
+    write_preview(paths, recipe, args.output, args.stage, args.draws, args.on_broken)
     print(f"written: {args.output}")

@@ -77,7 +77,6 @@ def run(args):
         args.data,
         args.output,
         args.recipe,
-        model=args.model,
         train_split=args.train_split,
         validation_split=args.validation_split,
         on_broken=args.on_broken,

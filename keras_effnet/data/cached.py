@@ -10,8 +10,8 @@ import os
 import pathlib
 
 from keras_effnet import files
+from keras_effnet import notes
 from keras_effnet.errors import InputError
-from keras_effnet.notes import note
 
 # Bytes: ImageNet-21k's 14 million images, each with a path.
 _LIMIT = 2**32
@@ -44,7 +44,7 @@ def read(path, parse):
     try:
         return parse(files.read_json(path, _LIMIT))
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
-        note(f"what was kept of images is damaged and made anew: {path}")
+        notes.damaged(path)
         return None
 
 

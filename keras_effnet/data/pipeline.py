@@ -5,11 +5,10 @@ place in the epoch alone, so a training that goes on in the middle of an epoch
 sees what it would have seen.
 """
 
-import warnings
-
 import numpy as np
 import tensorflow as tf
 
+from keras_effnet import notes
 from keras_effnet.data import augment
 from keras_effnet.data import mix
 from keras_effnet.data import service as data_service
@@ -42,7 +41,7 @@ class TrainingBatches:
         preprocessing,
         part=(0, 1),
         service=None,
-        progress=warnings.warn,
+        progress=notes.warn,
     ):
         self._source = source
         self._recipe = recipe

@@ -1,12 +1,12 @@
 """All that a training needs to go on, in one file that is whole or not there."""
 
 import json
-import logging
 import pathlib
 
 import numpy as np
 
 from keras_effnet import files
+from keras_effnet import notes
 from keras_effnet.errors import InputError
 from keras_effnet.errors import first_line
 
@@ -66,9 +66,8 @@ def load_last(folder, use=lambda arrays, state: None):
             failures.append(f"{path.name}: {first_line(error)}")
             continue
         if failures:
-            logging.getLogger("keras_effnet").warning(
-                "going on from %s; damaged is %s", path.name, "; ".join(failures)
-            )
+            damaged = "; ".join(failures)
+            notes.warn(f"going on from {path.name}; damaged is {damaged}")
         return last
     if not found:
         return None

@@ -14,9 +14,10 @@ from keras_effnet.weights.table import sets_of
 _MOST_PHOTOS = 12
 
 
-def write_preview(paths, recipe, output, stage="all", draws=6):
+def write_preview(paths, recipe, output, stage="all", draws=6, on_broken="skip"):
     """Draws photographs, of many twelve, evenly spread, as the stages of a recipe see
-    them, or one of them, from 1, into a .png file; `draws` training images of each."""
+    them, or one of them, from 1, into a .png file; `draws` training images of each.
+    `on_broken` as for `photos.readable`."""
     if draws < 1:
         raise InputError(f"`draws` must be at least 1. Received: {draws}")
     if pathlib.Path(output).suffix.lower() != ".png":
@@ -26,7 +27,9 @@ def write_preview(paths, recipe, output, stage="all", draws=6):
     rule = for_weights(recipe.model, recipe.weights if published else None)
     rule = evaluation_rule(recipe, rule)
     # The first of each folder would show one class only.
-    paths = paths[:: -(-len(paths) // _MOST_PHOTOS)]
+    paths, _ = photos.readable(
+        paths[:: -(-len(paths) // _MOST_PHOTOS)], None, on_broken
+    )
     pictures = [photos.read_photo(path, recipe.channels) for path in paths]
     drawn = [preview.draw(pictures, one, recipe, rule, draws) for one in chosen]
     with files.replacing(output) as temporary:

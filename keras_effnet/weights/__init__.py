@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import logging
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_effnet import lazy
+from keras_effnet import notes
 from keras_effnet import saving
 from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import keras
 
 __getattr__ = lazy.modules(__name__)
-_logger = logging.getLogger("keras_effnet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +163,7 @@ def put(model: "keras.Model", values: dict[str, np.ndarray], source: str) -> Non
     """
     variables = variables_by_name(model)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    values, note = fit(values, shapes, source, saving.attached(model))
+    values, text = fit(values, shapes, source, saving.attached(model))
     assign(model, values, source)
-    if note:
-        _logger.warning(note)
+    if text:
+        notes.warn(text)

@@ -20,6 +20,7 @@ import requests.adapters
 import urllib3
 
 from keras_effnet import files
+from keras_effnet import notes
 from keras_effnet.errors import InputError
 from keras_effnet.progress import bar
 from keras_effnet.report.text import printable
@@ -147,7 +148,10 @@ class _Part:
 
     def record(self):
         """`{"url": ..., "validator": ..., "total": ...}`; empty: start again."""
-        return files.read_json(self._record) or {}
+        record = files.read_json(self._record)
+        if record is None and self._record.exists():
+            notes.damaged(self._record)
+        return record or {}
 
     def begin(self, url, validator, total):
         # In this order: a record never describes bytes of another file.

@@ -22,6 +22,31 @@ def test_strict_refuses_it_and_ends_with_the_block():
     notes.note("allowed again")
 
 
+def test_strict_lets_warnings_pass(caplog):
+    with notes.strict():
+        notes.warn("a thing happened")
+        notes.damaged("cache.json")
+    assert caplog.messages == [
+        "a thing happened",
+        "damaged, and made again: cache.json",
+    ]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_damaged_cache_ends_no_command(strict, monkeypatch, capsys, tmp_path):
+    from keras_effnet.data import cached
+
+    cache = tmp_path / "cache.json"
+    cache.write_text("[" * 500)
+    monkeypatch.setattr(
+        "keras_effnet.cli.models.run", lambda args: cached.read(cache, dict)
+    )
+    code = cli.main(["models", *(["--strict"] if strict else [])])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 0
+    assert line == f"keras-effnet: warning: damaged, and made again: {cache}"
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_the_command_line_shows_or_refuses(monkeypatch, capsys, strict):
     def run(args):

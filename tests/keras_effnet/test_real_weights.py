@@ -4,6 +4,8 @@ The photographs are training images of ImageNet: the accuracies are held against
 what these weights reached on them elsewhere, not against published ones.
 """
 
+import copy
+import json
 import pathlib
 import typing
 
@@ -14,6 +16,7 @@ import pytest
 
 import keras_effnet
 from keras_effnet import preprocessing
+from keras_effnet import saving
 from keras_effnet.data.finding import find_photos
 from keras_effnet.data.finding import read_labels
 from keras_effnet.data.photos import batches
@@ -112,3 +115,71 @@ def test_mixed_precision_agrees(network, policy):
     assert model.get_layer("stem_conv").compute_dtype == policy.removeprefix("mixed_")
     found = evaluate(model, network.batches, network.labels)
     assert found.agreement(network.evaluation) >= 0.98
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """V2-B0 that is given normalised pixels, the .tflite file with its sheet, and the
+    labels of every tenth photograph."""
+    folder = tmp_path_factory.mktemp("outside")
+    paths, labels = read_labels(conftest.shared_file("data/imagenet_sample/labels.csv"))
+    rows = [f"{p},{i}\n" for p, i in zip(paths[::10], labels[::10], strict=True)]
+    (folder / "labels.csv").write_text("".join(["file,class_index\n", *rows]))
+    weights = WEIGHTS["EfficientNetV2B0"]()
+    options = {"include_preprocessing": False, "weights": weights}
+    model = keras_effnet.EfficientNetV2B0(**options)
+    (file,) = export(model, folder / "out")
+    return model, file.path, folder / "labels.csv"
+
+
+@pytest.mark.slow
+def test_a_file_moved_alone_answers_as_with_its_sheet(outside, command, tmp_path):
+    _, file, labels = outside
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(file.read_bytes())
+    photos = [str(path) for path in read_labels(labels)[0][:3]]
+    quick = ("--runs", "1", "--seconds", "0", "--rounds", "1", "--json")
+    found = {}
+    for path in (file, alone):
+        answers = [
+            command("evaluate", path, labels, "--json", "--strict"),
+            command("predict", *photos, "--model", path, "--json", "--strict"),
+            command("benchmark", path, "--evaluate", labels, *quick, "--strict"),
+        ]
+        assert [code for code, *_ in answers] == [0, 0, 0], answers
+        found[path] = [json.loads(output) for _, output, _ in answers]
+    (evaluated, predicted, (measured,)), lonely = found[file], found[alone]
+    assert evaluated["top1"] >= 0.8
+    assert lonely[:2] == [evaluated, predicted]
+    assert lonely[2][0]["accuracy"] == measured["accuracy"]
+    assert measured["accuracy"]["top1"] == evaluated["top1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lose", ["clone", "copy", "save"])
+def test_what_keras_loses_of_real_weights(lose, outside, command, tmp_path):
+    model, _, labels = outside
+    kept, lost = tmp_path / "kept.keras", tmp_path / "lost.keras"
+    model.save(kept)
+    if lose == "clone":
+        other = keras.models.clone_model(model)
+        other.set_weights(model.get_weights())
+    else:
+        other = (
+            copy.deepcopy(model) if lose == "copy" else keras.models.load_model(kept)
+        )
+    assert saving.attached(other) is None
+    other.save(lost)
+    photos = [str(path) for path in read_labels(labels)[0][:3]]
+    found = {}
+    for path in (kept, lost):
+        names = ("--class-names", "imagenet")
+        _, evaluated, told = command("evaluate", path, labels, "--json", *names)
+        _, predicted, _ = command("predict", *photos, "--model", path, "--json", *names)
+        found[path] = json.loads(evaluated), json.loads(predicted)
+    assert found[kept][0]["top1"] >= 0.8
+    assert found[lost] == found[kept]
+    assert any("that of its ImageNet weights is assumed" in line for line in told)
+    code, _, (line,) = command("evaluate", lost, labels, "--strict")
+    assert code == 1
+    assert "that of its ImageNet weights is assumed" in line

@@ -155,7 +155,7 @@ def hit(run, number, moment, child):
         process.communicate()
         return ["it went on for two minutes"]
     wrong = []
-    if "Traceback" in errors and target == process.pid:
+    if "Traceback" in errors:
         wrong.append(f"a traceback: {errors.splitlines()[-1]}")
     time.sleep(3)
     if orphans := run.processes():
@@ -187,13 +187,16 @@ def measure(names, signals, rounds, folder, seed=0, tell=print):
                     run = Run(arguments, place, server.address)
                     moment = random_moment.uniform(0.3, 1) * seconds
                     wrong += hit(run, signal.Signals[one], moment, child=number % 2)
-                    run.finish()
+                    try:
+                        run.finish()
+                    except AssertionError as error:
+                        wrong.append(f"given again: {error}")
                     if run.results() != whole.results():
                         wrong.append(f"other files: {run.results() ^ whole.results()}")
                     if run.left() > _LEFT_BYTES:
                         wrong.append("what a kill left was not swept")
                 told = "; ".join(wrong[:3])
-                tell(f"{name:10} {one:8} {rounds} runs, {len(wrong)} faults {told}")
+                tell(f"{name:10} {one:8}{rounds:4} runs {len(wrong):4} faults {told}")
     return found
 
 

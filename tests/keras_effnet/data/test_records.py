@@ -293,6 +293,19 @@ def test_records_that_ended_too_early(folder, tmp_path):
         open_source(target)
 
 
+def test_names_that_are_no_text(tmp_path, caplog):
+    names = [b"caf\xe9-%d.jpg" % i for i in range(6)]
+    rows = [foreign(i % 2, filename=name) for i, name in enumerate(names)]
+    rows[3]["encoded"] = rows[3]["encoded"][:-20]
+    write_foreign(tmp_path / "x.tfrecord", rows)
+    for _ in range(2):  # the second time from the cache
+        source = open_source(tmp_path, cache=tmp_path / "cache")
+        kept = [example["key"].numpy() for example in source.dataset()]
+        assert kept == names[:3] + names[4:]
+    assert len(source.fingerprint) == 64
+    assert "caf\udce9-3.jpg" in caplog.text
+
+
 def test_broken_images_in_records_have_a_name(tmp_path, caplog):
     rows = [foreign(i % 2, filename=b"%d.jpg" % i) for i in range(20)]
     rows[3]["encoded"] = rows[3]["encoded"][:-20]
