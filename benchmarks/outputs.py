@@ -49,8 +49,11 @@ def too_far(found):
 
 def photographs(path, source, on_broken="skip"):
     """`(paths, labels)` of those in a source that can be read, for a file to be
-    evaluated on; `labelled_photos` knows the kinds of sources."""
-    paths, labels = labelled_photos(source, TFLiteModel(path), optional=True)
+    evaluated on; `labelled_photos` knows the kinds of sources. What is assumed of the
+    file is told now, not after all that is measured before."""
+    model = TFLiteModel(path)
+    model.note_guess()
+    paths, labels = labelled_photos(source, model, optional=True)
     return photos.readable(paths, labels, on_broken)
 
 
@@ -63,7 +66,6 @@ def evaluate(path, target, opened, progress=None):
     one answer; `largest_steps` or `largest_relative_error` of all outputs as in a
     result's `agreement`."""
     model = TFLiteModel(path)
-    model.note_guess()
     paths, labels = opened
     host, here, there = Host(), [], []
     for batch in photo_batches(model, paths, pathlib.Path(path).name, progress):

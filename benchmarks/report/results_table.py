@@ -7,6 +7,7 @@ from keras_effnet.benchmarks.report import entries
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import cells
 from keras_effnet.report.text import known
+from keras_effnet.report.text import printable
 from keras_effnet.report.text import significant
 
 # The CSV file's columns, names and units of which docs/benchmarking.md explains, and
@@ -122,4 +123,5 @@ def _field(result, path):
         return len(value)
     if isinstance(value, dict):
         value = [f"{name} {count}" for name, count in value.items()]
-    return "; ".join(value) if isinstance(value, list) else value
+    value = "; ".join(value) if isinstance(value, list) else value
+    return printable(value) if isinstance(value, str) else value

@@ -3,15 +3,21 @@
 import io
 import os
 import pathlib
+import shutil
 import sys
 import types
 
+import keras
 import pytest
+import tensorflow as tf
 
+import keras_effnet
 from keras_effnet import cli
+from keras_effnet import saving
 from keras_effnet.data import photos
 from keras_effnet.data.formats import open_source
 from keras_effnet.errors import InputError
+from keras_effnet.export import export
 
 GOOD = ["a.jpg", "b.JPG", "c.jfif", "d.jpe", "e.PNG", "f.jpg"]
 
@@ -43,6 +49,10 @@ def folder(photos, tmp_path):
     return root
 
 
+def stop(*args, **options):
+    raise InputError("Enough. Received: photographs")
+
+
 @pytest.fixture
 def enough(monkeypatch):
     """Ends the commands when they have their photographs, whose names are kept."""
@@ -53,9 +63,6 @@ def enough(monkeypatch):
 
     names = []
     readable = photos.readable
-
-    def stop(*args, **options):
-        raise InputError("Enough. Received: photographs")
 
     def noted(*args):
         found = readable(*args)
@@ -109,6 +116,93 @@ def test_every_command_takes_the_same_photographs(command, enough, words, line):
     assert code == 1
     assert "1 of 7 images" in errors[-1]
     assert "broken.jpg (" in errors[-1]
+
+
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory):
+    """Files that don't say how photographs go in: a published network's, by Keras
+    alone, and its .tflite file without the sheet. And two with two outputs."""
+    folder = tmp_path_factory.mktemp("forgetful")
+    options = {"classes": 5, "input_shape": (32, 32, 3)}
+    model = keras_effnet.EfficientNetLite0(**options, include_preprocessing=False)
+    (file,) = export(model, folder / "out")
+    keras.models.clone_model(model).save(folder / "lost.keras")
+    shutil.copy(file.path, folder / "alone.tflite")
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    double = keras.Model(image, [keras.layers.Dense(5)(x), keras.layers.Dense(5)(x)])
+    double.save(folder / "double.keras")
+    exported = tf.lite.TFLiteConverter.from_keras_model(double).convert()
+    (folder / "double.tflite").write_bytes(exported)
+    return folder, saving.attached(model)
+
+
+@pytest.fixture
+def sound(folder):
+    """Its folder of five classes, without what can't be read."""
+    (folder / "w" / "broken.jpg").unlink()
+    (folder / "x" / "notes.txt").unlink()
+    return folder
+
+
+@pytest.fixture
+def rules(monkeypatch):
+    """How the commands had photographs read, `(input_shape, rule)` each; those that
+    make files end when they have read them."""
+    from keras_effnet.export import photographs
+    from keras_effnet.export.compression import techniques
+
+    found = []
+    batches, opened = photos.batches, photographs.opened
+
+    def noted(paths, input_shape, rule, *args):
+        found.append((tuple(input_shape), rule))
+        return batches(paths, input_shape, rule, *args)
+
+    def read(*args):
+        calibration, evaluation = opened(*args)
+        for each in (calibration, evaluation and evaluation.batches):
+            list(each() if each else ())
+        stop()
+
+    monkeypatch.setattr(photos, "batches", noted)
+    monkeypatch.setattr(photographs, "opened", read)
+    monkeypatch.setattr(techniques, "qat", stop)
+    return found
+
+
+MODELS = {
+    **COMMANDS,
+    "evaluate, Keras": "evaluate KERAS FOLDER",
+    "predict, Keras": "predict FOLDER --model KERAS",
+    "benchmark": "benchmark TFLITE --evaluate FOLDER --runs 1 --seconds 0 --rounds 1",
+}
+del MODELS["preview"]  # of a recipe, not of a model
+
+
+@pytest.mark.parametrize("line", MODELS.values(), ids=MODELS)
+def test_every_command_prepares_them_in_the_same_way(
+    command, forgetful, sound, rules, tmp_path, line
+):
+    folder, rule = forgetful
+    words = {"KERAS": folder / "lost.keras", "TFLITE": folder / "alone.tflite"}
+    words |= {"FOLDER": sound, "OUT": tmp_path / "out"}
+    _, _, errors = command(*(words.get(word, word) for word in line.split()))
+    assert set(rules) == {((32, 32, 3), rule)}
+    told = [text for text in errors if "that of its ImageNet weights" in text]
+    assert len(told) == ("KERAS" in line)
+
+
+@pytest.mark.parametrize("line", MODELS.values(), ids=MODELS)
+def test_every_command_refuses_the_same_models(
+    command, forgetful, sound, tmp_path, line
+):
+    folder, _ = forgetful
+    words = {"KERAS": folder / "double.keras", "TFLITE": folder / "double.tflite"}
+    words |= {"FOLDER": sound, "OUT": tmp_path / "out"}
+    code, _, errors = command(*(words.get(word, word) for word in line.split()))
+    assert code == 1
+    assert "no image classifier" in errors[-1]
 
 
 def test_training_takes_them_too(folder, caplog):

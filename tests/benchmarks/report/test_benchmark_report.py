@@ -486,6 +486,14 @@ def test_the_table_has_a_line_for_each_result(whole, tmp_path):
     assert names <= set(first)
 
 
+@pytest.mark.usefixtures("placeholders")
+def test_names_that_no_file_can_hold(made, tmp_path):
+    source = write(tmp_path / "r.json", [made("half \ud800 \x1b[1m")])
+    page, table = report.write([source], tmp_path / "r.html")
+    assert "half � �[1m" in read_page(page).text
+    assert "half � �[1m" in table.read_text(encoding="utf-8")
+
+
 # Accuracies
 
 
