@@ -93,9 +93,10 @@ def with_metadata(
     builder = flatbuffers.Builder(1024)
     root = _write(builder, "ModelMetadata", fields)
     builder.Finish(root, IDENTIFIER)
-    _set_entry(model, builder.Output())
     file = io.BytesIO()
-    file.write(flatbuffer.pack(model))
+    with explained("The .tflite file is damaged: {}.", "bytes"):
+        _set_entry(model, builder.Output())
+        file.write(flatbuffer.pack(model))
     if class_names is not None:
         with zipfile.ZipFile(file, "w") as archive:
             # A fixed date and no compression: the same bytes each time, and the

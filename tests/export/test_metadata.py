@@ -17,6 +17,7 @@ from PIL import Image
 from keras_effnet import tflite_metadata
 from keras_effnet.errors import InputError
 from keras_effnet.export import converting
+from keras_effnet.export import flatbuffer
 from keras_effnet.export.calibration import calibrate
 from keras_effnet.export.metadata import read_metadata
 from keras_effnet.export.metadata import with_metadata
@@ -371,6 +372,14 @@ def test_metadata_for_damaged_bytes_is_one_line(bare_files):
         except InputError:
             refused += 1
     assert refused > 5
+
+
+def test_an_entry_that_points_to_no_buffer(bare_files):
+    model = flatbuffer.unpack(describe(bare_files["int8"]))
+    (entry,) = (each for each in model.metadata if each.name == b"TFLITE_METADATA")
+    entry.buffer = 1000
+    with pytest.raises(InputError, match=r"file is damaged: list index"):
+        with_metadata(flatbuffer.pack(model), name="x")
 
 
 @pytest.fixture(scope="module")
