@@ -4,8 +4,11 @@ import kills
 import pytest
 
 
+NAMES = ("train", "export", "quantize", "qat", "download", "benchmark")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "export", "qat", "download", "benchmark"])
+@pytest.mark.parametrize("name", NAMES)
 def test_signals_leave_nothing(name, tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     found = kills.measure([name], kills.SIGNALS, 1, tmp_path)

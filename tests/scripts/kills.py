@@ -28,7 +28,8 @@ _LEFT_BYTES = 1e6
 _SET = "EfficientNetB0", "noisy-student@google"
 _DIGITS = (
     *("train", "digits", "--recipe", "digits", "--no-progress"),
-    *("--set", "width=0.25", "--set", "depth=0.5", "--set", "epochs=3"),
+    *("--set", "width=0.1", "--set", "depth=0.1", "--set", "epochs=3"),
+    *("--set", "image_size=24", "--set", "eval_image_size=24"),
     *("--set", "checkpoint_steps=1", "--set", "batch_size=359"),
 )
 
@@ -42,7 +43,7 @@ def commands(model, file, photos):
             *("--output", "out"),
         ),
         "quantize": (
-            *("quantize", model, "--calibrate", photos, "--budget", "20s"),
+            *("quantize", model, "--calibrate", photos, "--min-agreement", "0"),
             *("--output", "out"),
         ),
         "qat": (
@@ -57,7 +58,8 @@ def commands(model, file, photos):
 def prepare(folder):
     """A small model, its .tflite file and photographs; their paths."""
     import keras
-    from sklearn import datasets
+    import numpy as np
+    from PIL import Image
 
     import keras_effnet
     from keras_effnet.export import export
@@ -69,7 +71,11 @@ def prepare(folder):
     model = keras_effnet.build_model(spec, classes=5)
     model.save(folder / "tiny.keras")
     (file,) = export(model, folder, ("float32",))
-    photos = pathlib.Path(datasets.__file__).parent / "images"
+    photos = folder / "photos"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(256, size=(6, 40, 40, 3), dtype=np.uint8)
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(photos / f"{number}.png")
     return str(folder / "tiny.keras"), str(file.path), str(photos)
 
 
