@@ -3,7 +3,6 @@
 import kills
 import pytest
 
-
 NAMES = ("train", "export", "quantize", "qat", "download", "benchmark")
 
 
