@@ -14,6 +14,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
 from keras_effnet.evaluation import check_channels_last
 from keras_effnet.export import normalisation
+from keras_effnet.tflite import check_classifier
 
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
@@ -35,23 +36,14 @@ def check(model):
             "The model must be a functional or sequential keras.Model that has been "
             f"built. Received: {type(model).__module__}.{type(model).__name__}"
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise InputError(
-            "The model must have one input and one output. Received: "
-            f"{len(model.inputs)} inputs, {len(model.outputs)} outputs"
-        )
+    shapes = [[x.shape for x in side] for side in (model.inputs, model.outputs)]
+    check_classifier(*shapes, model.name)
     check_channels_last(model)
     shape = model.inputs[0].shape
-    if len(shape) != 4 or None in shape[1:]:
+    if None in shape[1:]:
         raise InputError(
-            "The model's input must have the shape (batch, height, width, channels) "
-            f"with fixed sizes. Received: input shape {tuple(shape)}"
-        )
-    shape = model.outputs[0].shape
-    if len(shape) != 2 or shape[-1] is None:
-        raise InputError(
-            "The model's output must have the shape (batch, classes). "
-            f"Received: output shape {tuple(shape)}"
+            "The height and width of the model's input must be fixed sizes. "
+            f"Received: input shape {tuple(shape)}"
         )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
