@@ -76,6 +76,8 @@ def test_a_broken_photograph_is_named(trained):
         (["--set", "epochs"], "field=value"),
         (["--set", "epochs=-1"], "epochs"),
         (["--model", "B9"], "No network has this name"),
+        (["--set", "model=B9"], "No network has this name"),
+        (["--set", "name=mine"], "no such field"),
         (["--weights", "imagnet"], "imagenet"),
         (["--on-broken", "fail"], "broken.jpg"),
         (["--on-broken", "maybe"], "skip"),
