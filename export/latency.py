@@ -32,8 +32,15 @@ def measure(exported, progress=None):
     found = host_latency(paths, max_seconds=5, progress=progress)
     pairs = list(zip(exported, found, strict=True))
     medians = {file.precision: latency.median_ms for file, latency in pairs}
-    of_float = medians.get("float32")
     return [
-        file.with_sheet(latency=dataclasses.replace(latency, float_median_ms=of_float))
+        file.with_sheet(
+            latency=dataclasses.replace(
+                latency,
+                # None is held against itself.
+                float_median_ms=medians.get("float32")
+                if file.precision != "float32"
+                else None,
+            )
+        )
         for file, latency in pairs
     ]

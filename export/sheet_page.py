@@ -15,6 +15,11 @@ from keras_effnet.report.text import signed
 
 _WORST = 10
 _VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the limit"}
+_TECHNIQUES = {
+    "quantize": "quantisation-aware training (qat)",
+    "prune": "pruning",
+    "cluster": "clustering",
+}
 # More kinds of operators than there are colours share the last one.
 _KINDS = len(canvas.SERIES)
 
@@ -25,6 +30,7 @@ def write_page(sheet: dict, path):
     sheet = {key: value for key, value in sheet.items() if value is not None}
     parts = [
         *_verdict(sheet),
+        page.facts(_key_figures(sheet)),
         *_file(sheet),
         *_training(sheet),
         *_accuracy(sheet),
@@ -41,8 +47,8 @@ def _verdict(sheet):
     found = sheet.get("evaluation")
     if not found:
         text = (
-            "Accuracy and agreement with the float model were not measured: export "
-            "with --evaluate PHOTOS to measure them."
+            "Accuracy and agreement with the float model were not measured: the same "
+            "command with --evaluate PHOTOS measures them."
         )
         return [page.paragraph(text, "verdict")]
     measured = (
@@ -62,17 +68,41 @@ def _verdict(sheet):
     if verdict:
         text = f"{_VERDICTS[verdict]} of {limit:g} percentage points. {text}"
     text = f"{text}. {measured}."
+    kind = (verdict or "").partition(" ")[0]
     if verdict == "within limit" and high > limit:
         text += " The interval reaches over the limit: more images would tell."
-    kind = (verdict or "").partition(" ")[0]
+        kind = "open"
     return [page.paragraph(text, f"verdict {kind}")]
+
+
+def _key_figures(sheet):
+    found, latency = sheet.get("evaluation") or {}, sheet.get("latency") or {}
+    top1, agreement = (cell(found.get(k), ".1%", "") for k in ("top1", "agreement"))
+    speed = _ms(latency.get("median_ms"))
+    if speed and (ratio := _ratio_to_float(latency)):
+        speed += f", {ratio} × the float file's"
+    return [
+        ("accuracy (top-1)", top1),
+        ("agrees with float", agreement),
+        ("size", "bytes" in sheet and _megabytes(sheet["bytes"])),
+        ("speed on this host", speed),
+    ]
+
+
+def _megabytes(size):
+    return f"{size / 1e6:.2f} MB"
+
+
+def _ratio_to_float(latency):
+    before = latency.get("float_median_ms")
+    return before and f"{latency['median_ms'] / before:.2f}"
 
 
 def _file(sheet):
     names = sheet.get("class_names", "")
     rows = [
         ("file", sheet.get("file")),
-        ("size", "bytes" in sheet and f"{sheet['bytes']:,} bytes"),
+        ("bytes", "bytes" in sheet and f"{sheet['bytes']:,}"),
         ("compressed", _compressed(sheet)),
         ("zeros in the kernels", "sparsity" in sheet and f"{sheet['sparsity']:.1%}"),
         ("sha256", sheet.get("sha256")),
@@ -89,7 +119,7 @@ def _file(sheet):
 
 def _compressed(sheet):
     sizes = sheet.get("compressed_bytes", {})
-    return ", ".join(f"{name} {size:,} bytes" for name, size in sizes.items())
+    return ", ".join(f"{name} {_megabytes(size)}" for name, size in sizes.items())
 
 
 def _training(sheet):
@@ -97,8 +127,9 @@ def _training(sheet):
     if not found:
         return []
     recipe = found["recipe"]
+    technique = _TECHNIQUES.get(found["technique"], found["technique"])
     rows = [
-        ("technique", f"{found['technique']}, by TensorFlow Model Optimization"),
+        ("technique", f"{technique}, by TensorFlow Model Optimization"),
         ("images", f"{found['images']:,}"),
         ("recipe", plain(recipe)),
     ]
@@ -122,7 +153,9 @@ def _accuracy(sheet):
     rows = [
         (name, found[key], found[f"{key}_interval"])
         for name, key in (
-            ("float model", "reference_top1"),
+            ("model before training", "reference_top1")
+            if sheet.get("training")
+            else ("float model", "reference_top1"),
             ("this file", "top1"),
             ("same class", "agreement"),
         )
@@ -210,9 +243,10 @@ def _layers(sheet):
         )
         for n in worst
     ]
+    of_what = "trained network in float" if sheet.get("training") else "float file"
     text = (
         "What has gathered up to each layer: the root mean square of the difference "
-        "from the float file, as a multiple of the standard deviation there. Layers "
+        f"from the {of_what}, as a multiple of the standard deviation there. Layers "
         "are numbered from 0; those without any difference are not drawn, and the "
         f"{len(worst)} worst are ringed and listed."
     )
@@ -229,13 +263,12 @@ def _layers(sheet):
 def _speed(sheet):
     parts = []
     if latency := sheet.get("latency"):
-        before = latency.get("float_median_ms")
         count = latency.get("threads")
         rows = [
             ("median", _ms(latency.get("median_ms"))),
             ("90th percentile", _ms(latency.get("p90_ms"))),
-            ("float file, median", _ms(before)),
-            ("ratio to float", before and f"{latency['median_ms'] / before:.2f}"),
+            ("float file, median", _ms(latency.get("float_median_ms"))),
+            ("ratio to float", _ratio_to_float(latency)),
             ("threads", count),
             ("runs", latency.get("runs")),
             ("host", plain(latency.get("host"))),

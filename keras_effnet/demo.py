@@ -18,7 +18,7 @@ from keras_effnet.progress import silent
 from keras_effnet.progress import tell
 from keras_effnet.report import charts
 from keras_effnet.report import page
-from keras_effnet.report.text import cells
+from keras_effnet.report.text import cell
 from keras_effnet.saving import load_model
 from keras_effnet.training import train
 from keras_effnet.training.recipes import get_recipe
@@ -97,6 +97,7 @@ def run_demo(folder, epochs=None, seed=0, progress=print):
         "files": [
             {
                 "name": file.path.name,
+                "network": "digits",
                 "precision": file.precision,
                 "bytes": file.sheet.bytes,
                 **_accuracy(evaluation),
@@ -146,12 +147,12 @@ def _latency(result):
 
 def _report(results, history, digits, predictions):
     # Wrong ones first, they are what people look for.
-    order = np.argsort(predictions == digits.labels, kind="stable")[:_GRID_IMAGES]
-    wrong = int(np.sum(predictions != digits.labels))
+    right = predictions == digits.labels
+    order = np.argsort(right, kind="stable")[:_GRID_IMAGES]
+    wrong = int(np.sum(~right))
     count = results["held_out_images"]
     host = results["host"]
     training = results["training"]
-    header, *rows = _table(results)
     return page.render(
         "EfficientNet on handwritten digits, from training to a .tflite file",
         [
@@ -161,7 +162,7 @@ def _report(results, history, digits, predictions):
                 f"epochs in {training['seconds']:.0f} seconds, exported, and evaluated "
                 f"on {count} digits it has never seen."
             ),
-            page.table(header, rows),
+            _table(results),
             page.heading("Accuracy and latency of each file"),
             page.image(
                 charts.accuracy_against_latency(results["files"]),
@@ -179,36 +180,37 @@ def _report(results, history, digits, predictions):
             page.paragraph(
                 f"{len(order)} of the held-out digits, the {wrong} wrong ones first."
             ),
-            page.image(
-                charts.prediction_grid(
-                    digits.images[order], digits.labels[order], predictions[order]
-                ),
-                "Held-out digits, each with the class that the int8 file predicts",
+            page.thumbnails(
+                (digits.images[n], _caption(digits.labels[n], predictions[n]), right[n])
+                for n in order
             ),
         ],
         footer=", ".join(f"{k} {v}" for k, v in results["versions"].items()),
     )
 
 
+def _caption(label, guess):
+    return f"{guess}" if guess == label else f"says {guess}, is {label}"
+
+
 def _table(results):
-    def shown(key, spec, unit="", scale=1):
-        def text(row):
-            if row.get(key) is None:
-                return "unknown" if key in row else ""
-            return f"{row[key] / scale:{spec}}{unit}"
-
-        return text
-
-    columns = {
-        "model": lambda row: row["name"],
-        "accuracy": shown("accuracy", ".1%"),
+    # The files beside each other: as rows they would be wider than a phone.
+    measures = {
+        "accuracy": lambda row: f"{row['accuracy']:.1%}",
         "95 % interval": lambda row: "{:.1%} to {:.1%}".format(*row["interval"]),
-        "agrees with Keras": shown("agreement_with_keras", ".1%"),
-        "size": shown("bytes", ".2f", " MB", 1e6),
-        "median": shown("median_ms", ".3f", " ms"),
-        "p90": shown("p90_ms", ".3f", " ms"),
-        "first run": shown("first_ms", ".3f", " ms"),
-        "peak memory": shown("peak_memory_kb", ".1f", " MiB", 1024),
+        "agrees with Keras": lambda row: cell(row.get("agreement_with_keras"), ".1%"),
+        "size, MB": lambda row: cell(_scaled(row, "bytes", 1e6), ".2f"),
+        "median, ms": lambda row: cell(row.get("median_ms"), ".3f"),
+        "90th percentile, ms": lambda row: cell(row.get("p90_ms"), ".3f"),
+        "first run, ms": lambda row: cell(row.get("first_ms"), ".3f"),
+        "peak memory, MiB": lambda row: cell(
+            _scaled(row, "peak_memory_kb", 1024), ".1f"
+        ),
     }
-    rows = [{"name": "Keras", **results["keras"]}, *results["files"]]
-    return cells(rows, columns)
+    columns = [{"name": "Keras", **results["keras"]}, *results["files"]]
+    rows = [(name, *map(tell, columns)) for name, tell in measures.items()]
+    return page.table(("", *(row["name"] for row in columns)), rows, "wraps")
+
+
+def _scaled(row, key, unit):
+    return None if row.get(key) is None else row[key] / unit

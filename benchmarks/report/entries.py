@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from keras_effnet.report import canvas
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:
@@ -60,6 +62,15 @@ class Group:
     def number(self, result):
         """That of a result's file."""
         return self.numbers()[file_key(result)]
+
+    @property
+    def few(self):
+        """Whether colours tell the results apart, and nothing needs a number."""
+        return len(self.results) <= len(canvas.SERIES)
+
+    def numbered(self, result, name):
+        """A name after the number of its file, where files have one."""
+        return name if self.few else f"{self.number(result)}: {name}"
 
     def cost(self, result):
         """Median milliseconds, or millions of instructions; `None` if not counted."""

@@ -20,24 +20,27 @@ _COLORS = {
 
 
 def accuracy_against_cost(group, measure):
-    """Each result as a point with its file's number, and the line of those that none
-    other beats; many points have axes for each number of threads and delegate."""
+    """Each result as a point, of its own colour where they are few; else with its
+    file's number, and the line of those that none other beats. Many points have axes
+    for each number of threads and delegate."""
     points = []
+    settings = group.settings()
+    series = list(map(group.label, group.results)) if group.few else settings
     for result in group.results:
         cost, share = group.cost(result), entries.accuracy(result, measure)
         if None in (cost, share):
             continue
         images = result["accuracy"].get("images")
         interval = images and wilson_interval(round(share * images), images)
-        number = str(group.number(result))
-        setting = entries.setting(result)
-        points.append(charts.Point(cost, share, setting, number, interval))
+        number = "" if group.few else str(group.number(result))
+        own = group.label(result) if group.few else entries.setting(result)
+        points.append(charts.Point(cost, share, own, number, interval))
     panels = [points]
     if len(points) > _POINTS:
-        panels = [[p for p in points if p.series == s] for s in group.settings()]
+        panels = [[p for p in points if p.series == s] for s in settings]
     name = {"top1": "top-1 accuracy"}.get(measure, "agreement with float")
     panels = [(group.cost_label, panel) for panel in panels if panel]
-    return charts.scatter(panels, name, group.settings(), fronts=True)
+    return charts.scatter(panels, name, series, fronts=not group.few)
 
 
 def costs(group):
@@ -54,8 +57,7 @@ def costs(group):
 
 
 def demands(group):
-    """Size, memory, initialisation and first inference of each file, by its number;
-    `None` for a target that tells none of them but the size."""
+    """Size, memory, initialisation and first inference of each file; `None` for a target that tells none of them but the size."""
     wanted = {
         "file (MB)": lambda r: r["model"]["bytes"] / 1e6,
         "peak memory (MiB)": entries.peak_mebibytes,
@@ -71,17 +73,23 @@ def demands(group):
             panels[name] = [value or 0 for value in values]
     if len(panels) < 2:
         return None
-    return charts.small_bars(panels, [str(group.number(r)) for r in results])
+    names = [
+        group.names()[entries.file_key(r)] if group.few else str(group.number(r))
+        for r in results
+    ]
+    return charts.small_bars(panels, names)
 
 
-def ratios(compared):
-    """Each of `comparing.Compared` as a ratio with its interval."""
+def ratios(compared, judged):
+    """Each of `comparing.Compared` as a ratio with its interval; in green and red where
+    it is `judged`: a larger network is slower, and nothing is wrong with that."""
+    colors = _COLORS if judged else dict.fromkeys(_COLORS, canvas.BLUE)
     rows = [
         (
             one.label,
             one.difference.ratio,
             one.difference.interval,
-            _COLORS.get(one.difference.verdict, canvas.GREY),
+            colors.get(one.difference.verdict, canvas.GREY),
         )
         for one in compared
     ]

@@ -42,7 +42,7 @@ def build(results, others=None):
             reference = compared[0].reference
             parts += [
                 page.heading(f"Against {reference}", 3),
-                *_ratios(compared, f"Ratios to {reference}", group),
+                *_ratios(compared, f"Ratios to {reference}", group, judged=False),
             ]
         if others is not None:
             parts += _against(group, entries.grouped(others))
@@ -97,15 +97,15 @@ def _accuracy(group):
     text = f"Accuracy against {'instructions' if group.emulated else 'latency'}"
     figure = result_charts.accuracy_against_cost(group, measure)
     names = zip(group.numbers().values(), group.names().values(), strict=True)
-    note = (
-        "The line joins the files that no other beats: nothing cheaper is as "
-        "right. Pale bars: 95 % intervals of the shares (Wilson 1927)."
-    )
-    return [
-        *_picture(text, figure, group),
-        page.items([f"{number}: {name}" for number, name in names], "key"),
-        page.paragraph(note, "note"),
-    ]
+    parts = _picture(text, figure, group)
+    note = "Pale bars: 95 % intervals of the shares (Wilson 1927)."
+    if not group.few:
+        parts.append(page.items([f"{n}: {name}" for n, name in names], "key"))
+        note = (
+            "The line joins the files that no other beats: nothing cheaper is as "
+            f"right. {note}"
+        )
+    return [*parts, page.paragraph(note, "note")]
 
 
 def _costs(group):
@@ -132,14 +132,11 @@ def _demands(group):
         return []
     text = "Size, memory, initialisation and first inference"
     text = "Size and memory" if group.emulated else text
-    note = "Numbers: those of the table above."
+    notes = [] if group.few else ["Numbers: those of the table above."]
     if len(group.settings()) > 1:
-        note += f" Measured with {group.settings()[0]}."
-    described = f"{text} of each file"
-    return [
-        *_picture(text, figure, group, described),
-        page.paragraph(note, "note"),
-    ]
+        notes.append(f"Measured with {group.settings()[0]}.")
+    parts = _picture(text, figure, group, f"{text} of each file")
+    return [*parts, page.paragraph(" ".join(notes), "note")] if notes else parts
 
 
 def _operators(group):
@@ -177,7 +174,8 @@ def _against(group, others):
     compared, missing = comparing.between(group, others)
     parts = [page.heading("Against the other results", 3)]
     if compared:
-        parts += _ratios(compared, "Ratios to the other results", group)
+        text = "Ratios to the other results"
+        parts += _ratios(compared, text, group, judged=True)
         if not group.emulated:
             text = (
                 "Separate commands: what the machine did differently between them, "
@@ -190,13 +188,14 @@ def _against(group, others):
     return parts
 
 
-def _ratios(compared, text, group):
+def _ratios(compared, text, group, judged):
     rows = []
     for one in compared:
         found = one.difference
         verdict = f"{found.verdict} ({one.remark})" if one.remark else found.verdict
         ratio = f"{found.ratio:.4f}" if group.emulated else f"{found.ratio:.3f}"
-        rows.append([f"{one.number}: {one.label}", verdict, ratio])
+        name = one.label if group.few else f"{one.number}: {one.label}"
+        rows.append([name, verdict, ratio])
         if not group.emulated:
             low, high = found.interval or (None, None)
             counts = [found.rounds[0]] if found.paired else found.rounds
@@ -207,7 +206,9 @@ def _ratios(compared, text, group):
             ]
     header = ("file", "verdict", "ratio", "99 % interval", "p", "rounds")
     return [
-        page.image(result_charts.ratios(compared), f"{text} on {group.title}"),
+        page.image(
+            result_charts.ratios(compared, judged), f"{text} on {group.title}"
+        ),
         page.table(header[: len(rows[0])], rows),
     ]
 

@@ -61,10 +61,8 @@ _CSV = {
 def rows(group):
     """The cells of a target's table, the heading first, from an `entries.Group`; a
     column in which no result has a value is left out."""
-    numbers, names = group.numbers(), group.names()
-    named = {key: f"{numbers[key]}: {name}" for key, name in names.items()}
     columns = {
-        "file": lambda r: named[entries.file_key(r)],
+        "file": lambda r: group.numbered(r, group.names()[entries.file_key(r)]),
         "threads": lambda r: str(r["options"]["threads"]),
         "delegate": lambda r: r["options"].get("delegate") or "none",
         **_costs(group),
@@ -87,9 +85,9 @@ def _costs(group):
         return {"M instructions": lambda r: significant(group.cost(r), 5)}
     return {
         "median ms": lambda r: significant(r["latency_metrics"]["median_ms"]),
-        "p90": lambda r: significant(r["latency_metrics"]["p90_ms"]),
-        "first": lambda r: significant(r["latency_metrics"]["first_inference_ms"]),
-        "init": lambda r: significant(r["latency_metrics"]["init_ms"]),
+        "p90 ms": lambda r: significant(r["latency_metrics"]["p90_ms"]),
+        "first ms": lambda r: significant(r["latency_metrics"]["first_inference_ms"]),
+        "init ms": lambda r: significant(r["latency_metrics"]["init_ms"]),
     }
 
 

@@ -20,16 +20,16 @@ def rows(candidates, chosen):
     stand with their 95 % intervals, and `"-"` where nothing is known."""
     columns = {
         "file": lambda c: f"{c['name']}{' (chosen)' * (c['name'] == chosen)}",
+        "within": lambda c: "yes" if c["within"] else "no",
+        "drop, points": lambda c: _measured(c, "drop", ".2f"),
+        "agreement": lambda c: _measured(c, "agreement", ".1%"),
         "MB": lambda c: f"{search_charts.size_of(c):.2f}",
         "ms": lambda c: cell(search_charts.latency_of(c), ".1f", "-"),
         "× int8": lambda c: cell((c.get("latency") or {}).get("relative"), ".2f", "-"),
         "in float": lambda c: cell(c.get("float_share"), ".1%", "-"),
         "top-1": lambda c: _measured(c, "top1", ".1%"),
-        "drop, points": lambda c: _measured(c, "drop", ".2f"),
-        "agreement": lambda c: _measured(c, "agreement", ".1%"),
         "expected": lambda c: cell(c.get("expected_agreement"), ".1%", "-"),
         "divergence": lambda c: cell(c.get("divergence"), ".4f", "-"),
-        "within": lambda c: "yes" if c["within"] else "no",
     }
     header, *table = known(cells(candidates, columns))
     named = ([f"{n}: {name}", *row] for n, (name, *row) in enumerate(table, 1))
@@ -51,16 +51,17 @@ def table(candidates, chosen):
 
 
 def write(folder, found):
-    """Writes `search.html`, and its pictures beside it as .png files, from what
+    """Writes `search.html`, and its pictures beside it as .svg files, from what
     `search.json` holds."""
     folder = pathlib.Path(folder)
     candidates, name = found["candidates"], found["chosen"]
     chosen = next(c for c in candidates if c["name"] == name)
+    kind = "over" if not found["met"] else "within"
+    if found["met"] and _reaches_over(chosen["evaluation"], found["limits"]):
+        kind = "open"
+    told = verdict(chosen, found["met"], found["limits"], found["file"])
     parts = [
-        page.paragraph(
-            verdict(chosen, found["met"], found["limits"]),
-            f"verdict {'within' if found['met'] else 'over'}",
-        ),
+        page.paragraph(told, f"verdict {kind}"),
         *_tradeoff(folder, candidates, name, found["limits"]),
         page.heading("Every file that was tried"),
         page.table(*_split(rows(candidates, name)), "wraps"),
@@ -73,16 +74,16 @@ def write(folder, found):
     return path
 
 
-def verdict(chosen, met, limits):
+def verdict(chosen, met, limits, file):
     """The outcome in a sentence or two: whether the limits, a dict with `max_drop`
-    and `min_agreement`, were met, and by which file."""
+    and `min_agreement`, were met, and by which file; `file` is the delivered one."""
     stated = []
     if limits["max_drop"] is not None:
         stated.append(f"a drop of at most {limits['max_drop']:g} percentage points")
     if limits["min_agreement"] is not None:
         stated.append(f"agreement of at least {limits['min_agreement']:.4g}")
     limit = " and ".join(stated)
-    file = f"{chosen['file']} ({chosen['name']})"
+    file = f"{file} ({chosen['name']})"
     figures = figures_of(chosen)
     if not met:
         return f"No file keeps the limit, {limit}. The best is {file}: {figures}."
@@ -125,9 +126,9 @@ def _tradeoff(folder, candidates, chosen, limits):
     labelled = any(search_charts.measured(c, "accuracy") for c in candidates)
     drawn = []
     if labelled:
-        drawn.append(("tradeoff.png", "accuracy", limits["max_drop"]))
+        drawn.append(("tradeoff.svg", "accuracy", limits["max_drop"]))
     if not labelled or limits["min_agreement"] is not None:
-        name = "tradeoff_agreement.png" if labelled else "tradeoff.png"
+        name = "tradeoff_agreement.svg" if labelled else "tradeoff.svg"
         drawn.append((name, "agreement", limits["min_agreement"]))
     for name, measure, limit in drawn:
         if not any(search_charts.measured(c, measure) for c in candidates):
@@ -143,7 +144,7 @@ def _sensitivity(folder, rows):
     if not rows:
         return []
     figure = search_charts.sensitivity(rows)
-    canvas.save(figure, folder / "sensitivity.png")
+    canvas.save(figure, folder / "sensitivity.svg")
     table = [
         (
             f"{n}: {sheet_page.layer_name(rows[n]['name'])}",

@@ -70,7 +70,7 @@ def figure(previews):
     for preview in previews:
         rows = zip(preview.evaluation, preview.training, strict=True)
         images = [image for crop, drawn in rows for image in (crop, *drawn)]
-        blocks.append((title(preview.stage), images, [("evaluation", "black")]))
+        blocks.append((f"{title(preview.stage)}; first as evaluated", images))
     return charts.image_grid(blocks, columns=1 + previews[0].training.shape[1])
 
 

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_effnet.report import canvas
 from keras_effnet.report import point_labels
-from keras_effnet.report.text import printable
 
 # A linear scale would leave all but the first few bars without a height.
 _LOG_FROM = 50
@@ -60,6 +59,7 @@ def scatter(
     levels=None,
     floor=None,
     fronts=False,
+    joined=False,
     ordered=False,
 ):
     """What things cost, to the right, and are worth, upwards.
@@ -75,6 +75,7 @@ def scatter(
         levels: `{name: worth}`: `"limit"` is a dashed line, others are dotted ones.
         floor: The lower edge, for points below it too; `None` makes room for all.
         fronts: Whether a line joins the points of a series that no other beats.
+        joined: Whether a line joins the points of a series.
         ordered: Whether `x` counts from 0 and `y` is no share and drawn to a
             logarithmic scale.
     """
@@ -97,6 +98,9 @@ def scatter(
         axis.set(xlabel=xlabel, ylabel=ylabel)
         axis.grid(alpha=0.3)
         steps = _fronts(axis, part, styles) if fronts else []
+        for name, (color, *_) in styles.items() if joined else ():
+            places = [(point.x, point.y) for point in part if point.series == name]
+            axis.plot(*zip(*places, strict=True), color=color, linewidth=1.2)
         _marks(axis, part, styles, floor)
         for name, style in lines.items():
             axis.axhline(levels[name], **style)
@@ -171,18 +175,26 @@ def pareto(points):
 
 
 def accuracy_against_latency(files):
-    """Each file as a point: latency to the right, accuracy upwards.
+    """Each file as a point: latency to the right, accuracy upwards; a line joins the
+    forms of one network.
 
-    Files are dicts with `name`, `median_ms`, `accuracy` (0 to 1), `interval` (its 95 %
-    interval, two numbers) and `bytes`.
+    Files are dicts with `network`, `precision`, `median_ms`, `accuracy` (0 to 1) and
+    `interval` (its 95 % interval, two numbers).
     """
-    names = [f"{file['name']}, {file['bytes'] / 1e6:.2f} MB" for file in files]
     points = [
-        Point(file["median_ms"], file["accuracy"], name, interval=file["interval"])
-        for file, name in zip(files, names, strict=True)
+        Point(
+            file["median_ms"],
+            file["accuracy"],
+            file["network"],
+            interval=file["interval"],
+            filled=file["precision"] != "float32",
+        )
+        for file in files
     ]
-    xlabel = "latency, median of one image on this host (ms)"
-    return scatter([(xlabel, points)], "accuracy, with 95 % interval", names)
+    networks = list(dict.fromkeys(file["network"] for file in files))
+    panels = [("latency, median of one image on this host (ms)", points)]
+    ylabel = "accuracy, with 95 % interval"
+    return scatter(panels, ylabel, networks, hollow="float32", joined=True)
 
 
 @canvas.styled
@@ -231,7 +243,7 @@ def bars(names, series, xlabel):
             if ends:
                 axis.plot(ends, [y, y], color=canvas.BLACK, linewidth=1.1)
             text = f" {value:.2f}" if value < 100 else f" {value:,.0f}"
-            axis.text(max(value, *(ends or (0,))), y, text, va="center", fontsize=9)
+            axis.text(max(value, *(ends or (0,))), y, text, va="center", fontsize=canvas.SMALL)
     axis.set_xlim(0, 1.15 * axis.dataLim.x1)
     axis.set_xlabel(xlabel)
     if len(series) > 1:
@@ -264,20 +276,27 @@ def stacked(names, parts, xlabel, *, numbers=None):
 
 
 @canvas.styled
-def small_bars(panels, numbers):
-    """Several values of the same things, `{xlabel: values}`, axes beside each other."""
+def small_bars(panels, names):
+    """Several values of the same things, `{xlabel: values}`, axes beside each other;
+    of more things than there are colours `names` are to be numbers."""
+    few = len(names) <= len(canvas.SERIES)
     rows = -(-len(panels) // 2)
-    height = (0.75 + 0.24 * len(numbers)) * rows
+    height = (0.8 + 0.24 * len(names)) * rows
     figure = Figure((canvas.WIDTH, height), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     for axis, (xlabel, values) in zip(axes, panels.items(), strict=False):
-        axis.barh(range(len(values)), values, height=0.6, color=canvas.BLUE)
-        canvas.number_rows(axis, numbers)
+        for row, (name, value) in enumerate(zip(names, values, strict=True)):
+            color = canvas.SERIES[row if few else 0][0]
+            style = {"color": color, "label": canvas.shortened(name)}
+            axis.barh(row, value, height=0.6, **style)
+        canvas.number_rows(axis, [""] * len(names) if few else names)
         axis.set_xlabel(xlabel)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_locator(MaxNLocator(3))
         axis.grid(alpha=0.3, axis="x")
+    if few:
+        canvas.legend(figure)
     return figure
 
 
@@ -321,12 +340,13 @@ def columns(panels, xlabel, marked, names, *, title=""):
 
 
 @canvas.styled
-def curves(panels, xlabel, *, faint=""):
+def curves(panels, xlabel, *, faint="", marked=None):
     """Values over the steps 1, 2, ...
 
     Panels are `(ylabel, scale, {name: values})`, axes below each other; the scale is
     `"log"`, `"percent"`, `"zero"`, which begins there, or `None`. Values of a step that
-    is unknown are NaN. The series `faint` stays behind the others.
+    is unknown are NaN. The series `faint` stays behind the others; `marked` is a
+    step with a line, and its name.
     """
     styles = {}
     names = dict.fromkeys(name for *_, series in panels for name in series)
@@ -338,11 +358,15 @@ def curves(panels, xlabel, *, faint=""):
             style["marker"] = ""
         styles[name] = style | {"markersize": 4}
     handles = {canvas.shortened(n): Line2D([], [], **s) for n, s in styles.items()}
+    if marked:
+        handles[marked[1]] = Line2D([], [], **_LEVEL)
     figure, axes = canvas.sheet(len(panels), handles if len(handles) > 1 else {})
     for axis, (ylabel, scale, series) in zip(axes, panels, strict=True):
         for name, values in series.items():
             axis.plot(range(1, len(values) + 1), values, **styles[name])
         axis.set(xlabel=xlabel, ylabel=ylabel)
+        if marked:
+            axis.axvline(marked[0], **_LEVEL)
         if scale == "log":
             axis.set_yscale("log")
         elif scale == "percent":
@@ -354,92 +378,59 @@ def curves(panels, xlabel, *, faint=""):
     return figure
 
 
-def training_curves(history):
-    """Loss and accuracy over the epochs, from the `history` of `keras.Model.fit`."""
+def training_curves(history, best=None):
+    """Loss and accuracy over the epochs, from the `history` of `keras.Model.fit`; the
+    epoch `best`, from 1, is marked."""
     panels = []
     for key, scale in (("loss", "log"), ("accuracy", "percent")):
         series = {"training": history.get(key), "validation": history.get(f"val_{key}")}
         panels.append((key, scale, {name: v for name, v in series.items() if v}))
-    return curves(panels, "epoch")
+    return curves(panels, "epoch", marked=best and (best, f"best epoch, {best}"))
 
 
-@canvas.plain
-def confusion_matrix(counts, class_names):
-    """How often each class was taken for each other.
+@canvas.styled
+def confusion_matrix(counts):
+    """How often each class was taken for each other, of classes too many for names.
 
     `counts` are `(classes, classes)`, the true class down.
     """
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    side = min(9, 2.5 + 0.45 * len(class_names))
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = Figure((canvas.WIDTH, 4.2), layout="constrained")
     axis = figure.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     axis.set(xlabel="predicted", ylabel="true")
-    if len(class_names) <= 30:
-        class_names = [printable(name) for name in class_names]
-        ticks = range(len(class_names))
-        axis.set_xticks(ticks, class_names, rotation=60, ha="right")
-        axis.set_yticks(ticks, class_names)
-        for row, column in zip(*counts.nonzero(), strict=True):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            style = {"ha": "center", "va": "center", "fontsize": 8, "color": color}
-            axis.text(column, row, counts[row, column], **style)
     return figure
 
 
-def prediction_grid(images, labels, predictions, class_names=None, columns=12):
-    """Images with what was predicted; wrong ones in red with the truth.
-
-    Images are `(count, height, width, channels)`, 0-255, 1 or 3 channels.
-    """
-    names = class_names or range(1 + max(labels.max(), predictions.max()))
-    captions = [
-        (f"{names[guess]}", canvas.GREEN)
-        if guess == label
-        else (f"{names[guess]}, is {names[label]}", canvas.RED)
-        for label, guess in zip(labels, predictions, strict=True)
-    ]
-    return image_grid([("", images.astype("uint8"), captions)], columns)
-
-
-@canvas.plain
+@canvas.styled
 def image_grid(blocks, columns):
     """Images side by side, in blocks below each other.
 
-    Blocks are `(title, images, captions)`; images are 0-255 and of 1 or 3 channels,
-    captions `(text, color)`, of as many images as have one.
+    Blocks are `(title, images)`; images are 0-255 and of 1 or 3 channels.
     """
-    rows = [-(-len(images) // columns) for _, images, _ in blocks]
-    side = min(1.25, 9 / columns)  # inches
-    blocks = [
-        (title, images, [(textwrap.fill(t, int(14 * side)), c) for t, c in captions])
-        for title, images, captions in blocks
-    ]
-    lines = max(1 + t.count("\n") for *_, captions in blocks for t, _ in captions)
+    side = canvas.WIDTH / columns
+    blocks = [(textwrap.wrap(title, 54), images) for title, images in blocks]
+    counts = [-(-len(images) // columns) for _, images in blocks]
     heights = [
-        count * (side + (0.12 + 0.15 * lines) * (len(captions) > 1))
-        + 0.35 * bool(title)
-        for count, (title, _, captions) in zip(rows, blocks, strict=True)
+        count * side + 0.1 + 0.2 * len(title)
+        for count, (title, _) in zip(counts, blocks, strict=True)
     ]
-    figure = Figure(figsize=(side * columns, sum(heights)), layout="constrained")
+    size = canvas.WIDTH, sum(heights)
+    figure = Figure(size, layout="constrained", dpi=canvas.DPI)
     parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)
-    for part, count, (title, images, captions) in zip(
-        parts[:, 0], rows, blocks, strict=True
-    ):
-        if title:
-            part.suptitle(title, fontsize=9, x=0.01, ha="left")
+    for part, count, (title, images) in zip(parts[:, 0], counts, blocks, strict=True):
+        style = {"fontsize": canvas.SMALL, "x": 0.01, "ha": "left"}
+        part.suptitle("\n".join(title), **style)
         axes = part.subplots(count, columns, squeeze=False).ravel()
         for axis in axes:
             axis.axis("off")
         for axis, pixels in zip(axes, images, strict=False):
             axis.imshow(np.squeeze(pixels), cmap="gray", vmin=0, vmax=255)
-        for axis, (text, color) in zip(axes, captions, strict=False):
-            axis.set_title(text, fontsize=9, color=color, pad=2)
     return figure
 
 
-@canvas.plain
+@canvas.styled
 def scored_plane(plane, work, scores, lines, title):
     """Scores over a plane, and over the work that they cost.
 
@@ -447,23 +438,23 @@ def scored_plane(plane, work, scores, lines, title):
     is the last one of each: where points touch, it stays visible. Lines, `{name:
     points}`, are behind the plane, named where they begin.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure = Figure((canvas.WIDTH, 8), layout="constrained", dpi=canvas.DPI)
+    upper, lower = figure.subplots(2, 1)
     for name, points in lines.items():
-        left.plot(*zip(*points, strict=True), color="0.85", linewidth=1, zorder=0)
-        style = {"ha": "center", "color": "0.4", "fontsize": 9}
+        upper.plot(*zip(*points, strict=True), color="0.85", linewidth=1, zorder=0)
+        style = {"ha": "center", "color": "0.4", "fontsize": canvas.SMALL}
         offset = {"xytext": (0, -18), "textcoords": "offset points"}
-        left.annotate(name, points[0], **offset, **style)
+        upper.annotate(name, points[0], **offset, **style)
     dots = {"c": scores, "s": 60 if len(scores) < 300 else 15}
     ring = {"s": 260, "facecolors": "none", "edgecolors": canvas.RED, "linewidths": 2.5}
     xlabel, ylabel, places = plane
-    drawn = left.scatter(*zip(*places, strict=True), **dots)
-    left.scatter(*places[-1], **ring)
-    left.set(xlabel=xlabel, ylabel=ylabel, ylim=(0.93, None), title=title)
+    drawn = upper.scatter(*zip(*places, strict=True), **dots)
+    upper.scatter(*places[-1], **ring)
+    upper.set(xlabel=xlabel, ylabel=ylabel, ylim=(0.93, None), title=textwrap.fill(title, 42))
     title, xlabel, values = work
-    right.scatter(values, scores, **dots)
-    right.scatter(values[-1], scores[-1], **ring)
-    right.set(xlabel=xlabel, ylabel="score", title=title)
-    right.grid(alpha=0.3)
-    figure.colorbar(drawn, ax=left, label="score")
+    lower.scatter(values, scores, **dots)
+    lower.scatter(values[-1], scores[-1], **ring)
+    lower.set(xlabel=xlabel, ylabel="score", title=title)
+    lower.grid(alpha=0.3)
+    figure.colorbar(drawn, ax=upper, label="score")
     return figure

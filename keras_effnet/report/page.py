@@ -3,30 +3,47 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable
+from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from keras_effnet.report import canvas
 from keras_effnet.report.text import printable
 
-# A table's first column stays in sight while a wide one is moved sideways; facts are
-# two columns that wrap: a checksum or a command fits a phone.
+# A table's first column stays in sight while a wide one is moved sideways, and a shade
+# at the right edge says that there is more; facts are two columns that wrap: a checksum
+# or a command fits a phone.
 _STYLE = """
   body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;
     max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+  h1 { font-size: 1.7rem; overflow-wrap: anywhere; }
+  h2 { font-size: 1.2rem; margin-top: 2.2rem; }
   h3 { font-size: 1rem; margin: 1.8rem 0 .3rem; }
   p, li { overflow-wrap: anywhere; }
-  .scroll { overflow-x: auto; margin: .8rem 0; }
+  a { color: #0072b2; }
+  nav { font-size: .9rem; background: #f6f8fa; padding: .3rem 1rem; }
+  nav p { margin: .5rem 0; }
+  .scroll { overflow-x: auto; margin: .8rem 0;
+    background: linear-gradient(to left, #fff 50%, #fff0) right / 4rem 100% no-repeat
+      local, linear-gradient(to left, #57606ab0, #57606a00) right / 1.6rem 100%
+      no-repeat; }
   table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
   th, td { padding: .35rem .5rem; text-align: right; font-size: .92rem; }
   th { border-bottom: 2px solid #57606a; vertical-align: bottom; }
   td { border-bottom: 1px solid #d8dee4; white-space: nowrap; }
   th:first-child, td:first-child, .words :is(th, td):nth-child(2) { text-align: left; }
   .scroll :is(th, td):first-child { position: sticky; left: 0; background: #fff;
-    min-width: 7rem; max-width: 17rem; overflow-wrap: break-word; }
+    min-width: 7rem; max-width: 17rem; overflow-wrap: anywhere; }
   .scroll td:first-child, .wraps td, .facts td { white-space: normal; }
+  .matrix td + td, .matrix th + th { text-align: center; min-width: 1.6rem; }
+  .matrix th + th { writing-mode: vertical-rl; transform: rotate(180deg);
+    border: 0; max-height: 12rem; padding: .5rem .1rem; text-align: left; }
+  .matrix td + td { background: rgb(0 114 178 / var(--share)); }
+  .matrix td.deep { color: #fff; }
   .facts { width: 100%; }
   .facts :is(th, td) { text-align: left; vertical-align: top; overflow-wrap: anywhere;
     border-bottom: 1px solid #d8dee4; }
@@ -34,24 +51,35 @@ _STYLE = """
   .verdict { border-left: .4rem solid #57606a; padding: .5rem 1rem;
     background: #f6f8fa; }
   .verdict.within { border-color: #1a7f37; } .verdict.over { border-color: #cf222e; }
+  .verdict.open { border-color: #bf8700; }
   .note, .key { color: #57606a; font-size: .9rem; }
   .key { columns: 2 16rem; list-style: none; padding: 0; margin: .2rem 0; }
-  img { max-width: 100%; height: auto; }
+  figure { display: inline-block; vertical-align: top; margin: .5rem 0; }
+  img { max-width: 100%; height: auto; display: block; }
+  .thumbs { display: grid; gap: .8rem;
+    grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); }
+  .thumbs figure { margin: 0; font-size: .8rem; line-height: 1.35;
+    overflow-wrap: anywhere; }
+  .thumbs img { width: 100%; image-rendering: auto; }
+  .right { color: #1a7f37; } .wrong { color: #cf222e; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f8fa;
     padding: .8rem 1rem; }
   footer { margin-top: 3rem; color: #57606a; font-size: .85rem; }
   @media (max-width: 30rem) {
     body { margin: 1rem auto; } th, td { padding: .3rem .4rem; font-size: .8rem; }
-    .scroll :is(th, td):first-child { max-width: 9rem; }
+    .scroll :is(th, td):first-child { min-width: 5rem; max-width: 9rem; }
     .facts :is(th, td) { font-size: .9rem; } .facts th { width: 7.5rem; }
   }
 """
-# CSS pixels to an inch of a picture, whose text is then as large as the page's.
-_PIXELS = 109
+# CSS pixels to an inch of a picture where there is room: two stand side by side.
+_PIXELS = 92
 
 
 def render(title: str, parts: Iterable[str], footer: str = "") -> str:
-    """A whole page; parts are HTML from the functions below, all else is plain text."""
+    """A whole page; parts are HTML from the functions below, all else is plain text.
+
+    Where sections have sections, a list of contents leads to them.
+    """
     title, body = _escaped(title), "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -60,10 +88,24 @@ def render(title: str, parts: Iterable[str], footer: str = "") -> str:
 <title>{title}</title>
 <style>{_STYLE}</style>
 <h1>{title}</h1>
-{body}
+{_with_contents(body)}
 <footer>{_escaped(footer)}</footer>
 </html>
 """
+
+
+def _with_contents(body: str) -> str:
+    found = re.findall(r"<h([23])>(.*?)</h", body)
+    if all(level == "2" for level, _ in found):
+        return body
+    lines: list[list[str]] = []
+    for n, (level, text) in enumerate(found, 1):
+        body = body.replace(f"<h{level}>{text}<", f'<h{level} id="s{n}">{text}<', 1)
+        if level == "2":
+            lines.append([])
+        lines[-1].append(f'<a href="#s{n}">{text}</a>')
+    contents = "".join(f"<p>{' · '.join(line)}</p>" for line in lines)
+    return f"<nav>{contents}</nav>\n{body}"
 
 
 def heading(text: str, level: int = 2) -> str:
@@ -101,15 +143,33 @@ def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
     The first column stands to the left; of kind `words` the second one too, of kind
     `wraps` all cells may take several lines.
     """
+    body = ("".join(f"<td>{_escaped(cell)}</td>" for cell in row) for row in rows)
+    return _table(header, body, kind)
+
+
+def _table(header: Iterable, rows: Iterable[str], kind: str) -> str:
     head = "".join(f"<th>{_escaped(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
-        f"<div{_class(f'scroll {kind}'.rstrip())}><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="{f"scroll {kind}".rstrip()}" tabindex="0"><table><thead>'
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def matrix(counts: np.ndarray, names: Sequence[str]) -> str:
+    """How often each class was taken for each other, `counts` of `(classes, classes)`,
+    the true class down: a table, each cell as dark as its share of the true class."""
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    rows = (
+        f"<td>{_escaped(name)}</td>"
+        + "".join(
+            f"<td{_class('deep' * bool(share > 0.6))} "
+            f'style="--share: {share:.2f}">{count or ""}</td>'
+            for count, share in zip(*pair, strict=True)
+        )
+        for name, *pair in zip(names, counts, shares, strict=True)
+    )
+    return _table(("is ↓ named →", *names), rows, "matrix")
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
@@ -124,11 +184,30 @@ def facts(rows: Iterable[tuple[str, object]]) -> str:
 
 def image(figure: Figure, description: str) -> str:
     """A picture, inside the page; the description is for those who can't see it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=canvas.DPI)
-    data = base64.b64encode(buffer.getvalue()).decode()
     width = round(_PIXELS * figure.get_figwidth())
+    data = canvas.svg(figure).encode()
+    return f"<figure>{_image(data, 'svg+xml', description, width)}</figure>"
+
+
+def thumbnails(images: Iterable[tuple[np.ndarray, str, bool]]) -> str:
+    """Small pictures side by side, `(pixels, caption, right)`: pixels 0-255 of 1 or 3
+    channels, a caption of plain text, of which what is wrong is red."""
+    body = []
+    for pixels, caption, right in images:
+        picture = Image.fromarray(np.squeeze(np.asarray(pixels).astype("uint8")))
+        kind = "png" if picture.mode == "L" else "jpeg"
+        file = io.BytesIO()
+        picture.save(file, kind)
+        shown = _image(file.getvalue(), kind, caption, picture.width)
+        body.append(
+            f"<figure>{shown}<figcaption{_class('right' if right else 'wrong')}>"
+            f"{_escaped(caption)}</figcaption></figure>"
+        )
+    return f'<div class="thumbs">{"".join(body)}</div>'
+
+
+def _image(data: bytes, kind: str, description: str, width: int) -> str:
     return (
-        f'<p><img alt="{_escaped(description)}" width="{width}" '
-        f'src="data:image/png;base64,{data}"></p>'
+        f'<img alt="{_escaped(description)}" width="{width}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
     )

@@ -8,8 +8,9 @@ import numpy as np
 from keras_effnet.report import canvas
 
 _SIZE = canvas.SMALL
-# Points (1/72 inch): beyond a mark's edge, and of the frame.
-_RADII, _MARGIN = (6, 11, 17, 25, 35, 47, 61), 4
+# Points (1/72 inch): beyond a mark's edge, of the frame, and from one mark to another
+# that hides it.
+_RADII, _MARGIN, _HIDDEN = (6, 11, 17, 25, 35, 47, 61), 4, 3
 _ANGLES = math.pi / 4 + np.arange(16) * math.pi / 8
 _LEADER = {
     "arrowstyle": "-",
@@ -21,7 +22,8 @@ _LEADER = {
 
 
 def beside(axis, places, texts, lines=(), reach=5):
-    """Writes a text beside each point, as near as it finds room.
+    """Writes a text beside each point, as near as it finds room; where marks hide each
+    other, one text with those of all of them.
 
     All else must be drawn already, with the axis in its final place. Who comes first of
     `places`, in data coordinates, has its text nearest. Texts keep off step lines,
@@ -35,6 +37,10 @@ def beside(axis, places, texts, lines=(), reach=5):
     steps = np.array([box for line in steps for box in _steps(line)]).reshape(-1, 4)
     frame = np.array(axis.get_window_extent().extents) / unit
     taken = _boxes(points, (2 * reach, 2 * reach))
+    kept = list(_together(points, texts))
+    texts = [text for _, text in kept]
+    points, places = ([of[n] for n, _ in kept] for of in (points, places))
+    points = np.array(points)
     for point, place, text in zip(points, places, texts, strict=True):
         size = 0.64 * _SIZE * len(text) + 2, _SIZE + 1
         offsets = np.array(
@@ -71,8 +77,29 @@ def beside(axis, places, texts, lines=(), reach=5):
             zorder=6,
             annotation_clip=False,
             arrowprops=_LEADER if led else None,
-            path_effects=canvas.outlined(),
+            bbox=canvas.BACKED,
         )
+
+
+def _together(points, texts):
+    """The first of the points of each place, and the texts of all that are there."""
+    rest = list(range(len(points)))
+    while rest:
+        first = rest[0]
+        near = [n for n in rest if math.dist(points[n], points[first]) < _HIDDEN]
+        rest = [n for n in rest if n not in near]
+        yield first, _listed([texts[n] for n in near])
+
+
+def _listed(texts):
+    """Whole numbers in order, with a dash where three and more follow each other."""
+    if not all(text.isdecimal() for text in texts):
+        return ", ".join(texts)
+    numbers, told = sorted(set(map(int, texts))), []
+    for _, run in itertools.groupby(enumerate(numbers), lambda one: one[1] - one[0]):
+        run = [str(number) for _, number in run]
+        told += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else run
+    return ", ".join(told)
 
 
 def _steps(points):

@@ -1,37 +1,43 @@
 """The report of a training run."""
 
-import numpy as np
-
 from keras_effnet.report import charts
 from keras_effnet.report import page
 from keras_effnet.report.text import cell
 
-_COLUMNS = 6
+# More classes than this would have cells too small for names and counts.
+_NAMED = 40
+_NEXT = """keras-effnet predict PHOTO.jpg --model model.keras
+keras-effnet evaluate model.keras LABELLED/
+keras-effnet export model.keras --precision int8 --calibrate PHOTOS/ \
+--evaluate LABELLED/"""
 
 
 def render(recipe, history, evaluation, class_names, worst, counts):
     """The page of one run, HTML as text.
 
-    `history` holds a dict for each epoch; `worst` `(image, index)` of the most
+    `history` holds a dict for each epoch; `worst` `(image, index, key)` of the most
     confident mistakes, images 0-255; `counts` the numbers of training and validation
     images.
     """
     low, high = evaluation.interval
     curves = {key: [row[key] for row in history] for key in history[0]}
+    shares = curves["val_accuracy"]
+    best = 1 + shares.index(max(shares))
+    kept = f"epoch {best}, the best" if recipe.early_stopping else "the last epoch"
     parts = [
         page.paragraph(
             f"{recipe.model}, recipe {recipe.name}, {len(history)} epochs on "
             f"{counts[0]:,} images. Of {counts[1]:,} held-out images "
             f"{evaluation.top1:.1%} are named rightly (95 % interval {low:.1%} to "
-            f"{high:.1%})."
+            f"{high:.1%}). model.keras holds what was learned up to {kept}."
         ),
         page.heading("Training"),
-        page.image(charts.training_curves(curves), "Loss and accuracy over the epochs"),
-        page.heading("Which classes are taken for which"),
         page.image(
-            charts.confusion_matrix(evaluation.confusion, class_names),
-            "The confusion matrix: the true class down, the predicted one across",
+            charts.training_curves(curves, best), "Loss and accuracy over the epochs"
         ),
+        page.heading("Which classes are taken for which"),
+        page.paragraph("Rows: what an image is. Columns: what the network says."),
+        _confusion(evaluation.confusion, class_names),
         page.heading("Each class"),
         page.table(
             ("class", "images", "found (recall)", "right when named (precision)"),
@@ -44,24 +50,39 @@ def render(recipe, history, evaluation, class_names, worst, counts):
                 )
                 for row in evaluation.per_class(class_names)
             ],
+            "wraps",
         ),
     ]
     if worst:
-        images, indices = zip(*worst, strict=True)
-        indices = list(indices)
+        said, shares = evaluation.predictions, evaluation.probabilities.max(axis=1)
         parts += [
             page.heading("The worst mistakes"),
             page.paragraph("Wrong with the most confidence first."),
-            page.image(
-                charts.prediction_grid(
-                    np.stack(images),
-                    evaluation.labels[indices],
-                    evaluation.predictions[indices],
-                    class_names,
-                    columns=_COLUMNS,
-                ),
-                "Wrongly named images, each with the predicted and the true class",
+            page.thumbnails(
+                (
+                    image,
+                    f"says {class_names[said[n]]} ({shares[n]:.0%}), is "
+                    f"{class_names[evaluation.labels[n]]}: {key}",
+                    False,
+                )
+                for image, n, key in worst
             ),
         ]
+    parts += [
+        page.heading("What next"),
+        page.paragraph(
+            "In the folder of this page; PHOTOS/ are like those of later use, LABELLED/ "
+            "has one folder per class, of photographs that the network has not learned "
+            "from:"
+        ),
+        page.code(_NEXT),
+    ]
     title = f"{recipe.model} on {len(class_names)} classes"
     return page.render(title, parts)
+
+
+def _confusion(counts, class_names):
+    if len(class_names) <= _NAMED:
+        return page.matrix(counts, class_names)
+    described = "The true class down, the predicted one across"
+    return page.image(charts.confusion_matrix(counts), described)

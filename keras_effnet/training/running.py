@@ -83,10 +83,10 @@ def _stopped_by_signals(training):
 
 
 def _worst(evaluation, validation, training):
-    """The images of the most confident mistakes, the worst first."""
+    """The most confident mistakes, the worst first: image, index, file name."""
     wanted = evaluation.mistakes[:_WORST]
     mask = np.isin(np.arange(validation.count), wanted)
     batches = training.evaluation_batches(validation.subset(validation.name, mask))
     images = [image.numpy() for image, _ in batches.unbatch()]
     found = dict(zip(np.flatnonzero(mask).tolist(), images, strict=True))
-    return [(found[index], index) for index in wanted]
+    return [(found[index], index, validation.keys[index]) for index in wanted]
