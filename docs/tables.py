@@ -20,6 +20,7 @@ from table_data import measured
 
 from keras_effnet.benchmarks import report
 from keras_effnet.costs import spec_costs
+from keras_effnet.report import canvas
 from keras_effnet.report.charts import accuracy_against_latency
 from keras_effnet.specs import SPECS
 from keras_effnet.weights.table import published
@@ -207,7 +208,7 @@ def _markdown(rows):
 def picture():
     """Accuracy against latency of every measured file."""
     files = [
-        {**row, "name": f"{row['network']} {row['form']}", "accuracy": row["top1"]}
+        {**row, "precision": row["form"], "accuracy": row["top1"]}
         for row in measured("accuracy")["rows"]
         if row["form"] in ("float32", "int8")
     ]
@@ -216,7 +217,7 @@ def picture():
 
 def main():
     report.write([RESULTS / "devices"], ROOT / "build" / "devices.html")
-    picture().savefig(ROOT / "docs" / "accuracy.png", dpi=110)
+    canvas.save(picture(), ROOT / "docs" / "accuracy.svg")
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text), encoding="utf-8")

@@ -147,9 +147,8 @@ def _latency(result):
 
 def _report(results, history, digits, predictions):
     # Wrong ones first, they are what people look for.
-    right = predictions == digits.labels
-    order = np.argsort(right, kind="stable")[:_GRID_IMAGES]
-    wrong = int(np.sum(~right))
+    order = np.argsort(predictions == digits.labels, kind="stable")[:_GRID_IMAGES]
+    wrong = int(np.sum(predictions != digits.labels))
     count = results["held_out_images"]
     host = results["host"]
     training = results["training"]
@@ -181,8 +180,10 @@ def _report(results, history, digits, predictions):
                 f"{len(order)} of the held-out digits, the {wrong} wrong ones first."
             ),
             page.thumbnails(
-                (digits.images[n], _caption(digits.labels[n], predictions[n]), right[n])
-                for n in order
+                (digits.images[n], _caption(label, guess), guess == label, "")
+                for n, label, guess in zip(
+                    order, digits.labels[order], predictions[order], strict=True
+                )
             ),
         ],
         footer=", ".join(f"{k} {v}" for k, v in results["versions"].items()),

@@ -194,7 +194,10 @@ def accuracy_against_latency(files):
     networks = list(dict.fromkeys(file["network"] for file in files))
     panels = [("latency, median of one image on this host (ms)", points)]
     ylabel = "accuracy, with 95 % interval"
-    return scatter(panels, ylabel, networks, hollow="float32", joined=True)
+    others = dict.fromkeys(f["precision"] for f in files if f["precision"] != "float32")
+    filled = ", ".join(others)
+    hollow = f"float32; filled: {filled}"
+    return scatter(panels, ylabel, networks, hollow=hollow, joined=True)
 
 
 @canvas.styled

@@ -28,8 +28,8 @@ _STYLE = """
   nav { font-size: .9rem; background: #f6f8fa; padding: .3rem 1rem; }
   nav p { margin: .5rem 0; }
   .scroll { overflow-x: auto; margin: .8rem 0;
-    background: linear-gradient(to left, #fff 50%, #fff0) right / 4rem 100% no-repeat
-      local, linear-gradient(to left, #57606ab0, #57606a00) right / 1.6rem 100%
+    background: linear-gradient(to left, #fff 50%, #fff0) right / 2rem 100% no-repeat
+      local, linear-gradient(to left, #57606aa0, #57606a00) right / 1.2rem 100%
       no-repeat; }
   table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
   th, td { padding: .35rem .5rem; text-align: right; font-size: .92rem; }
@@ -37,11 +37,13 @@ _STYLE = """
   td { border-bottom: 1px solid #d8dee4; white-space: nowrap; }
   th:first-child, td:first-child, .words :is(th, td):nth-child(2) { text-align: left; }
   .scroll :is(th, td):first-child { position: sticky; left: 0; background: #fff;
-    min-width: 7rem; max-width: 17rem; overflow-wrap: anywhere; }
+    min-width: 7rem; max-width: 17rem; overflow-wrap: break-word; }
   .scroll td:first-child, .wraps td, .facts td { white-space: normal; }
+  :is(.wraps, .matrix) td:first-child { overflow-wrap: anywhere; }
+  .wraps td + td { min-width: 4rem; } .wraps th { overflow-wrap: anywhere; }
   .matrix td + td, .matrix th + th { text-align: center; min-width: 1.6rem; }
   .matrix th + th { writing-mode: vertical-rl; transform: rotate(180deg);
-    border: 0; max-height: 12rem; padding: .5rem .1rem; text-align: left; }
+    border: 0; padding: .5rem .1rem; text-align: left; white-space: nowrap; }
   .matrix td + td { background: rgb(0 114 178 / var(--share)); }
   .matrix td.deep { color: #fff; }
   .facts { width: 100%; }
@@ -59,15 +61,17 @@ _STYLE = """
   .thumbs { display: grid; gap: .8rem;
     grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); }
   .thumbs figure { margin: 0; font-size: .8rem; line-height: 1.35;
-    overflow-wrap: anywhere; }
-  .thumbs img { width: 100%; image-rendering: auto; }
+    overflow-wrap: anywhere; white-space: pre-line; }
+  .thumbs img { width: 100%; }
+  .thumbs small { color: #57606a; font-size: .7rem; }
   .right { color: #1a7f37; } .wrong { color: #cf222e; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f8fa;
     padding: .8rem 1rem; }
+  pre span { display: inline-block; max-width: 100%; }
   footer { margin-top: 3rem; color: #57606a; font-size: .85rem; }
   @media (max-width: 30rem) {
     body { margin: 1rem auto; } th, td { padding: .3rem .4rem; font-size: .8rem; }
-    .scroll :is(th, td):first-child { min-width: 5rem; max-width: 9rem; }
+    .scroll :is(th, td):first-child { min-width: 6rem; max-width: 9rem; }
     .facts :is(th, td) { font-size: .9rem; } .facts th { width: 7.5rem; }
   }
 """
@@ -134,7 +138,8 @@ def _class(kind: str) -> str:
 
 def code(text: str) -> str:
     """A command or a program from plain text."""
-    return f"<pre><code>{_escaped(text)}</code></pre>"
+    words = re.sub(r"\S+", r"<span>\g<0></span>", _escaped(text))
+    return f"<pre><code>{words}</code></pre>"
 
 
 def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
@@ -169,7 +174,8 @@ def matrix(counts: np.ndarray, names: Sequence[str]) -> str:
         )
         for name, *pair in zip(names, counts, shares, strict=True)
     )
-    return _table(("is ↓ named →", *names), rows, "matrix")
+    heads = (canvas.shortened(name, 20) for name in names)
+    return _table(("is ↓ named →", *heads), rows, "matrix")
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
@@ -189,11 +195,11 @@ def image(figure: Figure, description: str) -> str:
     return f"<figure>{_image(data, 'svg+xml', description, width)}</figure>"
 
 
-def thumbnails(images: Iterable[tuple[np.ndarray, str, bool]]) -> str:
-    """Small pictures side by side, `(pixels, caption, right)`: pixels 0-255 of 1 or 3
-    channels, a caption of plain text, of which what is wrong is red."""
+def thumbnails(images: Iterable[tuple[np.ndarray, str, bool, str]]) -> str:
+    """Small pictures side by side, `(pixels, caption, right, name)`: pixels 0-255 of 1
+    or 3 channels, a caption of plain text, of which what is wrong is red."""
     body = []
-    for pixels, caption, right in images:
+    for pixels, caption, right, name in images:
         picture = Image.fromarray(np.squeeze(np.asarray(pixels).astype("uint8")))
         kind = "png" if picture.mode == "L" else "jpeg"
         file = io.BytesIO()
@@ -201,7 +207,7 @@ def thumbnails(images: Iterable[tuple[np.ndarray, str, bool]]) -> str:
         shown = _image(file.getvalue(), kind, caption, picture.width)
         body.append(
             f"<figure>{shown}<figcaption{_class('right' if right else 'wrong')}>"
-            f"{_escaped(caption)}</figcaption></figure>"
+            f"{_escaped(caption)}</figcaption><small>{_escaped(name)}</small></figure>"
         )
     return f'<div class="thumbs">{"".join(body)}</div>'
 

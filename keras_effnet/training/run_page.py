@@ -61,9 +61,10 @@ def render(recipe, history, evaluation, class_names, worst, counts):
             page.thumbnails(
                 (
                     image,
-                    f"says {class_names[said[n]]} ({shares[n]:.0%}), is "
-                    f"{class_names[evaluation.labels[n]]}: {key}",
+                    f"says {class_names[said[n]]} ({shares[n]:.0%}),\n"
+                    f"is {class_names[evaluation.labels[n]]}",
                     False,
+                    key,
                 )
                 for image, n, key in worst
             ),
