@@ -38,20 +38,26 @@ def evaluated():
     return [path for path, _ in found], np.array([label for _, label in found])
 
 
+def network():
+    """The network with ImageNet's weights."""
+    return build_model(get_spec(NETWORK), weights=accuracy.WEIGHTS[NETWORK]())
+
+
+def features(base, paths):
+    """What a network's classifier would see of photographs, `(images, channels)`."""
+    seeing = keras.Model(base.inputs, base.layers[-2].output)
+    classifier = load_classifier(base)
+    images = photos.batches(paths, classifier.input_shape, classifier.preprocessing)
+    return np.concatenate([seeing.predict_on_batch(batch) for batch in images])
+
+
 def trained(path):
     """The model, trained once and kept at `path`."""
     if path.exists():
         return saving.load_model(path)
-    spec = get_spec(NETWORK)
-    weights = accuracy.WEIGHTS[NETWORK]()
-    base = build_model(spec, weights=weights)
-    features = keras.Model(base.inputs, base.layers[-2].output)
+    spec, base = get_spec(NETWORK), network()
     found, _ = _split()
-    classifier = load_classifier(base)
-    images = photos.batches(
-        [item for item, _ in found], classifier.input_shape, classifier.preprocessing
-    )
-    inputs = np.concatenate([features.predict_on_batch(batch) for batch in images])
+    inputs = features(base, [item for item, _ in found])
     keras.utils.set_random_seed(0)
     head = keras.Sequential([keras.layers.Dense(5, activation="softmax")])
     head.compile("adam", "sparse_categorical_crossentropy")
