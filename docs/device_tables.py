@@ -1,6 +1,9 @@
-"""The tables of devices.md."""
+"""The tables of devices.md, and README's of which network to take."""
 
 from table_data import measured
+
+from keras_effnet.weights.table import published
+from keras_effnet.weights.table import summary
 
 
 def arm_instructions():
@@ -49,4 +52,55 @@ def devices():
             f"{host['latency_metrics']['median_ms']:.1f}",
             f"{host['memory_metrics']['peak_footprint_kb'] / 1024:.0f}",
             *(f"{core[host['name']]['instructions'] / 1e6:.0f}" for core in cores),
+        )
+
+
+# Each, and what for.
+_CHOICES = {
+    "EfficientNetLite0": "any phone; video; to begin with",
+    "EfficientNetLite2": "a phone of the last five years, live camera",
+    "EfficientNetLite4": "a fast phone, or single photographs on any",
+    "EfficientNetV2B0": "as Lite2, where float runs; int8 by `quantize`",
+    "EfficientNetV2B3": "single photographs; int8 by `quantize`",
+    "EfficientNetV2S": "a tablet, a desktop, a server",
+}
+
+
+def which_network():
+    """Published accuracy and, of the int8 files, what `benchmarks/results/devices/`
+    has measured."""
+    hosts, *cores = (
+        {result["name"]: result for result in measured(f"devices/{name}")}
+        for name in ("host", "arm-cortex-a53", "arm-cortex-a76")
+    )
+    top1 = {
+        model: found
+        for model, name, found, *_ in summary(published())
+        if name == "imagenet"
+    }
+    yield (
+        "network",
+        "for",
+        "ImageNet top-1, published",
+        "int8 file, MB",
+        "peak memory, MiB",
+        "ms on the host",
+        "work on a Cortex-A53, of Lite0's",
+        "on a Cortex-A76",
+    )
+    for network, purpose in _CHOICES.items():
+        host = hosts[f"{network}_int8"]
+        work = [
+            core[f"{network}_int8"]["instructions"]
+            / core["EfficientNetLite0_int8"]["instructions"]
+            for core in cores
+        ]
+        yield (
+            f"`{network}`",
+            purpose,
+            f"{top1[network]}%",
+            f"{host['model']['bytes'] / 1e6:.1f}",
+            f"{host['memory_metrics']['peak_footprint_kb'] / 1024:.0f}",
+            f"{host['latency_metrics']['median_ms']:.1f}",
+            *(f"{times:.1f} ×" for times in work),
         )

@@ -1,5 +1,6 @@
 """Writes the tables of README.md and docs/ from the networks and the results,
-draws README.md's picture, and the page of the measured devices in build/.
+draws README.md's picture, the page of the measured devices in build/, and what the
+pages look like.
 
     python docs/tables.py
 
@@ -14,6 +15,7 @@ import device_tables
 import export_tables
 import plan_tables
 import quantisation_tables
+import screenshots
 from table_data import RESULTS
 from table_data import ROOT
 from table_data import measured
@@ -57,6 +59,46 @@ def recipes():
             f"{report['top1']:.1%} ({low:.1%} to {high:.1%})",
             f"{report['seconds'] / 60:.0f} min, {report['cores']} cores",
         )
+
+
+def how_many():
+    """Measured: `benchmarks/results/photographs.json` and `flowers.json`."""
+    yield "photographs of each class", "what learns", "accuracy", "least to most"
+    for row in measured("photographs")["rows"]:
+        found = row["top1"]
+        yield (
+            f"{row['of_each_class']}",
+            "the classifier",
+            f"{sum(found) / len(found):.1%}",
+            f"{min(found):.1%} to {max(found):.1%}",
+        )
+    whole = measured("flowers")
+    count = whole["training_images"] / len(whole["classes"])
+    yield f"{count:.0f}", "the whole network", f"{whole['top1']:.1%}", ""
+
+
+def how_long():
+    """Measured: `benchmarks/results/flowers.json`, `photographs.json` and
+    `export_time.json`."""
+    yield "what", "time", "on"
+    whole, few = measured("flowers"), measured("photographs")
+    cores = f"{whole['cores']} cores, no GPU"
+    yield (
+        f"`train --recipe flowers`, {whole['training_images']:,} photographs, "
+        f"{whole['recipe']['epochs']} epochs",
+        f"{whole['seconds'] / 60:.0f} min",
+        cores,
+    )
+    rate = few["features_images_per_second"]
+    yield (
+        "`evaluate`, 1,000 photographs, Keras",
+        f"{1000 / rate:.0f} s",
+        f"{few['cores']} cores, no GPU",
+    )
+    report = measured("export_time")
+    for name, result in report["comparisons"].items():
+        seconds = result["median_seconds"]["keras_effnet"]
+        yield f"`export`: {name}", f"{seconds:.0f} s", f"{report['cores']} cores"
 
 
 def input_pipeline():
@@ -178,6 +220,9 @@ TABLES = {
     "ratios": ratios,
     "weight_sets": weight_sets,
     "recipes": recipes,
+    "which_network": device_tables.which_network,
+    "how_many": how_many,
+    "how_long": how_long,
     "input_pipeline": input_pipeline,
     "training_step": training_step,
     "accelerator_step": accelerator_step,
@@ -221,6 +266,7 @@ def main():
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         path.write_text(filled(text), encoding="utf-8")
+    screenshots.take()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def costs(group):
 
 
 def demands(group):
-    """Size, memory, initialisation and first inference of each file; `None` for a target that tells none of them but the size."""
+    """Size, memory, initialisation and first inference of each file; `None` for a
+    target that tells none of them but the size."""
     wanted = {
         "file (MB)": lambda r: r["model"]["bytes"] / 1e6,
         "peak memory (MiB)": entries.peak_mebibytes,

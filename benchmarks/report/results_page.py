@@ -206,9 +206,7 @@ def _ratios(compared, text, group, judged):
             ]
     header = ("file", "verdict", "ratio", "99 % interval", "p", "rounds")
     return [
-        page.image(
-            result_charts.ratios(compared, judged), f"{text} on {group.title}"
-        ),
+        page.image(result_charts.ratios(compared, judged), f"{text} on {group.title}"),
         page.table(header[: len(rows[0])], rows),
     ]
 

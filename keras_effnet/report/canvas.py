@@ -62,11 +62,6 @@ def plain(function):
             figure = function(*arguments, **options)
         for text in figure.findobj(Text):
             text.set_text(printable(text.get_text()))
-        for axes in figure.axes:
-            for axis in (axes.xaxis, axes.yaxis):
-                if axis.get_scale() == "log":  # its powers of ten are markup
-                    for tick in (*axis.majorTicks, *axis.minorTicks):
-                        tick.label1.set_parse_math(True)
         return figure
 
     return draw
@@ -228,13 +223,19 @@ def spread_out(axis, values):
     """A logarithmic scale of costs or ratios, values above 0 on the horizontal axis,
     where a linear one would press them."""
     if max(values) > _LOG_FROM * min(values):
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_locator(NullLocator())
+        logarithmic(axis.xaxis, values)
+
+
+def logarithmic(axis, values):
+    """A logarithmic scale of values above 0 on one `matplotlib.axis.Axis`, without
+    exponents, which would be too small to read."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    few = max(values) < 1000 * min(values)
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def percent(share: float, _: object = None) -> str:
     """A tick of a scale of shares."""
     return f"{100 * share:.4g}%"
-

@@ -105,7 +105,7 @@ def scatter(
         for name, style in lines.items():
             axis.axhline(levels[name], **style)
         if ordered:
-            axis.set_yscale("log")
+            canvas.logarithmic(axis.yaxis, [point.y for point in part])
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axis.yaxis.set_major_formatter(canvas.percent)
@@ -246,7 +246,9 @@ def bars(names, series, xlabel):
             if ends:
                 axis.plot(ends, [y, y], color=canvas.BLACK, linewidth=1.1)
             text = f" {value:.2f}" if value < 100 else f" {value:,.0f}"
-            axis.text(max(value, *(ends or (0,))), y, text, va="center", fontsize=canvas.SMALL)
+            axis.text(
+                max(value, *(ends or (0,))), y, text, va="center", fontsize=canvas.SMALL
+            )
     axis.set_xlim(0, 1.15 * axis.dataLim.x1)
     axis.set_xlabel(xlabel)
     if len(series) > 1:
@@ -335,7 +337,7 @@ def columns(panels, xlabel, marked, names, *, title=""):
         axis.set(ylabel=ylabel, ylim=(low, high * 1.3))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:
-            axis.set_yscale("log")
+            canvas.logarithmic(axis.yaxis, (low, high))
         axis.grid(alpha=0.3, axis="y")
         axis.tick_params(labelbottom=axis is axes[-1])
     axes[-1].set_xlabel(xlabel)
@@ -371,7 +373,8 @@ def curves(panels, xlabel, *, faint="", marked=None):
         if marked:
             axis.axvline(marked[0], **_LEVEL)
         if scale == "log":
-            axis.set_yscale("log")
+            found = [value for values in series.values() for value in values]
+            canvas.logarithmic(axis.yaxis, [v for v in found if v > 0] or [1])
         elif scale == "percent":
             axis.yaxis.set_major_formatter(canvas.percent)
         elif scale == "zero":
@@ -453,7 +456,9 @@ def scored_plane(plane, work, scores, lines, title):
     xlabel, ylabel, places = plane
     drawn = upper.scatter(*zip(*places, strict=True), **dots)
     upper.scatter(*places[-1], **ring)
-    upper.set(xlabel=xlabel, ylabel=ylabel, ylim=(0.93, None), title=textwrap.fill(title, 42))
+    upper.set(
+        xlabel=xlabel, ylabel=ylabel, ylim=(0.93, None), title=textwrap.fill(title, 42)
+    )
     title, xlabel, values = work
     lower.scatter(values, scores, **dots)
     lower.scatter(values[-1], scores[-1], **ring)

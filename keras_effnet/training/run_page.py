@@ -72,9 +72,8 @@ def render(recipe, history, evaluation, class_names, worst, counts):
     parts += [
         page.heading("What next"),
         page.paragraph(
-            "In the folder of this page; PHOTOS/ are like those of later use, LABELLED/ "
-            "has one folder per class, of photographs that the network has not learned "
-            "from:"
+            "In the folder of this page. PHOTOS/: like those of later use; LABELLED/ "
+            "has one folder per class, of others than were learned from."
         ),
         page.code(_NEXT),
     ]
