@@ -38,6 +38,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "text.parse_math": False,
 }
 # Text stays text, for which a browser has more glyphs than matplotlib; a file is the
 # same each time.
@@ -53,28 +54,17 @@ _CHARACTERS = 48
 _LOG_FROM = 8
 
 
-def plain(function):
-    """Draws a figure whose texts are data: no markup, nothing that has no glyph."""
-
-    @functools.wraps(function)
-    def draw(*arguments, **options):
-        with matplotlib.rc_context({"text.parse_math": False}):
-            figure = function(*arguments, **options)
-        for text in figure.findobj(Text):
-            text.set_text(printable(text.get_text()))
-        return figure
-
-    return draw
-
-
 def styled(function):
-    """Draws with the report's style, whatever the caller's is."""
-    drawn = plain(function)
+    """Draws with the report's style, whatever the caller's is, a figure whose texts are
+    data: no markup, nothing that has no glyph."""
 
     @functools.wraps(function)
     def draw(*arguments, **options):
         with matplotlib.rc_context(_STYLE):
-            return drawn(*arguments, **options)
+            figure = function(*arguments, **options)
+        for text in figure.findobj(Text):
+            text.set_text(printable(text.get_text()))
+        return figure
 
     return draw
 
