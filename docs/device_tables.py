@@ -57,12 +57,12 @@ def devices():
 
 # Each, and what for.
 _CHOICES = {
-    "EfficientNetLite0": "any phone; video; to begin with",
-    "EfficientNetLite2": "a phone of the last five years, live camera",
-    "EfficientNetLite4": "a fast phone, or single photographs on any",
-    "EfficientNetV2B0": "as Lite2, where float runs; int8 by `quantize`",
-    "EfficientNetV2B3": "single photographs; int8 by `quantize`",
-    "EfficientNetV2S": "a tablet, a desktop, a server",
+    "EfficientNetLite0": "any phone, live camera; begin here",
+    "EfficientNetLite2": "a middling phone, live camera",
+    "EfficientNetLite4": "a fast phone; single photographs on any",
+    "EfficientNetV2B0": "as Lite2; to 8 bits by `quantize`",
+    "EfficientNetV2B3": "a fast phone; to 8 bits by `quantize`",
+    "EfficientNetV2S": "tablets, desktops, servers",
 }
 
 
