@@ -235,7 +235,7 @@ def test_the_plot_shows_every_candidate_and_marks_the_best(tmp_path):
     assert bar.get_ylabel() == "score"
     figure.savefig(tmp_path / "search.png")
     pixels = matplotlib.image.imread(tmp_path / "search.png")
-    assert pixels.shape[:2] == (500, 1200)
+    assert pixels.shape[:2] == (2000, 1237)
     # Nothing touches the border: no label is cut off.
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 1).all()

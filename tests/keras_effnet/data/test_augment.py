@@ -231,10 +231,11 @@ def test_a_preview_shows_every_stage(photos, tmp_path):
     expected = augment.evaluation_image(images[0], (64, 64), RULE, antialias=True)
     assert (previews[0].evaluation[0] == expected.numpy()).all()
     figure = preview.figure(previews)
-    titles = [block._suptitle.get_text() for block in figure.subfigs]
+    titles = [" ".join(b._suptitle.get_text().split()) for b in figure.subfigs]
+    sizes = "stage 1: epochs 1 to 1, 64 px", "stage 2: epochs 1 to 1, 96 px"
     assert titles == [
-        "stage 1: epochs 1 to 1, 64 px, RandAugment magnitude 9, mixup 0",
-        "stage 2: epochs 1 to 1, 96 px, RandAugment magnitude 9, mixup 0.3",
+        f"{sizes[0]}, RandAugment magnitude 9, mixup 0; first as evaluated",
+        f"{sizes[1]}, RandAugment magnitude 9, mixup 0.3; first as evaluated",
     ]
     assert sum(len(block.axes) for block in figure.subfigs) == 16
     figure.savefig(tmp_path / "preview.png")
