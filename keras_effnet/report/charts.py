@@ -109,6 +109,7 @@ def scatter(
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axis.yaxis.set_major_formatter(canvas.percent)
+            axis.xaxis.set_major_locator(MaxNLocator(6))
             canvas.spread_out(axis, [point.x for point in part])
             axis.margins(x=0.12, y=0.14)
         if floor is not None:

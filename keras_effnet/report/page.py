@@ -40,7 +40,7 @@ _STYLE = """
     min-width: 7rem; max-width: 17rem; overflow-wrap: break-word; }
   .scroll td:first-child, .wraps td, .facts td { white-space: normal; }
   :is(.wraps, .matrix) td:first-child { overflow-wrap: anywhere; }
-  .wraps td + td { min-width: 4rem; } .wraps th { overflow-wrap: anywhere; }
+  .wraps td + td { min-width: 4rem; } .names th { overflow-wrap: anywhere; }
   .matrix td + td, .matrix th + th { text-align: center; min-width: 1.6rem; }
   .matrix th + th { writing-mode: vertical-rl; transform: rotate(180deg);
     border: 0; padding: .5rem .1rem; text-align: left; white-space: nowrap; }
@@ -146,7 +146,8 @@ def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
     """A table from plain text.
 
     The first column stands to the left; of kind `words` the second one too, of kind
-    `wraps` all cells may take several lines.
+    `wraps` all cells may take several lines, of kind `names` the heading may break
+    anywhere.
     """
     body = ("".join(f"<td>{_escaped(cell)}</td>" for cell in row) for row in rows)
     return _table(header, body, kind)
