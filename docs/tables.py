@@ -78,22 +78,14 @@ def how_many():
 
 
 def how_long():
-    """Measured: `benchmarks/results/flowers.json`, `photographs.json` and
-    `export_time.json`."""
+    """Measured: `benchmarks/results/flowers.json` and `export_time.json`."""
     yield "what", "time", "on"
-    whole, few = measured("flowers"), measured("photographs")
-    cores = f"{whole['cores']} cores, no GPU"
+    whole = measured("flowers")
     yield (
         f"`train --recipe flowers`, {whole['training_images']:,} photographs, "
         f"{whole['recipe']['epochs']} epochs",
         f"{whole['seconds'] / 60:.0f} min",
-        cores,
-    )
-    rate = few["features_images_per_second"]
-    yield (
-        "`evaluate`, 1,000 photographs, Keras",
-        f"{1000 / rate:.0f} s",
-        f"{few['cores']} cores, no GPU",
+        f"{whole['cores']} cores, no GPU",
     )
     report = measured("export_time")
     for name, result in report["comparisons"].items():

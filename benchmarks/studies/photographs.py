@@ -10,8 +10,6 @@ times. That is what training begins with, the classifier alone; the whole networ
 learns too (flowers.py). Writes results/photographs.json.
 """
 
-import time
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
@@ -28,10 +26,8 @@ def measure(args):
     folders = finding.class_folders(comparison.FLOWERS).values()
     rest = [[path for path in paths if path not in kept] for paths in folders]
     base = _flowers_classifier.network()
-    started = time.perf_counter()
     judged = _flowers_classifier.features(base, evaluated)
     seen = [_flowers_classifier.features(base, paths) for paths in rest]
-    seconds = time.perf_counter() - started
     random = np.random.default_rng(0)
     rows = []
     for count in _COUNTS:
@@ -45,7 +41,6 @@ def measure(args):
     yield {
         "network": _flowers_classifier.NETWORK,
         "held_out_images": len(labels),
-        "features_images_per_second": (len(labels) + sum(map(len, rest))) / seconds,
         "rows": rows,
     }
 
