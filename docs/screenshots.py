@@ -12,7 +12,6 @@ from table_data import ROOT
 _PAGES = {
     "devices.png": ("build/devices.html", 1150),
     "demo.png": ("runs/demo/report.html", 1250),
-    "sheet.png": ("runs/demo/digits_int8.html", 1250),
 }
 _WIDTH = 1000
 _BROWSERS = "chromium", "chromium-browser", "google-chrome"
