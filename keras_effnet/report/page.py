@@ -71,7 +71,7 @@ _STYLE = """
   footer { margin-top: 3rem; color: #57606a; font-size: .85rem; }
   @media (max-width: 30rem) {
     body { margin: 1rem auto; } th, td { padding: .3rem .4rem; font-size: .8rem; }
-    .scroll :is(th, td):first-child { min-width: 6rem; max-width: 9rem; }
+    .scroll :is(th, td):first-child { min-width: 6rem; max-width: 10.5rem; }
     .facts :is(th, td) { font-size: .9rem; } .facts th { width: 7.5rem; }
   }
 """
