@@ -65,3 +65,15 @@ def test_the_walks_meet_files_that_exist():
             found = {(folder / name).resolve() for folder in met}
             (path,) = (path for path in found if path.is_file())
             met |= {path.parent, ROOT / path.relative_to(ROOT).parts[0]}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs").glob("*.svg")), ids=lambda p: p.name
+)
+def test_pictures_fit_a_phone(path):
+    text = path.read_text(encoding="utf-8")
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', text)[1])
+    sizes = re.findall(r'font(?:-size)?[:=][ "]*([\d.]+)', text)
+    assert width <= 358
+    assert sizes
+    assert min(map(float, sizes)) >= 11
