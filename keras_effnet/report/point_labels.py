@@ -37,11 +37,9 @@ def beside(axis, places, texts, lines=(), reach=5):
     steps = np.array([box for line in steps for box in _steps(line)]).reshape(-1, 4)
     frame = np.array(axis.get_window_extent().extents) / unit
     taken = _boxes(points, (2 * reach, 2 * reach))
-    kept = list(_together(points, texts))
-    texts = [text for _, text in kept]
-    points, places = ([of[n] for n, _ in kept] for of in (points, places))
-    points = np.array(points)
-    for point, place, text in zip(points, places, texts, strict=True):
+    for group in list(_together(points)):
+        point, place = points[group[0]], places[group[0]]
+        text = _listed([texts[n] for n in group])
         size = 0.64 * _SIZE * len(text) + 2, _SIZE + 1
         offsets = np.array(
             [
@@ -60,7 +58,8 @@ def beside(axis, places, texts, lines=(), reach=5):
         high = boxes[:, 2:] > frame[2:] - _MARGIN
         outside = (low | high).any(1)
         # Nearer to another point a text would be taken for that one's.
-        strange = distance > np.hypot(*middles.T).min(0) + 0.01
+        apart = np.hypot(*middles.T)
+        strange = apart[group].min(0) > apart.min(0)
         away = distance + _overlaps(boxes, steps) / 2
         # The last key is the first that decides.
         best = np.lexsort((away, strange, _overlaps(boxes, taken), outside))[0]
@@ -81,14 +80,14 @@ def beside(axis, places, texts, lines=(), reach=5):
         )
 
 
-def _together(points, texts):
-    """The first of the points of each place, and the texts of all that are there."""
+def _together(points):
+    """Indices of the points that stand in one place, the first of `points` first."""
     rest = list(range(len(points)))
     while rest:
         first = rest[0]
         near = [n for n in rest if math.dist(points[n], points[first]) < _HIDDEN]
         rest = [n for n in rest if n not in near]
-        yield first, _listed([texts[n] for n in near])
+        yield near
 
 
 def _listed(texts):
