@@ -5,10 +5,10 @@ import pathlib
 
 import numpy as np
 
+from keras_effnet import made_with
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.benchmarks.targets.target import ONCE
-from keras_effnet.data import photos
-from keras_effnet.evaluation import labelled_photos
+from keras_effnet.evaluation import held_out_photos
 from keras_effnet.evaluation import photo_batches
 from keras_effnet.tflite import TFLiteModel
 
@@ -47,14 +47,18 @@ def too_far(found):
     return None
 
 
-def photographs(path, source, on_broken="skip"):
-    """`(paths, labels)` of those in a source that can be read, for a file to be
-    evaluated on; `labelled_photos` knows the kinds of sources. What is assumed of the
-    file is told now, not after all that is measured before."""
-    model = TFLiteModel(path)
-    model.note_guess()
-    paths, labels = labelled_photos(source, model, optional=True)
-    return photos.readable(paths, labels, on_broken)
+def photographs(files, source, on_broken="skip", all_images=False):
+    """`{file: (paths, labels)}` of those in a source that can be read and that none of
+    the files was made with; `held_out_photos` knows the kinds of sources."""
+    models = {path: TFLiteModel(path) for path in files}
+    for model in models.values():
+        model.note_guess()  # now, not after all that is measured before
+        # One set for all, so that their figures compare.
+        model.made_with = made_with.united(*(m.made_with for m in models.values()))
+    return {
+        path: held_out_photos(source, model, on_broken, all_images, optional=True)[:2]
+        for path, model in models.items()
+    }
 
 
 def evaluate(path, target, opened, progress=None):

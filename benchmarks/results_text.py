@@ -30,8 +30,10 @@ def table(results: Sequence[BenchmarkResult]) -> str:
     for result in {result.target: result for result in results}.values():
         device, runtime = result.device, result.runtime
         place = "this host" if result.target == "host" else result.target
+        # An emulator's times mean nothing.
+        unit = "Instructions" if _is_emulated(result) else "Milliseconds"
         lines.append(
-            f"Milliseconds of one run on {place}: "
+            f"{unit} of one run on {place}: "
             f"{device['cpu'] or device['machine']}, "
             f"{device['cores']} cores, {runtime['name']} {runtime['version']}, "
             f"{result.options['delegate'] or 'no delegate'}."
@@ -59,7 +61,8 @@ def _columns(
     found = {"file": lambda result: result.name}
     if {result.target for result in results} != {"host"}:
         found["target"] = lambda result: result.target
-    for heading, key in _TIMES.items():
+    times = {} if all(map(_is_emulated, results)) else _TIMES
+    for heading, key in times.items():
         found[heading] = functools.partial(_time, key)
     found["peak memory"] = _memory
     found["runs"] = lambda result: str(result.misc_metrics.num_runs)
@@ -80,7 +83,13 @@ def _columns(
     return found
 
 
+def _is_emulated(result: BenchmarkResult) -> bool:
+    return bool(result.device.get("emulated"))
+
+
 def _time(key: str, result: BenchmarkResult) -> str:
+    if _is_emulated(result):
+        return "-"
     return milliseconds(getattr(result.latency_metrics, key))
 
 

@@ -15,6 +15,7 @@ from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.measuring import check_weight_cache
 from keras_effnet.benchmarks.schema import BenchmarkResult
+from keras_effnet.benchmarks.significance import rounds_needed
 from keras_effnet.benchmarks.targets import open_target
 from keras_effnet.benchmarks.targets import target_class
 from keras_effnet.errors import InputError
@@ -24,6 +25,7 @@ from keras_effnet.tflite import check_file
 # Of `benchmark_many`; quick and full are MLPerf Mobile's.
 SETTINGS = {
     "standard": {
+        "rounds": rounds_needed(),
         "min_runs": 50,
         "min_seconds": 1.0,
         "max_seconds": 150.0,
@@ -55,6 +57,7 @@ def measure(
     profile: bool = False,
     evaluate: str | os.PathLike | None = None,
     on_broken: str = "skip",
+    all_images: bool = False,
     sustained: int | None = None,
     output: str | os.PathLike | None = None,
     cores: Sequence[int] | None = None,
@@ -82,6 +85,7 @@ def measure(
             of photographs without classes.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
+        all_images: Whether photographs count that a file's model learned from.
         sustained: Minutes, from 1, for which each file then runs.
         output: Path of a JSON file for the results with all raw times. The same call
             again goes on where this one was stopped.
@@ -108,10 +112,9 @@ def measure(
     tell = progress or (lambda line: None)
     targets = tuple(dict.fromkeys(targets))
     _check(files, targets, profile, sustained, options)
-    opened = {
-        path: outputs.photographs(path, evaluate, on_broken)
-        for path in (files if evaluate else ())
-    }
+    opened = {}
+    if evaluate:
+        opened = outputs.photographs(files, evaluate, on_broken, all_images)
     shell = {"cores": cores, "benchmark_model": benchmark_model}
     browser = {"host": address[0], "port": address[1], "accelerator": accelerator}
     arguments: dict[str, dict] = {

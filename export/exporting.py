@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from keras_effnet import files
+from keras_effnet import made_with
 from keras_effnet import saving
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_one_of
@@ -66,6 +67,7 @@ def export(
     latency: bool = False,
     samples: bool = False,
     on_broken: str = "skip",
+    all_images: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> list[publishing.ExportedFile]:
     """Writes a model as .tflite files, one for each precision.
@@ -111,6 +113,8 @@ def export(
             each file, in `NAME_PRECISION_samples`.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
+        all_images: Whether a model that knows from which photographs it learned is
+            judged by those too, and calibrated with those that were held out.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -127,8 +131,14 @@ def export(
     _check(precisions, calibration, input_type, batch_size, engine)
     tracing.check(model)
     tell = progress or silent
-    batches, images = photographs.opened(
-        model, calibration, evaluation, calibration_images, progress, on_broken
+    batches, images, known = photographs.opened(
+        model,
+        calibration,
+        evaluation,
+        calibration_images,
+        progress,
+        on_broken,
+        all_images,
     )
     name = publishing.checked_name(name or model.name)
     judge = Judge(reference or model, images, max_drop)
@@ -136,6 +146,7 @@ def export(
     files.check_folder(folder)
     for precision in precisions:
         publishing.refuse_another(folder / f"{name}_{precision}.tflite", settings)
+    learned = saving.made_with(model)
     about = {"description": description, "licence": licence, "author": author}
     exported = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -169,6 +180,9 @@ def export(
                 batch_size=batch_size,
                 class_names=saving.class_names(model),
                 calibration=calibrated.for_sheet() if calibrated else None,
+                made_with=made_with.as_text(
+                    made_with.united(learned, known if calibrated else None)
+                ),
                 seconds=dict(seconds),
                 training=training,
                 settings=settings,

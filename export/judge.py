@@ -28,10 +28,13 @@ class Images:
         batches: A function without arguments that returns an iterable of arrays,
             `(batch, height, width, channels)`, as the model takes them.
         labels: The class index of each, or `None`.
+        learned_from: How many of them the model learned from, 0 where such were left
+            out; `None` where nothing is known of that.
     """
 
     batches: Batches
     labels: np.ndarray | None = None
+    learned_from: int | None = None
 
 
 def check_images(images: Any, max_drop: float | None) -> None:
@@ -76,7 +79,10 @@ class Judge:
             return {}
         if self._reference is None:  # once for all files
             self._reference = _answers(self.model, self.images)
-        comparison = compare(self._reference, _answers(file, self.images))
+        comparison = dataclasses.replace(
+            compare(self._reference, _answers(file, self.images)),
+            learned_from=self.images.learned_from,
+        )
         verdict = None
         if self.max_drop is not None and comparison.drop is not None:
             over = comparison.drop > self.max_drop

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_effnet import saving
 from keras_effnet.data import finding
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
+from keras_effnet.evaluation import held_out_photos
 from keras_effnet.evaluation import labelled_photos
 from keras_effnet.evaluation import load_classifier
 from keras_effnet.evaluation import photo_batches
@@ -23,45 +25,71 @@ _BATCH = 32
 
 
 def opened(
-    model, calibration, evaluation, most, progress=None, on_broken="skip"
-) -> tuple[Batches | None, Images | None]:
+    model,
+    calibration,
+    evaluation,
+    most,
+    progress=None,
+    on_broken="skip",
+    all_images=False,
+) -> tuple[Batches | None, Images | None, np.ndarray | None]:
     """Opens what a user gave as paths; anything else stays as it is.
 
     `most` of the photographs to calibrate with are used, evenly spread. Returns
-    `(calibration, evaluation)` as `exporting.export` takes them. An `InputError` where
-    there are no photographs, or one is in both.
+    `(calibration, evaluation)` as `exporting.export` takes them, and the digests of
+    those to calibrate with. None of them judges, and none that the model learned from
+    unless `all_images`; an `InputError` where there are no others.
     """
-    known = []
+    known = None
     if paths := paths_of(calibration):
-        known = _calibration_photos(paths, most, progress, on_broken)
-        calibration = _batches(model, known, 1, "calibrating", progress)
+        chosen = _calibration_photos(
+            model, paths, most, progress, on_broken, all_images
+        )
+        calibration = _batches(model, chosen, 1, "calibrating", progress)
+        known = photos.digests(chosen)
     if paths_of(evaluation):
-        evaluation = judging(
-            model, evaluation, known, "calibration", progress, on_broken
-        )
-    return calibration, evaluation
+        evaluation = judging(model, evaluation, known, progress, on_broken, all_images)
+    return calibration, evaluation, known
 
 
-def judging(model, source, known, argument, progress=None, on_broken="skip") -> Images:
-    """Photographs to judge a file by, from a path.
+def judging(
+    model, source, known, progress=None, on_broken="skip", all_images=False
+) -> Images:
+    """Photographs to judge a file by, from a path; `known` are the digests of those
+    with which the file is made, none of which judges."""
+    paths, labels, learned = held_out_photos(
+        source,
+        load_classifier(model),
+        on_broken,
+        all_images,
+        optional=True,
+        known=known,
+        progress=progress,
+    )
+    batches = _batches(model, paths, _BATCH, "evaluating", progress)
+    return Images(batches, labels, learned)
 
-    None may be among the `known` ones, with which the file was made; `argument` names
-    how those were given.
-    """
-    paths, labels = labelled_photos(source, load_classifier(model), optional=True)
-    known = {path.resolve() for path in known}
-    both = [path for path in paths if path.resolve() in known]
-    if both:
-        raise InputError(
-            "A file is never judged on photographs that it was made with: "
-            f"{len(both)} are in `{argument}` and in `evaluation`. "
-            f"Received: {str(both[0])!r}"
-        )
-    paths, labels = photos.readable(paths, labels, on_broken, progress)
-    return Images(_batches(model, paths, _BATCH, "evaluating", progress), labels)
+
+def _learned_from(model, paths, progress, all_images):
+    """Places of the photographs that a file may be made with: of a folder that a model
+    learned from in part, that part, so that the held-out one can judge."""
+    everything, known = np.arange(len(paths)), saving.made_with(model)
+    if known is None or all_images:
+        return everything
+    learned = np.isin(photos.digests(paths, progress), known)
+    if learned.all() or not learned.any():
+        return everything
+    note(
+        f"{model.name} learned from {learned.sum()} of {len(paths)} photographs, and "
+        f"its files are made with these too: the other {(~learned).sum()} can judge "
+        "them; --all-images takes all"
+    )
+    return np.flatnonzero(learned)
 
 
-def training(model, source, most, labelled, progress=None, on_broken="skip"):
+def training(
+    model, source, most, labelled, progress=None, on_broken="skip", all_images=False
+):
     """`most` photographs to train on, at least 2, evenly spread, and their labels where
     they are needed: one path with classes then, as for evaluation."""
     if most < 2:
@@ -77,7 +105,8 @@ def training(model, source, most, labelled, progress=None, on_broken="skip"):
     else:
         classifier = load_classifier(model)
         found, labels = labelled_photos(source[0], classifier, split="train")
-    chosen = evenly(len(found), most)
+    allowed = _learned_from(model, found, progress, all_images)
+    chosen = allowed[evenly(len(allowed), most)]
     labels = None if labels is None else labels[chosen]
     return photos.readable([found[i] for i in chosen], labels, on_broken, progress)
 
@@ -98,11 +127,12 @@ def _made_with(paths):
     return finding.find_photos([finding.of_kind(path, "train") for path in paths])
 
 
-def _calibration_photos(paths, most, progress, on_broken):
+def _calibration_photos(model, paths, most, progress, on_broken, all_images):
     if most < 1:
         raise InputError(f"`calibration_images` must be at least 1. Received: {most}")
     found = _made_with(paths)
-    chosen = [found[i] for i in evenly(len(found), most)]
+    allowed = _learned_from(model, found, progress, all_images)
+    chosen = [found[i] for i in allowed[evenly(len(allowed), most)]]
     # A damaged one is better found now than in the middle of a conversion.
     chosen, _ = photos.readable(chosen, None, on_broken, progress)
     if len(chosen) < FEW_IMAGES:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 
 from keras_effnet import files
+from keras_effnet import made_with
+from keras_effnet import saving
 from keras_effnet.export import photographs
 from keras_effnet.export.judge import Batches
 from keras_effnet.export.judge import Images
@@ -30,6 +32,7 @@ def quantize(
     seed: int = 0,
     settings: dict | None = None,
     on_broken: str = "skip",
+    all_images: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> "Result":
     """Finds the fastest 8-bit file of a model that loses no more than it may.
@@ -65,6 +68,7 @@ def quantize(
         settings: A dict for `search.json`, how to search again.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
+        all_images: As for `keras_effnet.export.export`.
         progress: Called with a line of text before each step.
 
     Returns:
@@ -81,8 +85,14 @@ def quantize(
     from keras_effnet.export.tuning import search_page
     from keras_effnet.export.tuning.search import search
 
-    batches, images = photographs.opened(
-        model, calibration, evaluation, calibration_images, progress, on_broken
+    batches, images, known = photographs.opened(
+        model,
+        calibration,
+        evaluation,
+        calibration_images,
+        progress,
+        on_broken,
+        all_images,
     )
     result = search(
         model,
@@ -96,6 +106,7 @@ def quantize(
         input_type=input_type,
         seed=seed,
         settings=settings,
+        made_with=made_with.united(saving.made_with(model), known),
         progress=progress,
     )
     search_page.write(result.folder, files.read_json(result.folder / "search.json"))

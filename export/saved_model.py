@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet import files
+from keras_effnet import made_with
 from keras_effnet import saving
 from keras_effnet.class_names import check_names
 from keras_effnet.errors import InputError
@@ -86,6 +87,7 @@ def write_saved_model(
         "name": model.name,
         "preprocessing": saving.as_json(rule),
         "class_names": None if class_names is None else list(class_names),
+        "made_with": made_with.as_text(classifier.made_with),
     }
     # Beside the folder of versions, which a server watches.
     with files.replacing_folder(target, target.parent.parent) as temporary:

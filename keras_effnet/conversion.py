@@ -53,7 +53,7 @@ def convert(
     )
     weights_room.put(model, values, located.path.name)
     names = located.class_names(model.output_shape[-1])
-    saving.attach(model, saving.attached(model), names)
+    saving.attach(model, saving.attached(model), names, located.made_with)
     if target.name.endswith(".keras"):
         model.save(target)
     else:

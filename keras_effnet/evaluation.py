@@ -15,6 +15,8 @@ from typing import TypeAlias
 import numpy as np
 
 from keras_effnet import files
+from keras_effnet import made_with
+from keras_effnet import notes
 from keras_effnet import preprocessing
 from keras_effnet import saved_model_ops
 from keras_effnet import saving
@@ -58,6 +60,7 @@ class KerasClassifier(Classifier):
         self.name = model.name
         self.rule = preprocessing.of_model(model)
         self.class_names = saving.class_names(model)
+        self.made_with = saving.made_with(model)
         self.classes = max(2, int(shapes[1][0][-1]))
         last = model
         while hasattr(last, "outputs"):
@@ -145,6 +148,7 @@ class SavedModelClassifier(Classifier):
             names = values["class_names"]
             self.class_names = names and tuple(map(str, names))
             self.rule = saving.from_json(values["preprocessing"])
+            self.made_with = made_with.from_text(values.get("made_with"))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Answers: `(batch, height, width, channels)` to `(batch, outputs)`."""
@@ -201,10 +205,13 @@ class Evaluation:
     Attributes:
         probabilities: Float array, `(images, classes)`.
         labels: Int array, `(images,)`, or `None`.
+        learned_from: How many of the images the model learned from, 0 where such were
+            left out; `None` where nothing is known of that.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray | None
+    learned_from: int | None = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -281,6 +288,7 @@ class Evaluation:
         """
         return {
             "images": len(self.labels),
+            "learned_from": self.learned_from,
             "top1": self.top1,
             "interval": list(self.interval),
             "top5": self.top5,
@@ -338,33 +346,126 @@ def evaluate_photos(
     photographs: Path,
     progress: Callable[[str], None] | None = None,
     on_broken: str = "skip",
+    all_images: bool = False,
 ) -> Evaluation:
-    """Runs a classifier over photographs with classes.
+    """Runs a classifier over photographs with classes that it didn't learn from.
 
     Args:
         source: As for `load_classifier`.
-        photographs: Path of a folder of one folder per class, or of a CSV file; see
-            `labelled_photos`.
+        photographs: Path of a folder of one folder per class, of a CSV file, or of the
+            folder of a run; see `held_out_photos`.
         progress: A function of a line of text; with it, photographs are counted.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
+        all_images: Whether those count that the model learned from, too.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        InputError: The model or a photograph can't be read, or a class is none of
-            the model's.
+        InputError: The model or a photograph can't be read, a class is none of the
+            model's, or it learned from all of the photographs.
+    """
+    classifier = load_classifier(source)
+    classifier.note_guess()
+    paths, labels, learned = held_out_photos(
+        photographs, classifier, on_broken, all_images, progress=progress
+    )
+    batches = photo_batches(classifier, paths, None, progress)
+    found = evaluate(classifier, batches, labels)
+    return dataclasses.replace(found, learned_from=learned)
+
+
+def held_out_photos(
+    source: Path,
+    classifier: Classifier,
+    on_broken: str = "skip",
+    all_images: bool = False,
+    *,
+    optional: bool = False,
+    known: np.ndarray | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[list[pathlib.Path], np.ndarray | None, int | None]:
+    """Photographs that a model wasn't made with, to be judged by.
+
+    Those that it learned from are recognised by the digests that it carries, and left
+    out, which `keras_effnet.notes` tells.
+
+    Args:
+        source: As for `labelled_photos`; or the folder of a run of `keras-effnet
+            train`, which means the photographs that were held out there.
+        classifier: As `load_classifier` gives it.
+        on_broken: As for `evaluate_photos`.
+        all_images: As for `evaluate_photos`.
+        optional: As for `labelled_photos`.
+        known: Digests, of `keras_effnet.made_with`, of others that are left out in any
+            case.
+        progress: As for `evaluate_photos`.
+
+    Returns:
+        `(paths, labels, learned)`, the last of them how many of these photographs the
+        model learned from, 0 where such were left out. Where it knows none of them it
+        is `None`: they may be new, or saved anew.
+
+    Raises:
+        InputError: As for `labelled_photos`, or none are left.
     """
     from keras_effnet.data import photos
 
-    classifier = load_classifier(source)
-    classifier.note_guess()
-    paths, labels = labelled_photos(photographs, classifier)
+    folder, of_run = pathlib.Path(source), None
+    is_run = (folder / "environment.json").is_file()
+    if is_run:
+        folder, of_run = _of_run(folder)
+    paths, labels = labelled_photos(folder, classifier, optional)
     paths, labels = photos.readable(paths, labels, on_broken, progress)
-    return evaluate(
-        classifier, photo_batches(classifier, paths, None, progress), labels
-    )
+    never, own = made_with.united(known, of_run), classifier.made_with
+    if never is None and own is None:
+        return paths, labels, None
+    digests = photos.digests(paths, progress)
+    out = np.isin(digests, () if never is None else never)
+    learned = np.isin(digests, () if own is None else own) & ~out
+    if not (out | learned).any():
+        return paths, labels, None
+    if not all_images:
+        out, learned = out | learned, learned & False
+    if learned.any():
+        notes.warn(
+            f"{classifier.name} learned from {learned.sum()} of these {len(paths)} "
+            "photographs: what it makes of them says little of others"
+        )
+    if out.all():
+        raise InputError(
+            "A model is never judged by photographs that it was made with, and all "
+            f"{len(paths)} are such: give others, or insist by `all_images` if it "
+            f"learned from them. Received: {str(source)!r}"
+        )
+    if out.any() and not is_run:
+        notes.note(
+            f"{classifier.name} was made with {out.sum()} of the {len(paths)} "
+            f"photographs of {source}: it is judged by the other {(~out).sum()}; "
+            "--all-images takes those that it learned from, too"
+        )
+    paths = [path for path, left_out in zip(paths, out, strict=True) if not left_out]
+    labels = None if labels is None else labels[~out]
+    return paths, labels, int(learned.sum())
+
+
+def _of_run(folder: pathlib.Path) -> tuple[pathlib.Path, np.ndarray | None]:
+    """Where the photographs of a run are, and the digests of those it learned from."""
+    path = folder / "model.keras"
+    if not path.is_file():
+        raise InputError(
+            "The run holds no model.keras: `keras-effnet train` writes it at its end. "
+            f"Received: {str(folder)!r}"
+        )
+    found = (files.read_json(folder / "environment.json") or {}).get("photographs")
+    if not isinstance(found, str) or not os.path.isdir(found):
+        raise InputError(
+            "The run's photographs are not where they were, or no folder: give one; "
+            "the model knows those that it learned from. "
+            f"Received: {str(folder)!r}, trained on {found!r}"
+        )
+    return pathlib.Path(found), saving.read_made_with(path)
 
 
 def classify_photo(source: Source, path: Path, top: int = 5) -> list[Prediction]:

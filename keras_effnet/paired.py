@@ -123,6 +123,8 @@ class Comparison:
         mean_difference: The mean of |probability - reference's probability| over
             all classes and images.
         largest_difference: The largest of them.
+        learned_from: From how many of the images the model learned, 0 where such were
+            left out; `None` where nothing is known of that.
     """
 
     images: int
@@ -138,6 +140,7 @@ class Comparison:
     agreement_interval: tuple
     mean_difference: float
     largest_difference: float
+    learned_from: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """All figures as a dict of plain values, and the intervals' names."""

@@ -207,7 +207,8 @@ def normalize(
     """Adds the normalisation to a graph, as one stock Keras layer.
 
     Args:
-        x: A Keras tensor, `(batch, height, width, channels)`, 0-255.
+        x: A Keras tensor, `(batch, height, width, channels)`, 0-255; in the global
+            image data format.
         preprocessing: A `Preprocessing` for as many channels.
 
     Returns:
@@ -222,13 +223,20 @@ def normalize(
     if len(preprocessing.mean) == 1:
         (mean,), (std,) = preprocessing.mean, preprocessing.std
         return layers.Rescaling(1 / std, -mean / std, dtype=dtype, name="rescaling")(x)
-    return layers.Normalization(
-        axis=channel_axis(),
+    normalization = layers.Normalization(
         mean=list(preprocessing.mean),
         variance=[std**2 for std in preprocessing.std],
         dtype=dtype,
         name="normalization",
-    )(x)
+    )
+    if channel_axis() == -1:
+        return normalization(x)
+    # Keras before 3.15 can't broadcast a mean along any axis but the last.
+    x = layers.Permute((2, 3, 1), dtype=dtype, name="normalization_channels_last")(x)
+    x = normalization(x)
+    return layers.Permute((3, 1, 2), dtype=dtype, name="normalization_channels_first")(
+        x
+    )
 
 
 def preprocess_input(images: Any, data_format: str | None = None) -> Any:

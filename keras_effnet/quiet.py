@@ -68,6 +68,12 @@ def _turn_back() -> None:
             _held.close()
 
 
+def write_through(text: str) -> None:
+    """Writes to standard error, also while it is turned away."""
+    with _lock, contextlib.suppress(OSError):  # the terminal may be gone
+        os.write(_stderr if _open else 2, text.encode(errors="backslashreplace"))
+
+
 def _flush() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()

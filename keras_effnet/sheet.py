@@ -128,6 +128,8 @@ class Sheet:
         outside_xnnpack: How many of each operator are in none of them.
         waste: What keeps the graph from being lean, short texts.
         calibration: By which images it was calibrated.
+        made_with: Digests of the photographs that its model learned from, or that it
+            was calibrated with, as `keras_effnet.made_with.as_text` writes them.
         levers: What a search changed, in order.
         evaluation: Its answers against the model's on the same images. `agreement`
             there is that of the answers of file and model, not of two machines.
@@ -161,6 +163,7 @@ class Sheet:
     outside_xnnpack: dict[str, int] | None = None
     waste: tuple[str, ...] | None = None
     calibration: Calibration | None = None
+    made_with: str | None = None
     levers: tuple[str, ...] | None = None
     evaluation: Comparison | None = None
     max_drop: float | None = None

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_effnet import children
 from keras_effnet import files
+from keras_effnet import made_with
 from keras_effnet import notes
 from keras_effnet import preprocessing
 from keras_effnet import sheet as sheets
@@ -39,6 +40,8 @@ class Classifier:
         assumed_size: Whether the model takes any height and width, so that those of
             `input_shape` are an assumption.
         has_logits: Whether its graph is known to end without a softmax or sigmoid.
+        made_with: Digests of the photographs that it was made with, by
+            `keras_effnet.made_with`, or `None` where that is not known.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Classifier:
     class_names: tuple[str, ...] | None
     assumed_size: bool = False
     has_logits: bool = False
+    made_with: np.ndarray | None = None
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Answers: `(batch, height, width, channels)` to `(batch, outputs)`."""
@@ -201,6 +205,11 @@ class TFLiteModel(Classifier):
         """The names of its classes from the sheet or the metadata, or `None`."""
         names = self.sheet.class_names or self._metadata.get("class_names") or ()
         return tuple(names) if len(names) == self.classes else None
+
+    @functools.cached_property
+    def made_with(self) -> np.ndarray | None:  # type: ignore[override]
+        """Digests of the photographs that it was made with, of its sheet."""
+        return made_with.from_text(self.sheet.made_with)
 
     @property
     def classes(self) -> int:  # type: ignore[override]

@@ -238,5 +238,6 @@ def _with_weights(model, arrays):
     copy = keras.models.clone_model(model)
     twin.assign(copy, twin.weights(model) | arrays)
     if (rule := saving.attached(model)) is not None:
-        saving.attach(copy, rule, saving.class_names(model))
+        names, learned = saving.class_names(model), saving.made_with(model)
+        saving.attach(copy, rule, names, learned)
     return copy

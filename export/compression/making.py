@@ -10,6 +10,9 @@ from typing import Any
 import keras
 
 from keras_effnet import files
+from keras_effnet import made_with
+from keras_effnet import saving
+from keras_effnet.data import photos
 from keras_effnet.errors import check_one_of
 from keras_effnet.export import exporting
 from keras_effnet.export import photographs
@@ -45,6 +48,7 @@ def train_and_export(
     latency: bool = False,
     settings: dict | None = None,
     on_broken: str = "skip",
+    all_images: bool = False,
     progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> list[ExportedFile]:
@@ -72,6 +76,8 @@ def train_and_export(
         settings: A dict for the sheets, how to make the files again.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
+        all_images: Whether a model that knows from which photographs it learned is
+            judged by those too, and trained on those that were held out.
         progress: Called with a line of text before each step.
         **options: Of the technique.
 
@@ -89,12 +95,13 @@ def train_and_export(
     folder, name = pathlib.Path(folder), checked_name(name or model.name)
     labelled = recipe.distillation < 1
     paths, labels = photographs.training(
-        model, train, train_images, labelled, progress, on_broken
+        model, train, train_images, labelled, progress, on_broken, all_images
     )
+    learned = made_with.united(saving.made_with(model), photos.digests(paths))
     judged = None
     if evaluation is not None:
         judged = photographs.judging(
-            model, evaluation, paths, "train", progress, on_broken
+            model, evaluation, photos.digests(paths), progress, on_broken, all_images
         )
     Judge(model, judged, max_drop)  # refuses what can't be judged
     files.check_folder(folder)
@@ -109,6 +116,8 @@ def train_and_export(
         progress=progress and silent,
         **options,
     )
+    rule, names = saving.attached(model), saving.class_names(model)
+    saving.attach(result.model, rule, names, learned)
     with files.replacing(folder / f"{name}.keras") as temporary:
         result.model.save(temporary)
     exported = exporting.export(

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_effnet import __version__
 from keras_effnet import files
+from keras_effnet import made_with as digests
 from keras_effnet import notes
 from keras_effnet import saving
 from keras_effnet.errors import InputError
@@ -72,6 +73,7 @@ def search(
     cost=host_latency,
     float_shares=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
     distillation_steps=(40, 100),
+    made_with=None,
     progress=None,
 ):
     """What `keras_effnet.export.quantize` does, with images in place of photographs.
@@ -81,7 +83,7 @@ def search(
     measures a list of paths of .tflite files and returns a dict for each, with
     `median_ms` and what else shall be told. `float_shares` of the network's work, 0 to
     1, ascending, are what may stay in float. `distillation_steps` are the least that
-    are worth it and the most, of 10 images each.
+    are worth it and the most, of 10 images each. `made_with` are digests for the sheet.
     """
     limits = Limits(max_drop, min_agreement)
     _check(calibration, evaluation, limits, budget, seed)
@@ -119,7 +121,12 @@ def search(
             "method": (chosen["levers"] or [PLAIN])[0],
             "sha256": images.sha256,
         }
-        path = _publish(model, trace, work, folder, name, chosen, calibrated, settings)
+        about = {"calibration": calibrated, "settings": settings}
+        about["made_with"] = digests.as_text(made_with)
+        about["evaluation"] = chosen["evaluation"] | {
+            "learned_from": evaluation and evaluation.learned_from
+        }
+        path = _publish(model, trace, work, folder, name, chosen, about)
         report = {
             "model": model.name,
             "limits": dataclasses.asdict(limits),
@@ -164,7 +171,7 @@ def _key(trace, images, seed, input_type):
     return seen.hexdigest()
 
 
-def _publish(model, trace, work, folder, name, chosen, calibration, settings):
+def _publish(model, trace, work, folder, name, chosen, about):
     """The chosen file with its metadata and sheet, as an export's."""
     precision = chosen["precision"]
     path = work / f"{name}_{precision}.tflite"
@@ -174,10 +181,8 @@ def _publish(model, trace, work, folder, name, chosen, calibration, settings):
         "engine": engine_of(precision),
         "batch_size": 1,
         "class_names": saving.class_names(model),
-        "calibration": calibration,
         "levers": chosen["levers"],
-        "evaluation": chosen["evaluation"],
-        "settings": settings,
+        **about,
     }
     data = (folder / chosen["file"]).read_bytes()
     sheet = publishing.write(path, data, trace, Sheet.from_dict(values)).sheet

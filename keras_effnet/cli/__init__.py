@@ -14,6 +14,7 @@ from keras_effnet import __version__
 from keras_effnet import ending
 from keras_effnet import files
 from keras_effnet import notes
+from keras_effnet import progress
 from keras_effnet.errors import InputError
 from keras_effnet.errors import Preempted
 from keras_effnet.errors import WorkerLost
@@ -33,6 +34,7 @@ _NO_ROOM = (
 # Arguments of library functions that a command's errors tell by its option.
 _OPTIONS = {
     "address": "address",
+    "all_images": "all_images",
     "calibration": "calibrate",
     "calibration_images": "calibration_images",
     "dispatcher": "dispatcher",
@@ -47,6 +49,7 @@ _OPTIONS = {
     "sustained": "sustained",
     "targets": "target",
     "train": "train",
+    "write_split": "write_split",
     "train_images": "train_images",
     "work_dir": "work_dir",
     "worker_address": "worker_address",
@@ -184,6 +187,7 @@ def _run(args):
             notes.strict(args.strict),
             ending.by_signals(),
             files.workplace(),
+            progress.pulse(),
         ):
             return args.run(args) or 0
     except InputError as error:

@@ -5,6 +5,7 @@ import pathlib
 
 from keras_effnet.cli import _export
 from keras_effnet.cli import _model
+from keras_effnet.progress import step
 from keras_effnet.quiet import import_keras
 
 
@@ -108,11 +109,12 @@ def run(args, technique, **options):
         evaluation=args.evaluate,
         max_drop=args.max_drop,
         on_broken=args.on_broken,
+        all_images=args.all_images,
         input_type=args.input_type,
         name=args.name,
         latency=True,
         settings=_export.settings(args),
-        progress=_export.tell,
+        progress=step,
         **options,
     )
     print(export.table(exported))

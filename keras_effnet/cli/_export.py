@@ -3,9 +3,7 @@
 import hashlib
 import pathlib
 import shlex
-import sys
 
-from keras_effnet import progress
 from keras_effnet.cli import _model
 from keras_effnet.cli import _photos
 from keras_effnet.errors import InputError
@@ -34,8 +32,8 @@ def add_judging(parser, compared="compared there with the Keras model"):
         "--evaluate",
         metavar="PHOTOS",
         help="a folder of one folder per class, a CSV file with the columns file and "
-        f"class_index, or a folder of photographs without classes: each file is "
-        f"{compared}",
+        "class_index, a folder of photographs without classes, or that of a run, for "
+        f"those that it held out: each file is {compared}",
     )
     parser.add_argument(
         "--max-drop",
@@ -44,6 +42,7 @@ def add_judging(parser, compared="compared there with the Keras model"):
         help="percentage points of accuracy that a file may lose; needs classes",
     )
     _photos.add_on_broken(parser)
+    _photos.add_all_images(parser)
 
 
 def add_files(parser, input_type, **output):
@@ -65,12 +64,6 @@ def settings(args):
         source[0] = str(pathlib.Path(args.model).resolve())
     digest = hashlib.sha256("\n".join(source).encode()).hexdigest()
     return {"command": shlex.join(["keras-effnet", *args.argv]), "source": digest}
-
-
-def tell(line):
-    """Prints a line on standard error if anybody watches."""
-    if sys.stderr.isatty():
-        progress.tell(f"keras-effnet: {line}")
 
 
 def refuse_over_limit(exported, max_drop):

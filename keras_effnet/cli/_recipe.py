@@ -14,7 +14,13 @@ def add_arguments(parser):
     parser.add_argument(
         "--weights",
         metavar="SET",
-        help="to start from: a published set, a file, or none (default: the recipe's)",
+        help="to start from: a published set, a file, or none, from nothing: all then "
+        "learns from the first epoch (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--epochs",
+        metavar="N",
+        help="the recipe's phases keep their shares of them (default: the recipe's)",
     )
     parser.add_argument(
         "--set",
@@ -30,6 +36,8 @@ def overrides(args):
     found = dict(parse_override(text) for text in args.set)
     if args.model:
         found["model"] = args.model
+    if args.epochs is not None:
+        found["epochs"] = args.epochs
     if args.weights:
         found["weights"] = None if args.weights == "none" else args.weights
     return found

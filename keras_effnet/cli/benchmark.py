@@ -62,10 +62,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--rounds",
         type=int,
-        default=3,
         metavar="N",
         help="processes that share the runs of a file, interleaved with those of "
-        "the other files (default: 3)",
+        "the other files (default: 8, the fewest by which two files can be told apart)",
     )
     parser.add_argument(
         "--no-xnnpack", action="store_true", help="run without the XNNPACK delegate"
@@ -86,9 +85,11 @@ def add_arguments(parser):
         "--evaluate",
         metavar="PHOTOS",
         help="run these on each target, and here: a folder of one folder per class, a "
-        "CSV file, or a folder of photographs without classes",
+        "CSV file, a folder of photographs without classes, or that of a run, for "
+        "those that it held out",
     )
     _photos.add_on_broken(parser)
+    _photos.add_all_images(parser)
     parser.add_argument(
         "--sustained",
         type=int,
@@ -132,6 +133,7 @@ def run(args):
         "min_runs": args.runs,
         "min_seconds": args.seconds,
         "cool_down_seconds": args.cool_down,
+        "rounds": args.rounds,
     }
     results = benchmarks.measure(
         args.files,
@@ -141,6 +143,7 @@ def run(args):
         profile=args.profile,
         evaluate=args.evaluate,
         on_broken=args.on_broken,
+        all_images=args.all_images,
         sustained=args.sustained,
         output=args.output,
         cores=None if args.cores is None else _numbers(args.cores, "--cores"),
@@ -149,7 +152,6 @@ def run(args):
         address=_address(args.address),
         accelerator=args.accelerator,
         progress=tell,
-        rounds=args.rounds,
         xnnpack=not args.no_xnnpack,
         weight_cache=args.weight_cache,
         **{key: value for key, value in of_settings.items() if value is not None},

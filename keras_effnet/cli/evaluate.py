@@ -1,12 +1,14 @@
 """how often a model is right on labelled photographs
 
   keras-effnet evaluate runs/mine/model.keras photos/
-  keras-effnet evaluate out/model_int8.tflite photos/ --per-class
+  keras-effnet evaluate out/model_int8.tflite runs/mine --per-class
   keras-effnet evaluate EfficientNetB0 labels.csv --weights imagenet --json
 
-PHOTOS is a folder of one folder per class, named as the model's classes are, or a CSV
-file with the columns file and class_index. A .keras file, a SavedModel and a .tflite
-file go through the same photographs, cropped as their weights want them.
+PHOTOS is a folder of one folder per class, named as the model's classes are, a CSV file
+with the columns file and class_index, or the folder of a run, for the photographs that
+were held out there. Those that the model learned from are left out. A .keras file, a
+SavedModel and a .tflite file go through the same photographs, cropped as their weights
+want them.
 """
 
 import json
@@ -28,6 +30,7 @@ def add_arguments(parser):
     _model.add_weights(parser)
     _model.add_trust(parser)
     _photos.add_on_broken(parser)
+    _photos.add_all_images(parser)
     parser.add_argument(
         "--per-class", action="store_true", help="recall and precision of each class"
     )
@@ -38,14 +41,21 @@ def run(args):
     from keras_effnet.evaluation import evaluate_photos
 
     classifier = _model.classifier(args)
-    found = evaluate_photos(classifier, args.photos, silent, args.on_broken)
+    found = evaluate_photos(
+        classifier, args.photos, silent, args.on_broken, args.all_images
+    )
     names = classifier.class_names
     if args.json:
         print(json.dumps(found.as_json(names), indent=2))
         return
     low, high = found.interval
+    kind, learned = "images", ""
+    if found.learned_from == 0:
+        kind = "held-out images"
+    elif found.learned_from:
+        learned = f", {found.learned_from} of them learned from,"
     print(
-        f"top-1 {found.top1:.1%} of {len(found.labels)} images (95 % interval "
+        f"top-1 {found.top1:.1%} of {len(found.labels)} {kind}{learned} (95 % interval "
         f"{low:.1%} to {high:.1%}), top-5 {found.top5:.1%}"
     )
     if args.per_class:

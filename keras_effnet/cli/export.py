@@ -17,6 +17,7 @@ from keras_effnet.cli import _export
 from keras_effnet.cli import _model
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.progress import step
 from keras_effnet.quiet import import_keras
 
 FORMATS = ("tflite", "saved_model", "keras", "onnx")
@@ -105,6 +106,7 @@ def run(args):
             evaluation=args.evaluate,
             max_drop=args.max_drop,
             on_broken=args.on_broken,
+            all_images=args.all_images,
             description=args.description,
             licence=args.licence,
             author=args.author,
@@ -112,7 +114,7 @@ def run(args):
             calibration_images=args.calibration_images,
             latency=not args.no_latency,
             samples=args.samples,
-            progress=_export.tell,
+            progress=step,
         )
         print(export.table(exported))
     if "saved_model" in formats:

@@ -45,8 +45,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--budget",
         metavar="TIME",
-        help="end the search after 90s, 20m or 1h30m; a bare number is seconds "
-        "(default: no end, and no distillation)",
+        help="end the search after 90s, 20m or 1h30m (default: no end, and no "
+        "distillation)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     _export.add_files(
@@ -84,6 +84,7 @@ def run(args):
         evaluation=args.evaluate,
         max_drop=args.max_drop,
         on_broken=args.on_broken,
+        all_images=args.all_images,
         min_agreement=args.min_agreement,
         budget=budget,
         name=args.name,
@@ -106,21 +107,20 @@ def run(args):
 
 
 def seconds_of(text: str) -> int:
-    """Seconds, at least 1, of `"90"`, `"90s"`, `"20m"` or `"1h30m"`.
+    """Seconds, at least 1, of `"90s"`, `"20m"` or `"1h30m"`.
 
     Raises:
         InputError: It is no such length of time, or 0.
     """
-    units = f"{text}s" if re.fullmatch("[0-9]+", text) else text
-    match = _BUDGET.fullmatch(units)
+    match = _BUDGET.fullmatch(text)
     seconds = 0
     if match:
         hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = 3600 * hours + 60 * minutes + rest
     if not seconds:
         raise InputError(
-            "--budget must be a length of time such as 90s, 20m or 1h30m, whole "
-            f"numbers above 0. Received: {text!r}"
+            "--budget must be a length of time with its unit, such as 90s, 20m or "
+            f"1h30m, whole numbers above 0. Received: {text!r}"
         )
     return seconds
 

@@ -34,6 +34,11 @@ def add_arguments(parser):
     )
     parser.add_argument("--train-split", help="in TFDS syntax, train[:80%%]")
     parser.add_argument("--validation-split", help="in TFDS syntax")
+    parser.add_argument(
+        "--write-split",
+        metavar="FOLDER",
+        help="write what is learned from and what is held out there, for other tools",
+    )
     _photos.add_on_broken(parser)
     parser.add_argument(
         "--no-cache",
@@ -79,6 +84,7 @@ def run(args):
         args.recipe,
         train_split=args.train_split,
         validation_split=args.validation_split,
+        write_split=args.write_split,
         on_broken=args.on_broken,
         cache=None if args.no_cache else cached.default_folder(),
         devices=args.devices,

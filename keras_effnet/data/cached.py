@@ -15,6 +15,8 @@ from keras_effnet.errors import InputError
 
 # Bytes: ImageNet-21k's 14 million images, each with a path.
 _LIMIT = 2**32
+# Of what is kept, so that no older file is taken for a damaged one: 2 has digests.
+_VERSION = 2
 
 
 def default_folder():
@@ -26,7 +28,8 @@ def file_of(folder, what):
     """The file in a folder of caches, or in none, of data with this name or path."""
     if folder is None:
         return None
-    name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()
+    data = f"{_VERSION} {what}".encode("utf-8", "surrogateescape")
+    name = hashlib.sha256(data).hexdigest()
     return pathlib.Path(folder) / f"{name}.json"
 
 

@@ -44,4 +44,5 @@ class FolderData:
             verdicts=scan.scan(paths, progress, cache),
             on_broken=on_broken,
             names=list(map(str, paths)),
+            folder=root.absolute(),
         )

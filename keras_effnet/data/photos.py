@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from keras_effnet import files
+from keras_effnet import made_with
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_one_of
 from keras_effnet.errors import explained
@@ -197,6 +198,24 @@ def readable(
     good = sound(paths, faults, on_broken)
     kept = [path for path, is_good in zip(paths, good, strict=True) if is_good]
     return kept, None if labels is None else labels[good]
+
+
+def digests(
+    paths: Sequence[pathlib.Path], progress: Callable[[str], None] | None = None
+) -> np.ndarray:
+    """The digest of each photograph, `keras_effnet.made_with`'s, uint64; 0 of those
+    that can't be read, which is told elsewhere."""
+
+    def look(path: pathlib.Path) -> int:
+        try:
+            return made_with.digest(read_file(path))
+        except (OSError, InputError):
+            return 0
+
+    with pool() as threads:
+        found = threads.map(look, paths)
+        looked = bar(found, "recognising", "image", len(paths), progress)
+        return np.fromiter(looked, np.uint64, len(paths))
 
 
 def sound(

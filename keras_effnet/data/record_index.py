@@ -149,7 +149,7 @@ def _plain(index):
             column: [_text(each) if isinstance(each, bytes) else each for each in found]
             for column, found in ((c, a.tolist()) for c, a in index.columns.items())
         },
-        "verdicts": [[each.code, each.size, each.reason] for each in index.verdicts],
+        "verdicts": list(map(dataclasses.astuple, index.verdicts)),
     }
 
 

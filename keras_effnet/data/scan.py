@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 from PIL import Image
 
+from keras_effnet import made_with
 from keras_effnet.data import cached
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
@@ -25,12 +26,13 @@ class Verdict:
 
     `code` is `NATIVE`: TensorFlow decodes it; `CONVERT`: only Pillow decodes it as it
     should be seen (TIFF, WebP, GIF, CMYK, Exif orientation); or `BROKEN`, for a
-    `reason`. `size` is in bytes.
+    `reason`. `size` is in bytes; `digest` is `made_with.digest`'s, or 0.
     """
 
     code: int
     size: int
     reason: str = ""
+    digest: int = 0
 
 
 def inspect(data):
@@ -41,9 +43,9 @@ def inspect(data):
         with photos.opened(data) as image:
             upright = photos.orientation(image) == 1
             if upright and _native(data, image.format, image.mode):
-                return Verdict(NATIVE, len(data))
+                return Verdict(NATIVE, len(data), digest=made_with.digest(data))
             photos.load(image)
-            return Verdict(CONVERT, len(data))
+            return Verdict(CONVERT, len(data), digest=made_with.digest(data))
     # Pillow's plug-ins fail on damaged bytes in every way there is.
     except Exception as error:
         return Verdict(BROKEN, len(data), photos.reason(error))
@@ -111,20 +113,20 @@ def scan(paths, progress=None, cache=None):
         verdicts = list(bar(found_all, "checking", "image", len(paths), progress))
     if found:
         rows = (known | found).items()
-        content = {k: [*stamp, v.code, v.reason] for k, (*stamp, v) in rows}
+        content = {k: [*stamp, v.code, v.reason, v.digest] for k, (*stamp, v) in rows}
         cached.write(cache, content)
     return verdicts
 
 
 def _known(content):
     return {
-        name: [int(size), int(changed), kept(code, size, reason)]
-        for name, (size, changed, code, reason) in content.items()
+        name: [int(size), int(changed), kept(code, size, reason, digest)]
+        for name, (size, changed, code, reason, digest) in content.items()
     }
 
 
-def kept(code, size, reason):
+def kept(code, size, reason, digest):
     """The verdict that a cache holds; a `ValueError` for one that can be none."""
-    if (code == BROKEN) != bool(reason):
+    if (code == BROKEN) != bool(reason) or not 0 <= digest < 2**64:
         raise ValueError
-    return Verdict(CODES[CODES.index(code)], int(size), str(reason))
+    return Verdict(CODES[CODES.index(code)], int(size), str(reason), int(digest))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import pathlib
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ class Source:
         tensors: Arrays, `(count, ...)`: what `load` needs of each image.
         load: Called in a graph with a tuple of one row of each; gives the image.
         convert: Bool array, `(count,)`: which images only Pillow decodes.
+        digests: uint64 array, `(count,)`, of `keras_effnet.made_with`; 0 of an image
+            that is no encoded photograph.
+        folder: In which the keys are paths of files, or `None`.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Source:
     tensors: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
     load: Callable = dataclasses.field(repr=False)
     convert: np.ndarray = dataclasses.field(repr=False)
+    digests: np.ndarray = dataclasses.field(repr=False)
+    folder: pathlib.Path | None = None
 
     @property
     def count(self) -> int:
@@ -119,6 +125,7 @@ class Source:
             sizes=self.sizes[mask],
             tensors=tuple(tensor[mask] for tensor in self.tensors),
             convert=self.convert[mask],
+            digests=self.digests[mask],
         )
 
 
@@ -141,6 +148,7 @@ def checked_source(
     verdicts: Sequence[scan.Verdict],
     on_broken: str,
     names: Sequence[str] | None = None,
+    folder: pathlib.Path | None = None,
 ) -> Source:
     """A source of those images that can be decoded, by their `scan.Verdict`s; arguments
     as for `Source` and `open_source`. `names` is what messages call the images."""
@@ -172,6 +180,8 @@ def checked_source(
         tensors=tuple(map(np.asarray, tensors)),
         load=load,
         convert=np.array([verdict.code == scan.CONVERT for verdict in verdicts]),
+        digests=np.array([verdict.digest for verdict in verdicts], np.uint64),
+        folder=folder,
     )
     return source if good.all() else source.subset(name, good)
 

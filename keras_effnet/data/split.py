@@ -2,26 +2,49 @@
 
 import hashlib
 import os
+import pathlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
 
+from keras_effnet import files
 from keras_effnet.data.finding import split_kind
 from keras_effnet.data.formats import find_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import InputError
+from keras_effnet.notes import note
+from keras_effnet.paired import wilson_interval
+
+# With fewer the interval of an accuracy is more than 28 percentage points wide.
+_FEW = 50
 
 
-def is_held_out(key: str, validation: float) -> bool:
-    """Whether an image is held out, by the hash of its file name alone, for a share 0
-    to 1.
+def hash_place(key: str) -> float:
+    """0 to 1, by the hash of an image's file name alone: below a share it is held out.
 
     Neither folders nor other images change that: the same photographs are held out from
     a folder, from TFRecord files, and after more have been added.
     """
     name = key.replace("\\", "/").rsplit("/", 1)[-1]
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return int(digest[:8], 16) / 2**32 < validation
+    return int(digest[:8], 16) / 2**32
+
+
+def _held_out(train: Source, validation: float) -> np.ndarray:
+    """Which images are held out, a bool array: each class has at least one to learn
+    from, and one to validate with where it has two."""
+    places = np.array([hash_place(key) for key in train.keys])
+    mask = places < validation
+    if len(set(places)) < 2:
+        return mask  # of one name: a part of them would be chosen by chance
+    for label in range(len(train.class_names)):
+        (own,) = np.nonzero(train.labels == label)
+        if len(own) > 1 and not mask[own].any():
+            mask[own[places[own].argmin()]] = True
+        elif len(own) and mask[own].all():
+            mask[own[places[own].argmax()]] = False
+    return mask
 
 
 def train_and_validation(
@@ -38,9 +61,10 @@ def train_and_validation(
     by the options of `open_source`.
 
     Data with a validation split of its own (`validation`, `val`, `valid`, else `test`)
-    is split by that, any other by `is_held_out` with the share `validation`. Fewer than
-    two classes are refused, a class that has no image to train with, and validation
-    without any.
+    is split by that, any other by `hash_place` with the share `validation`. Copies of
+    images that are learned from are not held out, which is told, and so is it where few
+    are. Fewer than two classes are refused, a class that has no image to train with,
+    and validation without any.
     """
     if not 0 < validation < 1:
         raise InputError(
@@ -56,11 +80,54 @@ def train_and_validation(
     if validation_split:
         held_out = data.open(validation_split, like=train, **options)
     else:
-        mask = np.array([is_held_out(key, validation) for key in train.keys])
+        mask = _held_out(train, validation)
         held_out = train.subset(f"{train.name} (held out)", mask)
         train = train.subset(train.name, ~mask)
+    copies = np.isin(held_out.digests, train.digests[train.digests != 0])
+    if copies.any():
+        note(
+            f"{copies.sum()} of {held_out.count} images of {held_out.name} are copies "
+            "of such as are learned from: "
+            + ("they say little of others" if copies.all() else "they are left out")
+        )
+        held_out = held_out.subset(held_out.name, ~copies | copies.all())
     _check(train, held_out)
+    if held_out.count < _FEW:
+        low, high = wilson_interval(held_out.count // 2, held_out.count)
+        note(
+            f"few images are held out ({held_out.count}): an accuracy of a half may be "
+            f"anything from {low:.0%} to {high:.0%}; more photographs tell more"
+        )
     return train, held_out
+
+
+def write_split(train: Source, held_out: Source, folder: str | os.PathLike) -> None:
+    """Writes both parts as `folder/train` and `folder/validation`, one folder for each
+    class in both, links to the photographs where the disk is the same, else copies.
+
+    An `InputError` where they are no folder's photographs, or `folder` holds others.
+    """
+    for source in (train, held_out):
+        if source.folder is None:
+            raise InputError(
+                "`write_split` is for photographs in folders. "
+                f"Received: {source.name!r}"
+            )
+    wanted = {f"train/{key}" for key in train.keys}
+    wanted |= {f"validation/{key}" for key in held_out.keys}
+    there = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    if {path.relative_to(folder).as_posix() for path in there} == wanted:
+        return  # by a run that goes on
+    with files.replacing_folder(folder) as temporary:
+        for name, source in (("train", train), ("validation", held_out)):
+            for key in source.keys:
+                target = temporary / name / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                origin = (source.folder / key).resolve()
+                try:
+                    os.link(origin, target)
+                except OSError:
+                    shutil.copyfile(origin, target)
 
 
 def _check(train: Source, held_out: Source) -> None:

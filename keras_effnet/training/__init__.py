@@ -28,6 +28,7 @@ def train(
     model: str | None = None,
     train_split: str | None = None,
     validation_split: str | None = None,
+    write_split: str | os.PathLike | None = None,
     on_broken: str = "skip",
     cache: str | os.PathLike | None = None,
     devices: int | None = None,
@@ -58,6 +59,8 @@ def train(
         train_split: Name of the split to train with; `None` for `train`, or all.
         validation_split: Name of the split to validate with; when `None` that which the
             data has, or a share that is held out by a hash of the names.
+        write_split: A new folder where both parts of a folder of photographs are
+            written for other tools; see `keras_effnet.data.split.write_split`.
         on_broken: What becomes of images that can't be decoded: `"skip"` or `"fail"`.
         cache: A folder where it is kept which images can be decoded, so that the next
             run looks only at those that have changed; `None` keeps nothing.
@@ -120,6 +123,8 @@ def train(
         cache=cache,
         progress=silent if bars and progress and not process_id else None,
     )
+    if write_split and not process_id:
+        split.write_split(source, validation, write_split)
     if cluster:
         opened = machines.joined(cluster, processes, process_id, listen)
     with opened as joined:

@@ -363,8 +363,17 @@ class Training:
     def _finish(self):
         if not self.devices.chief:
             return None
-        average = self.ema
+        average, state = self.ema, self.state
+        if state.stopped:
+            self._tell(
+                f"stopped early, after {state.epoch} of {self.recipe.epochs} epochs: "
+                f"{self.recipe.early_stopping} in a row were no better"
+            )
         if self.recipe.early_stopping and (best := self.folder.read_best()):
+            self._tell(
+                f"kept: the weights after epoch {state.best[1]}, the best, validation "
+                f"{state.best[0]:.1%}"
+            )
             checkpoint.restore(self.model.weights, best, "best weights")
             average = None
         with networks.averaged(average):

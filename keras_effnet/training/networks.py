@@ -5,6 +5,7 @@ import dataclasses
 
 import keras
 
+from keras_effnet import made_with
 from keras_effnet import saving
 from keras_effnet import weights as weights_room
 from keras_effnet.models import build_model
@@ -89,7 +90,7 @@ def _with_statistics(model, synchronized, replicas):
 
     found = keras.models.clone_model(model, clone_function=copied)
     found.set_weights(model.get_weights())
-    saving.attach(found, saving.attached(model))
+    saving.attach(found, saving.attached(model), None, saving.made_with(model))
     return found
 
 
@@ -127,7 +128,8 @@ def final_model(recipe, source, trained, preprocessing):
             preprocessing=preprocessing,
         )
     model.set_weights(trained.get_weights())
-    saving.attach(model, saving.attached(model), source.class_names)
+    learned = made_with.united(saving.made_with(trained), source.digests)
+    saving.attach(model, saving.attached(model), source.class_names, learned)
     return model
 
 

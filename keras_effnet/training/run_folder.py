@@ -34,6 +34,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._recipe = as_json(recipe)
         self._data = _described(source, validation)
+        self._photographs = validation.folder and str(validation.folder)
         self._versions = {n: importlib.metadata.version(n) for n in _PACKAGES}
         self.identity = json.dumps([self._recipe, self._data, self._versions])
         self._check("recipe.json", self._recipe, "recipe")
@@ -48,6 +49,8 @@ class RunFolder:
             "command": sys.argv,
             "python": platform.python_version(),
             "machine": platform.platform(),
+            # Where those that were held out are, for `--evaluate` with this folder.
+            "photographs": self._photographs,
             "versions": self._versions,
         }
         self._write_json("recipe.json", self._recipe)

@@ -52,6 +52,13 @@ class Located:
             return saving.read(self.path)
         return None
 
+    @property
+    def made_with(self) -> np.ndarray | None:
+        """The digests of the photographs that they learned from, or `None`."""
+        if self.path.suffix == ".keras" and self.path.is_file():
+            return saving.read_made_with(self.path)
+        return None
+
     def class_names(self, classes: int) -> tuple[str, ...] | None:
         """The names of its classes, where they are `classes`, or `None`."""
         names = None
@@ -139,6 +146,9 @@ def load_weights(model: "keras.Model", weights: str | os.PathLike) -> None:
 def load_file(model: "keras.Model", located: Located) -> None:
     """`load_weights` of what `locate` returned."""
     put(model, read_located(located, model), located.path.name)
+    if (learned := located.made_with) is not None:
+        names = saving.class_names(model)
+        saving.attach(model, saving.attached(model), names, learned)
 
 
 def read_located(located: Located, model: "keras.Model") -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from keras_effnet import progress
+from keras_effnet import quiet
 
 
 class Terminal:
@@ -35,6 +36,31 @@ def test_a_bar_counts(monkeypatch):
     with progress.bar(name="reading", total=5) as bar:
         bar.update(2)
         assert (bar.n, bar.total) == (2, 5)
+
+
+def test_where_nobody_watches_a_line_comes_at_times(monkeypatch, capfd):
+    monkeypatch.setattr(progress, "_SECONDS", 0.01)
+    expected = "keras-effnet: converting, reading: 2 of 5 images, 00:"
+    found = ""
+    with progress.pulse(), quiet.native_stderr_held_back():
+        progress.step("note: few")
+        progress.step("converting")
+        with progress.bar(name="reading", unit="image", total=5) as bar:
+            bar.update(2)
+            while expected not in found:
+                found += capfd.readouterr().err
+    lines = found.splitlines()
+    assert lines[0] == "keras-effnet: note: few"
+    assert "converting" not in lines
+    assert progress.bar(range(3)).disable
+
+
+def test_on_a_terminal_each_step_is_a_line(monkeypatch):
+    terminal = Terminal(True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress.pulse():
+        progress.step("converting")
+    assert terminal.text == "keras-effnet: converting\n"
 
 
 def test_lines(capsys):

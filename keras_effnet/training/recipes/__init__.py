@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 from typing import Any
 
 from keras_effnet import lazy
@@ -41,7 +42,10 @@ def get_recipe(
             `finetune_21k_1k` depend on; `None` where it isn't known.
         **overrides: Fields of `Recipe` other than `name` and `model`. A value
             may be text, as on a command line: `"0.1"`, `"5,15"` for a pair,
-            `"none"`, `"true"`; one number stands for a pair of equals.
+            `"none"`, `"true"`; one number stands for a pair of equals. With other
+            `epochs` the phases (head, warm-up, the wait for a better epoch) keep their
+            shares of them; without `weights` all learns from the first epoch. What is
+            given besides stays as it is given.
 
     Returns:
         A checked `Recipe`.
@@ -63,7 +67,32 @@ def get_recipe(
     model = get_spec(model).name if model else module.RECIPE.model
     recipe = module.recipe(model, images)
     values = {field: convert(field, value) for field, value in overrides.items()}
-    return check(dataclasses.replace(recipe, **values))
+    adapted = check(recipe)
+    if "epochs" in values:
+        adapted = _of_epochs(adapted, values["epochs"])
+    if "weights" in values and values["weights"] is None and recipe.weights:
+        # Nothing to keep, and no features that a new classifier could spoil. Few steps
+        # leave BatchNormalization's statistics far behind with the published momentum.
+        adapted = dataclasses.replace(
+            adapted, freeze_bn=False, head_epochs=0, bn_momentum=0.9
+        )
+    return check(dataclasses.replace(adapted, **values))
+
+
+def _of_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe with other epochs, whose phases keep their shares of them."""
+    share = epochs / recipe.epochs
+    if not 0 < share < math.inf:
+        return recipe  # `check` refuses it
+    head = recipe.head_epochs and min(max(1, round(recipe.head_epochs * share)), epochs)
+    patience = recipe.early_stopping
+    return dataclasses.replace(
+        recipe,
+        stages=min(recipe.stages, epochs),
+        head_epochs=min(head, epochs - 1),
+        warmup_epochs=min(recipe.warmup_epochs * share, (epochs - head) / 2),
+        early_stopping=patience and max(min(3, patience), round(patience * share)),
+    )
 
 
 def parse_override(text: str) -> tuple[str, Any]:

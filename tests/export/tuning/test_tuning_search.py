@@ -542,6 +542,18 @@ def test_equally_fast_files_are_told_apart_by_their_answers():
     assert _chosen(found, Limits(min_agreement=0.9)) == "b"
 
 
+def test_over_the_limit_int8_that_answers_closer_is_kept():
+    """Of few images one more right is chance, and float takes twice as long."""
+    islands = _candidate("islands", 1.04, 0.02, drop=1.5)
+    weights = _candidate("weights", 2.08, 0.05, drop=1.0, precision="weight-only")
+    plain = _candidate("plain", 1.0, 0.4, drop=6.0)
+    limit = Limits(max_drop=0.5)
+    assert _chosen([plain, weights, islands], limit) == "islands"
+    # But where it does answer closer than all of them:
+    assert _chosen([plain, weights | {"divergence": 0.01}, islands], limit) == "weights"
+    assert _chosen([weights], limit) == "weights"
+
+
 def test_weights_alone_are_a_last_resort():
     found = [
         _candidate("a", 1.0, 0.3, 0.9),

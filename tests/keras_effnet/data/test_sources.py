@@ -19,8 +19,9 @@ from keras_effnet.data import scan
 from keras_effnet.data.decode import decode
 from keras_effnet.data.formats import open_source
 from keras_effnet.data.photos import read_photo
-from keras_effnet.data.split import is_held_out
+from keras_effnet.data.split import hash_place
 from keras_effnet.data.split import train_and_validation
+from keras_effnet.data.split import write_split
 from keras_effnet.errors import InputError
 
 
@@ -115,12 +116,12 @@ def test_the_held_out_share_is_the_hash_of_the_file_name(folder):
 
 def test_folders_do_not_change_which_images_are_held_out():
     names = [f"{i}.jpg" for i in range(2000)]
-    held_out = [is_held_out(name, 0.2) for name in names]
-    assert held_out == [is_held_out(f"/a/b/{name}", 0.2) for name in names]
-    assert held_out == [is_held_out(f"c:\\b\\{name}", 0.2) for name in names]
+    held_out = [hash_place(name) < 0.2 for name in names]
+    assert held_out == [hash_place(f"/a/b/{name}") < 0.2 for name in names]
+    assert held_out == [hash_place(f"c:\\b\\{name}") < 0.2 for name in names]
     assert 0.17 < np.mean(held_out) < 0.23
     # More are held out, never others.
-    assert all(is_held_out(n, 0.5) for n, h in zip(names, held_out, strict=True) if h)
+    assert all(hash_place(n) < 0.5 for n, h in zip(names, held_out, strict=True) if h)
 
 
 def test_an_order_is_fixed_by_its_seed_alone(folder):
@@ -150,7 +151,7 @@ def test_a_folder_of_splits(tmp_path):
     write_classes(tmp_path / "test", a=1)
     train, validation = train_and_validation(tmp_path)
     assert (train.count, validation.count) == (6, 1)
-    write_classes(tmp_path / "val", c=2)
+    write_classes(tmp_path / "val", c=3)  # of which the first is in training, too
     train, validation = train_and_validation(tmp_path)
     assert validation.class_names == ("a", "b", "c")
     assert validation.labels.tolist() == [2, 2]
@@ -195,12 +196,48 @@ def test_folders_that_train_nothing(tmp_path, counts, message):
         train_and_validation(write_classes(tmp_path, **counts))
 
 
-def test_a_class_whose_only_image_is_held_out_is_named(tmp_path):
-    held_out = next(i for i in range(99) if is_held_out(f"{i}.jpg", 0.2))
-    write_classes(tmp_path, many=20, few=1)
-    (tmp_path / "few/few_000.jpg").rename(tmp_path / f"few/{held_out}.jpg")
-    with pytest.raises(InputError, match="Received: none of few in"):
-        train_and_validation(tmp_path)
+def test_each_class_is_on_both_sides_where_it_can_be(tmp_path, caplog):
+    write_classes(tmp_path, few=3, pair=2, only=1)
+    held_out = [i for i in range(99) if hash_place(f"{i}.jpg") < 0.2]
+    for label, name in (
+        ("pair", "pair_000"),
+        ("pair", "pair_001"),
+        ("only", "only_000"),
+    ):
+        path = tmp_path / label / f"{name}.jpg"
+        path.rename(path.with_name(f"{held_out.pop()}.jpg"))
+    train, validation = train_and_validation(tmp_path, validation=0.2)
+    assert train.class_counts.tolist() == [2, 1, 1]
+    assert validation.class_counts.tolist() == [1, 0, 1]
+    assert not {*train.keys} & {*validation.keys}
+    told = "few images are held out (2): an accuracy of a half may be anything from 9%"
+    assert told in caplog.text
+
+
+def test_copies_of_what_is_learned_from_are_not_held_out(tmp_path, caplog):
+    write_classes(tmp_path, a=9, b=9)
+    train, validation = train_and_validation(tmp_path, validation=0.3)
+    learned, held_out = train.keys[0], validation.keys[0]
+    (tmp_path / held_out).write_bytes((tmp_path / learned).read_bytes())
+    again, rest = train_and_validation(tmp_path, validation=0.3)
+    assert again.keys.tolist() == train.keys.tolist()
+    assert rest.keys.tolist() == validation.keys[1:].tolist()
+    assert "are copies of such as are learned from: they are left out" in caplog.text
+
+
+def test_both_parts_are_written_for_other_tools(tmp_path):
+    data = write_classes(tmp_path / "data", a=9, b=9)
+    train, validation = train_and_validation(data, validation=0.3)
+    for _ in range(2):  # a run that goes on finds them
+        write_split(train, validation, tmp_path / "parts")
+    for name, part in (("train", train), ("validation", validation)):
+        found = open_source(tmp_path / "parts", name)
+        assert found.keys.tolist() == part.keys.tolist()
+        assert found.digests.tolist() == part.digests.tolist()
+    with pytest.raises(InputError, match="not empty"):
+        write_split(validation, train, tmp_path / "parts")
+    with pytest.raises(InputError, match="is for photographs in folders"):
+        write_split(open_source("digits"), validation, tmp_path / "others")
 
 
 def test_nothing_held_out(tmp_path):

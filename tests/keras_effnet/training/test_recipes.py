@@ -249,6 +249,37 @@ def test_impossible_recipes(changes, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 20, 100])
+@pytest.mark.parametrize("name", RECIPES)
+def test_other_epochs_keep_the_phases_shares(name, epochs):
+    before = get_recipe(name)
+    recipe = get_recipe(name, epochs=str(epochs))
+    share = epochs / before.epochs
+    assert recipe.epochs == epochs
+    assert abs(recipe.head_epochs - before.head_epochs * share) <= 1
+    assert recipe.warmup_epochs <= before.warmup_epochs * share + 1e-9
+    assert recipe.stages == min(before.stages, epochs)
+    if before.early_stopping:
+        assert recipe.early_stopping >= min(3, before.early_stopping)
+
+
+def test_phases_that_are_given_stay_as_they_are_given():
+    recipe = get_recipe("finetune", epochs=40, head_epochs=3, early_stopping=2)
+    assert (recipe.head_epochs, recipe.early_stopping) == (3, 2)
+    assert recipe.warmup_epochs == 2 * get_recipe("finetune").warmup_epochs
+    with pytest.raises(InputError, match="`warmup_epochs` must end before"):
+        get_recipe("finetune", epochs=3, warmup_epochs=5)
+    with pytest.raises(InputError, match="`epochs` must lie in"):
+        get_recipe("finetune", epochs=0)
+
+
+def test_from_nothing_all_learns_from_the_first_epoch():
+    recipe = get_recipe("finetune", weights="none")
+    assert (recipe.weights, recipe.freeze_bn, recipe.head_epochs) == (None, False, 0)
+    with pytest.raises(InputError, match="`freeze_bn` keeps the statistics"):
+        get_recipe("finetune", weights=None, freeze_bn=True)
+
+
 def test_unknown_recipe():
     with pytest.raises(InputError, match=r"Did you mean 'flowers'.*Received: 'flower'"):
         get_recipe("flower")
