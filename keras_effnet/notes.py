@@ -50,7 +50,8 @@ def _log(text: str, assumed: bool) -> None:
 
 
 def _in_one_line(text: str) -> str:
-    return " ".join(text.splitlines())  # a name may hold anything
+    # A name may hold anything, and bytes that are no text end a handler's writing.
+    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())
 
 
 @contextlib.contextmanager
