@@ -11,7 +11,6 @@ from table_data import ROOT
 # Each, whence, and its height: a page's beginning tells what it is like.
 _PAGES = {
     "devices.png": ("build/devices.html", 1150),
-    "demo.png": ("runs/demo/report.html", 1250),
 }
 _WIDTH = 1000
 _BROWSERS = "chromium", "chromium-browser", "google-chrome"
@@ -27,7 +26,7 @@ def take():
         if (ROOT / page).exists():
             _draw(browser, ROOT / page, ROOT / "docs" / name, height)
         else:
-            print(f"docs/{name} is as it was: {page} is not there (`make demo`)")
+            print(f"docs/{name} is as it was: {page} is not there")
 
 
 def _draw(browser, page, path, height):
