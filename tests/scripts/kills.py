@@ -192,7 +192,8 @@ def measure(names, signals, rounds, folder, seed=0, tell=print):
                     place = folder / name / f"{one}-{number}"
                     run = Run(arguments, place, server.address)
                     moment = random_moment.uniform(0.3, 1) * seconds
-                    wrong += hit(run, signal.Signals[one], moment, child=number % 2)
+                    child = (len(found) + number) % 2  # with one round too
+                    wrong += hit(run, signal.Signals[one], moment, child)
                     try:
                         run.finish()
                     except AssertionError as error:
