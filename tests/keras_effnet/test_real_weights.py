@@ -150,9 +150,17 @@ def test_a_file_moved_alone_answers_as_with_its_sheet(outside, command, tmp_path
         found[path] = [json.loads(output) for _, output, _ in answers]
     (evaluated, predicted, (measured,)), lonely = found[file], found[alone]
     assert evaluated["top1"] >= 0.8
-    assert lonely[:2] == [evaluated, predicted]
-    assert lonely[2][0]["accuracy"] == measured["accuracy"]
-    assert measured["accuracy"]["top1"] == evaluated["top1"]
+    assert lonely[0] == evaluated
+    # The metadata holds mean and deviation in float32.
+    assert _answers(lonely[1], "name") == _answers(predicted, "name")
+    expected = pytest.approx(_answers(predicted, "probability"), abs=1e-4)
+    assert _answers(lonely[1], "probability") == expected
+    for accuracy in (measured["accuracy"], lonely[2][0]["accuracy"]):
+        assert (accuracy["top1"], accuracy["images"]) == (evaluated["top1"], 50)
+
+
+def _answers(predicted, field):
+    return [each[field] for row in predicted for each in row["predictions"]]
 
 
 @pytest.mark.slow
