@@ -139,11 +139,12 @@ def test_a_file_moved_alone_answers_as_with_its_sheet(outside, command, tmp_path
     alone.write_bytes(file.read_bytes())
     photos = [str(path) for path in read_labels(labels)[0][:3]]
     quick = ("--runs", "1", "--seconds", "0", "--rounds", "1", "--json")
+    named = ("--json", "--class-names", "imagenet")
     found = {}
     for path in (file, alone):
         answers = [
             command("evaluate", path, labels, "--json", "--strict"),
-            command("predict", *photos, "--model", path, "--json", "--strict"),
+            command("predict", *photos, "--model", path, *named, "--strict"),
             command("benchmark", path, "--evaluate", labels, *quick, "--strict"),
         ]
         assert [code for code, *_ in answers] == [0, 0, 0], answers
