@@ -18,7 +18,7 @@ def table(exported: Sequence[ExportedFile]) -> str:
 
     Returns:
         Lines of text, as one string; the last ones say what keeps a graph from being
-        lean.
+        lean, and which files runtimes of apps refuse.
     """
 
     def of(part: str, name: str, spec: str) -> Callable[[ExportedFile], str]:
@@ -41,4 +41,11 @@ def table(exported: Sequence[ExportedFile]) -> str:
         for file in exported
         if file.sheet.waste
     ]
-    return "\n".join([format_table(known(cells(exported, columns)), left=(0,)), *waste])
+    refused = [
+        f"{file.path.name}: int8 input, which MediaPipe, the Task Library and the "
+        "browser target refuse; input type uint8 is for them"
+        for file in exported
+        if file.sheet.input and file.sheet.input.dtype == "int8"
+    ]
+    lines = [format_table(known(cells(exported, columns)), left=(0,)), *waste]
+    return "\n".join([*lines, *refused])

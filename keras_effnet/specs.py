@@ -215,6 +215,7 @@ _TABLE = (
 # fmt: on
 
 SPECS = {spec.name: spec for spec in _TABLE}
+_SHORT = {name.lower().removeprefix("efficientnet"): name for name in SPECS}
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -231,11 +232,26 @@ def get_spec(name: str) -> ModelSpec:
     Raises:
         InputError: No network has this name.
     """
-    wanted = re.sub(r"[-_ ]", "", str(name)).lower()
-    short = {name.lower().removeprefix("efficientnet"): name for name in SPECS}
-    if found := short.get(wanted.removeprefix("efficientnet")):
+    wanted = _compact(name)
+    if found := _SHORT.get(wanted.removeprefix("efficientnet")):
         return SPECS[found]
     raise InputError(
-        f"No network has this name. {suggest(wanted, [*SPECS, *short])}"
+        f"No network has this name. {suggested(name)}"
         f"The {len(SPECS)} networks are: {', '.join(SPECS)}. Received: {name!r}"
     )
+
+
+def suggested(name: str) -> str:
+    """The part of a message that names the networks of the nearest names.
+
+    Args:
+        name: That `get_spec` does not know.
+
+    Returns:
+        As `keras_effnet.errors.suggest`.
+    """
+    return suggest(_compact(name), [*SPECS, *_SHORT])
+
+
+def _compact(name: str) -> str:
+    return re.sub(r"[-_ ]", "", str(name)).lower()

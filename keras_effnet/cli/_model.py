@@ -5,11 +5,10 @@ import pathlib
 from keras_effnet.class_names import check_names
 from keras_effnet.class_names import read_names
 from keras_effnet.errors import InputError
-from keras_effnet.errors import suggest
 from keras_effnet.notes import note
 from keras_effnet.quiet import import_keras
-from keras_effnet.specs import SPECS
 from keras_effnet.specs import get_spec
+from keras_effnet.specs import suggested
 
 FILE_SUFFIXES = (".keras", ".tflite")
 
@@ -50,7 +49,7 @@ def find_spec(name):
     except InputError as error:
         raise InputError(
             "The model must be a file (.keras, .tflite, or a SavedModel folder) or a "
-            f"network's name. {suggest(name, SPECS)}`keras-effnet models` lists the "
+            f"network's name. {suggested(name)}`keras-effnet models` lists the "
             f"names. Received: {name!r}"
         ) from error
 

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 import keras_effnet
 from keras_effnet.errors import InputError
 from keras_effnet.export import export
+from keras_effnet.export import table
 from keras_effnet.tflite import TFLiteModel
 
 IMAGES = peer.images(32, 32, batch=8)
@@ -78,6 +79,20 @@ def test_the_sheet_tells_of_this_file(tiny_files, precision):
 def test_int8_is_about_a_quarter(tiny_files):
     sizes = {key: path.stat().st_size for key, path in tiny_files.items()}
     assert sizes["int8"] < 0.5 * sizes["float32"]
+
+
+def test_files_that_runtimes_of_apps_refuse_are_named(tiny_model, tmp_path):
+    def lines(precision, input_type=None):
+        calibration = None if precision == "float32" else lambda: (IMAGES,)
+        found = export(
+            tiny_model, tmp_path, (precision,), calibration, input_type=input_type
+        )
+        return table(found).splitlines()
+
+    (told,) = [line for line in lines("int8") if "refuse" in line]
+    assert told.startswith("tiny_int8.tflite: int8 input")
+    assert "uint8" in told
+    assert not [x for x in lines("int8", "uint8") + lines("float32") if "refuse" in x]
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

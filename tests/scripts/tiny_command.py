@@ -9,9 +9,8 @@ from keras_effnet import specs
 
 
 def shrink_networks():
-    specs._TABLE = tuple(
-        dataclasses.replace(spec, stages=spec.stages[:2]) for spec in specs._TABLE
-    )
+    for name, spec in specs.SPECS.items():
+        specs.SPECS[name] = dataclasses.replace(spec, stages=spec.stages[:2])
 
 
 if __name__ == "__main__":
