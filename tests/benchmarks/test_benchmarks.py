@@ -746,7 +746,7 @@ def test_the_command_writes_what_it_prints(models, command, tmp_path):
 def test_the_command_and_the_function_have_the_same_defaults(
     models, command, monkeypatch
 ):
-    with_answers(monkeypatch, *[answer()] * 6)
+    with_answers(monkeypatch, *[answer()] * 16)
     _, out, _ = command(models["int8"], "--json")
     (expected,) = benchmarks.benchmark_many([models["int8"]])
     assert json.loads(out)[0]["options"] == expected.options
@@ -755,7 +755,7 @@ def test_the_command_and_the_function_have_the_same_defaults(
 def test_the_table_shows_a_warning_and_a_machine_without_a_name(
     models, command, monkeypatch
 ):
-    with_answers(monkeypatch, *[answer([123_456_789, 987_654], init_ns=999)] * 3)
+    with_answers(monkeypatch, *[answer([123_456_789, 987_654], init_ns=999)] * 8)
     code, out, _ = command(models["int8"])
     assert code == 0
     assert "this host: riscv64, 2 cores" in out
@@ -765,7 +765,7 @@ def test_the_table_shows_a_warning_and_a_machine_without_a_name(
 
 
 def test_the_module_is_the_command(models, monkeypatch, capsys):
-    with_answers(monkeypatch, *[answer()] * 3)
+    with_answers(monkeypatch, *[answer()] * 8)
     monkeypatch.setattr(cli, "COMMANDS", ("benchmark",))
     monkeypatch.setattr(sys, "argv", ["benchmarks", str(models["int8"])])
     with pytest.raises(SystemExit) as caught:

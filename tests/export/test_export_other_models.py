@@ -243,7 +243,7 @@ def test_a_layer_named_softmax_gives_probabilities(tmp_path):
 def test_maps_are_no_classes(tmp_path):
     image = keras.Input((16, 16, 3))
     model = keras.Model(image, _convolution()(image), name="maps")
-    with pytest.raises(InputError, match=r"\(batch, classes\).*Received: output shape"):
+    with pytest.raises(InputError, match=r"\(batch, classes\).*Received: inputs"):
         export(model, tmp_path)
 
 

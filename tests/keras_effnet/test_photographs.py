@@ -160,7 +160,7 @@ def rules(monkeypatch):
         return batches(paths, input_shape, rule, *args)
 
     def read(*args):
-        calibration, evaluation = opened(*args)
+        calibration, evaluation, _ = opened(*args)
         for each in (calibration, evaluation and evaluation.batches):
             list(each() if each else ())
         stop()

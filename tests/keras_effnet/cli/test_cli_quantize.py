@@ -37,6 +37,7 @@ def searched(monkeypatch):
             "limits": {key: options[key] for key in ("max_drop", "min_agreement")},
             "met": met,
             "chosen": "mse ranges",
+            "file": f"{options['name'] or model.name}.tflite",
             "candidates": found,
             "sensitivity": None,
             "calibration": {"images": 2, "sha256": "5f1f"},
