@@ -32,14 +32,11 @@ def measure(exported, progress=None):
     found = host_latency(paths, max_seconds=5, progress=progress)
     pairs = list(zip(exported, found, strict=True))
     medians = {file.precision: latency.median_ms for file, latency in pairs}
+    of_float = medians.pop("float32", None)  # which is not held against itself
     return [
         file.with_sheet(
             latency=dataclasses.replace(
-                latency,
-                # None is held against itself.
-                float_median_ms=medians.get("float32")
-                if file.precision != "float32"
-                else None,
+                latency, float_median_ms=of_float if file.precision in medians else None
             )
         )
         for file, latency in pairs

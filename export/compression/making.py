@@ -97,11 +97,11 @@ def train_and_export(
     paths, labels = photographs.training(
         model, train, train_images, labelled, progress, on_broken, all_images
     )
-    learned = made_with.united(saving.made_with(model), photos.digests(paths))
+    known = photos.digests(paths)
     judged = None
     if evaluation is not None:
         judged = photographs.judging(
-            model, evaluation, photos.digests(paths), progress, on_broken, all_images
+            model, evaluation, known, progress, on_broken, all_images
         )
     Judge(model, judged, max_drop)  # refuses what can't be judged
     files.check_folder(folder)
@@ -117,6 +117,7 @@ def train_and_export(
         **options,
     )
     rule, names = saving.attached(model), saving.class_names(model)
+    learned = made_with.united(saving.made_with(model), known)
     saving.attach(result.model, rule, names, learned)
     with files.replacing(folder / f"{name}.keras") as temporary:
         result.model.save(temporary)

@@ -48,23 +48,23 @@ class Located:
         if self.published is not None:
             rule = self.published.preprocessing
             return at_size(rule, size or self.published.image_size)
-        if self.path.suffix == ".keras" and self.path.is_file():
-            return saving.read(self.path)
-        return None
+        return saving.read(self.path) if self._is_archive else None
 
     @property
     def made_with(self) -> np.ndarray | None:
         """The digests of the photographs that they learned from, or `None`."""
-        if self.path.suffix == ".keras" and self.path.is_file():
-            return saving.read_made_with(self.path)
-        return None
+        return saving.read_made_with(self.path) if self._is_archive else None
+
+    @property
+    def _is_archive(self) -> bool:
+        return self.path.suffix == ".keras" and self.path.is_file()
 
     def class_names(self, classes: int) -> tuple[str, ...] | None:
         """The names of its classes, where they are `classes`, or `None`."""
         names = None
         if self.published and self.published.classes in (1000, 1001):
             names = imagenet_names()
-        elif self.path.suffix == ".keras" and self.path.is_file():
+        elif self._is_archive:
             names = saving.read_class_names(self.path)
         return names if names and len(names) == classes else None
 
