@@ -16,6 +16,7 @@ from keras_effnet import files
 from keras_effnet.benchmarks import outputs
 from keras_effnet.benchmarks import schema
 from keras_effnet.benchmarks.journal import Journal
+from keras_effnet.benchmarks.significance import rounds_needed
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.benchmarks.targets.target import Target
 from keras_effnet.errors import InputError
@@ -44,7 +45,7 @@ def benchmark_many(
     paths: Sequence[str | os.PathLike],
     *,
     target: Target | None = None,
-    rounds: int = 3,
+    rounds: int = rounds_needed(),
     threads: int = 1,
     min_runs: int = 50,
     min_seconds: float = 1.0,
@@ -67,7 +68,8 @@ def benchmark_many(
         paths: The .tflite files.
         target: Where they are measured: of `keras_effnet.benchmarks.targets`; this
             machine when `None`.
-        rounds: How many processes measure each file.
+        rounds: How many processes measure each file; by default the fewest by which
+            two files can be told apart.
         threads: Of the interpreter; at most 256.
         min_runs: At least so many timed runs of each file, and
         min_seconds: at least so many seconds of them.

@@ -15,7 +15,6 @@ from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.measuring import benchmark_many
 from keras_effnet.benchmarks.measuring import check_weight_cache
 from keras_effnet.benchmarks.schema import BenchmarkResult
-from keras_effnet.benchmarks.significance import rounds_needed
 from keras_effnet.benchmarks.targets import open_target
 from keras_effnet.benchmarks.targets import target_class
 from keras_effnet.errors import InputError
@@ -25,7 +24,6 @@ from keras_effnet.tflite import check_file
 # Of `benchmark_many`; quick and full are MLPerf Mobile's.
 SETTINGS = {
     "standard": {
-        "rounds": rounds_needed(),
         "min_runs": 50,
         "min_seconds": 1.0,
         "max_seconds": 150.0,

@@ -85,7 +85,7 @@ def models(tmp_path_factory):
 def results(models):
     """The float and the int8 file, three rounds."""
     paths = [models["float32"], models["int8"]]
-    return benchmarks.benchmark_many(paths, **QUICK | {"min_runs": 7})
+    return benchmarks.benchmark_many(paths, **QUICK | {"min_runs": 7, "rounds": 3})
 
 
 @pytest.fixture
@@ -465,6 +465,7 @@ def test_rounds_are_interleaved_and_rotated(models, monkeypatch):
     monkeypatch.setattr(host, "_measure", measure)
     lines = []
     options = {"min_runs": 7, "min_seconds": 1.5, "max_seconds": 6, "threads": 2}
+    options["rounds"] = 3
     found = benchmarks.benchmark_many(paths, progress=lines.append, **options)
     a, b, c = paths
     assert measured == [a, b, c, b, c, a, c, a, b]

@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 from conftest import one_line
+from test_export_page import Page
 from test_export_page import comparison
 from test_tuning_report import candidate
 from test_tuning_report import unlabelled
@@ -83,7 +84,7 @@ def test_the_search_gets_what_was_asked(command, saved, copies, searched, tmp_pa
     assert second.startswith("2: mse ranges (chosen) ")
     assert page == str(out / "search.html")
     assert path == str(out / "net.tflite")
-    assert "keras-effnet quantize" in (out / "search.html").read_text()
+    assert "keras-effnet quantize" in Page((out / "search.html").read_text()).text
 
 
 def test_a_limit_that_is_not_met(command, saved, copies, searched, tmp_path):
