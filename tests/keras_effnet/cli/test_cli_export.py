@@ -25,7 +25,8 @@ def test_export_writes_files_and_numbers(command, saved, copies, tmp_path):
         for precision in ("float32", "int8")
         for suffix in ("html", "json", "tflite")
     ]
-    heading, first, second = output.splitlines()
+    heading, first, second, refused = output.splitlines()
+    assert refused.startswith("tiny_int8.tflite: int8 input, which MediaPipe")
     assert heading.split() == ["file", "MB", "operators", "in", "float", "ms"]
     assert "tiny_float32.tflite" in first
     assert "tiny_int8.tflite" in second
