@@ -239,6 +239,13 @@ def read_bytes(path: str | os.PathLike, most: int) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
+def _integer(digits: str) -> int:
+    # Beyond what a float holds no division and no chart can use it.
+    if len(digits) > 300:
+        raise ValueError("a number in it is too large")
+    return int(digits)
+
+
 def parse_json(data: bytes | str, **options: Any) -> Any:
     """What JSON holds, whoever wrote it.
 
@@ -247,11 +254,11 @@ def parse_json(data: bytes | str, **options: Any) -> Any:
         **options: Of `json.loads`.
 
     Raises:
-        ValueError: It is no JSON, or is nested deeper than any of ours: what walks
-            through it would not come to its end.
+        ValueError: It is no JSON, is nested deeper than any of ours (what walks through
+            it would not come to its end), or holds a number that no float could.
     """
     try:
-        level = [found := json.loads(data, **options)]
+        level = [found := json.loads(data, parse_int=_integer, **options)]
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     for _ in range(_JSON_DEPTH):

@@ -20,7 +20,9 @@ import tempfile
 import time
 import uuid
 
-from file_server import FileServer
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
+from file_server import FileServer  # noqa: E402
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 _MARK = "KERAS_EFFNET_KILLS"
