@@ -22,7 +22,7 @@ import uuid
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
-from file_server import FileServer  # noqa: E402
+from file_server import FileServer
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 _MARK = "KERAS_EFFNET_KILLS"
