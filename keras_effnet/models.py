@@ -440,7 +440,7 @@ def _v1_order(name):  # type: ignore[no-untyped-def]
         **options: Any,
     ) -> keras.Model:
         return build_model(
-            spec,
+            spec.name,
             include_top=include_top,
             weights=weights,
             input_tensor=input_tensor,

@@ -1,5 +1,7 @@
 """What every test shares: deterministic seeds and the way to the real data."""
 
+import dataclasses
+import gc
 import os
 import pathlib
 import signal
@@ -18,6 +20,8 @@ def pytest_configure():
     # send both, and their children inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # What is imported by now stays: not to look through it at every collection.
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -116,6 +120,20 @@ def copies(photos, tmp_path):
     for photo in photos:
         (folder / photo.name).write_bytes(photo.read_bytes())
     return folder
+
+
+@pytest.fixture(scope="module")
+def two_stages():
+    """All networks are their first two stages: blocks cost most of the time of what
+    does not depend on how many there are."""
+    from keras_effnet.specs import SPECS
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, spec in SPECS.items():
+            patch.setitem(
+                SPECS, name, dataclasses.replace(spec, stages=spec.stages[:2])
+            )
+        yield
 
 
 @pytest.fixture

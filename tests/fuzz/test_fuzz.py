@@ -11,8 +11,8 @@ SCRIPT = pathlib.Path(__file__).with_name("fuzz.py")
 
 
 def test_nothing_ends_in_a_traceback():
-    """Ten inputs of each kind, always the same."""
-    command = [sys.executable, SCRIPT, "--count", "210", "--seconds", "600"]
+    """Five inputs of each kind, always the same."""
+    command = [sys.executable, SCRIPT, "--count", "105", "--seconds", "600"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     taken, refused, faults = map(int, done.stdout.splitlines()[-1].split()[2:])

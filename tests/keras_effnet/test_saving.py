@@ -1,8 +1,7 @@
 """The preprocessing travels with the model and in its file."""
 
+import dataclasses
 import json
-import subprocess
-import sys
 import zipfile
 
 import keras
@@ -27,6 +26,7 @@ def small():
     spec = keras_effnet.scaled_spec(
         "EfficientNetLite0", width=0.25, depth=0.25, image_size=32, name="small"
     )
+    spec = dataclasses.replace(spec, stages=spec.stages[:2])
 
     def build(**options):
         return keras_effnet.build_model(spec, classes=5, **options)
@@ -66,22 +66,6 @@ def test_class_names_travel_too(small, photos, command, tmp_path):
         assert code == 0
         found = [guess["name"] for guess in json.loads(out)[0]["predictions"]]
         assert sorted(found) == sorted(names)
-
-
-def test_stock_keras_loads_the_file(small, tmp_path):
-    """In a process that can't import this package."""
-    model = small(preprocessing=RULE)
-    model.save(tmp_path / "small.keras")
-    pixels = peer.images(*SHAPE)
-    np.save(tmp_path / "pixels.npy", pixels)
-    code = (
-        "import sys; sys.modules['keras_effnet'] = None\n"
-        "import keras, numpy\n"
-        "model = keras.saving.load_model('small.keras')\n"
-        "numpy.save('out.npy', model(numpy.load('pixels.npy')))\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model(pixels))
 
 
 def test_the_rule_is_what_the_layers_do(small):
@@ -174,9 +158,11 @@ RULE_TEXT = (
     ],
     ids=range(9),
 )
-def test_a_damaged_entry_is_one_line(small, tmp_path, content):
+def test_a_damaged_entry_is_one_line(tmp_path, content):
     path = tmp_path / "small.keras"
-    keras.Model.save(small(), path)
+    keras.Model.save(
+        keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()]), path
+    )
     assert saving.read(path) is None
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(saving.ENTRY, content)

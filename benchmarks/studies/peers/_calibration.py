@@ -17,14 +17,14 @@ def calibration_images(network, count, image_size=None, folder=FLOWERS):
     size = image_size or spec.image_size
     found = finding.find_photos([folder]) if folder.is_dir() else []
     if len(found) < count:
-        return _made_up(count, size), f"{count} made-up images"
+        return made_up(count, size), f"{count} made-up images"
     paths = found[:: len(found) // count][:count]
     rule = preprocessing.for_spec(spec, size)
     images = np.concatenate(list(photos.batches(paths, (size, size, 3), rule)))
     return images.astype("float32"), f"{count} photographs of {folder.name}"
 
 
-def _made_up(count, size):
+def made_up(count, size):
     """Coarse patches of colour under fine noise."""
     random = np.random.default_rng(0)
     patches = random.uniform(0, 255, (count, 8, 8, 3))

@@ -1,11 +1,11 @@
 """Models compressed through TF-MOT, and the files that they become."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
 import os
 import pathlib
-import pickle
 import signal
 import subprocess
 import sys
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import peer
 import pytest
+import tensorflow as tf
 import tflite_file
 import tiny_classifier
 from ai_edge_litert.interpreter import Interpreter
@@ -32,7 +33,8 @@ from keras_effnet.export.compression import post_training
 from keras_effnet.export.compression import twin
 from keras_effnet.export.levers import objectives
 
-for _module in ("sklearn", "tf_keras", "tensorflow_model_optimization"):
+LEGACY = {"tf_keras", "tensorflow_model_optimization"}
+for _module in ("sklearn", *LEGACY):
     # Not imported: TF-MOT would change this process.
     if importlib.util.find_spec(_module) is None:
         pytest.skip(f"{_module} is not installed", allow_module_level=True)
@@ -136,6 +138,8 @@ def train_network(technique, name, **options):
         spec = keras_effnet.scaled_spec(
             name, width=0.25, depth=0.25, image_size=33, name="short"
         )
+        kinds = tuple(spec.stages[i] for i in (0, 1, 3))
+        spec = dataclasses.replace(spec, stages=kinds)
         build = functools.partial(keras_effnet.build_model, spec)
     # At 32 the last maps are of one pixel, and the converter makes RESHAPE of them.
     model = build(input_shape=(33, 33, 3), classes=5, classifier_activation=None)
@@ -172,8 +176,9 @@ def slow(name):
 
 
 def matrix(*short):
-    """Every family, which takes minutes; and one of a block for each stage."""
-    return [*short, *map(slow, FAMILIES)]
+    """Every family, which takes minutes; and one of a block of each kind. `make test`
+    trains the classifier below."""
+    return [*map(slow, (*short, *FAMILIES))]
 
 
 @pytest.mark.parametrize("name", matrix("EfficientNetV2B0-short"))
@@ -182,7 +187,7 @@ def test_quantised_networks(name, tmp_path):
     assert_becomes_int8(result, pixels, tmp_path)
 
 
-@pytest.mark.parametrize("name", matrix(slow("EfficientNetLite0-short")))
+@pytest.mark.parametrize("name", matrix("EfficientNetLite0-short"))
 def test_pruned_networks(name, tmp_path):
     _, result, pixels = train_network(prune, name, sparsity=0.75)
     for share in shares_of_zeros(result.model).values():
@@ -190,7 +195,7 @@ def test_pruned_networks(name, tmp_path):
     assert_becomes_int8(result, pixels, tmp_path)
 
 
-@pytest.mark.parametrize("name", matrix(slow("EfficientNetEdgeTPUS-short")))
+@pytest.mark.parametrize("name", matrix("EfficientNetEdgeTPUS-short"))
 def test_clustered_networks(name, tmp_path):
     _, result, pixels = train_network(cluster, name, clusters=8)
     assert most_values(result.model) <= 8
@@ -199,49 +204,24 @@ def test_clustered_networks(name, tmp_path):
 
 # On a classifier that is trained.
 
-# The test's module must not have TF-MOT in it, so a process of its own looks.
-_ALONE = """
-import os, pickle, sys
-import keras, numpy as np, tensorflow as tf
-from keras_effnet.export import CompressionRecipe, qat
-model = keras.saving.load_model(sys.argv[1])
-images = np.load(sys.argv[2])
-result = qat(model, images, recipe=CompressionRecipe(steps=4, batch_size=8))
-assert tf.keras.__version__ == keras.__version__, tf.keras.__version__
-assert isinstance(result.model, tf.keras.Model)
-leaked = {"tf_keras", "tensorflow_model_optimization"} & set(sys.modules)
-assert not leaked, leaked
-assert "TF_USE_LEGACY_KERAS" not in os.environ
-result.model.save(sys.argv[3])
-with open(sys.argv[4], "wb") as file:
-    pickle.dump((result.ranges, result.rounded, result.figures), file)
-"""
-
 
 @pytest.fixture(scope="module")
-def quantised(classifier, tmp_path_factory):
-    """`qat` of the classifier by a process that looks at itself afterwards."""
-    from keras_effnet.export import Compressed
-
-    folder = tmp_path_factory.mktemp("alone")
-    classifier.save(folder / "in.keras")
-    np.save(folder / "images.npy", digits())
-    names = ("in.keras", "images.npy", "out.keras", "rest.pkl")
-    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    done = subprocess.run(
-        [sys.executable, "-c", _ALONE, *(folder / name for name in names)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    ranges, rounded, figures = pickle.loads((folder / "rest.pkl").read_bytes())
-    model = keras.saving.load_model(folder / "out.keras")
-    return Compressed(model, "quantize", ranges, rounded, figures)
+def quantised(classifier):
+    """`qat` of the classifier in a process that has not imported Keras 2 or TF-MOT."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in LEGACY:
+            patch.delitem(sys.modules, module, raising=False)
+        result = qat(classifier, digits(), recipe=SHORT)
+        leaked = LEGACY & set(sys.modules)
+    assert not leaked
+    return result
 
 
 def test_nothing_leaks_into_the_process(quantised, classifier):
     assert_trained(quantised, qat, classifier)
+    assert tf.keras.__version__ == keras.__version__
+    assert isinstance(quantised.model, tf.keras.Model)
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
 
 
 def test_the_int8_file_agrees_with_the_training_graph(quantised, classifier, tmp_path):
@@ -264,12 +244,20 @@ def sparse_clustered(pruned):
     return cluster(pruned.model, digits(), recipe=SHORT, clusters=6, keep="sparsity")
 
 
+def test_clustered(classifier):
+    clustered = cluster(classifier, digits(), recipe=SHORT, clusters=6)
+    assert_trained(clustered, cluster, classifier)
+    assert most_values(clustered.model) <= 6
+
+
+@pytest.mark.slow  # the command's network is pruned on every run
 def test_pruned(pruned, classifier):
     assert_trained(pruned, prune, classifier)
     for share in shares_of_zeros(pruned.model).values():
         assert share == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.slow
 def test_prune_cluster_qat(pruned, sparse_clustered, tmp_path):
     assert_trained(sparse_clustered, cluster, pruned.model)
     assert most_values(sparse_clustered.model) <= 6
@@ -438,27 +426,29 @@ def test_killed_it_goes_on(classifier, tmp_path):
 
 # What goes wrong in the process of its own.
 
-_BROKEN = """
-import os, sys
+_KILLED = "import os; os.kill(os.getpid(), 9)"
+_DIVERGED = """
+import sys
 from keras_effnet.export.compression.tfmot import __main__, learning
 if __name__ == "__main__":
-    {code}
+    learning.tf_keras.Model.train_on_batch = lambda *_: float("nan")
+    __main__.main(sys.argv[1])
 """
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("os.kill(os.getpid(), 9)", "want of memory.*Received: SIGKILL"),
+        (_KILLED, "want of memory.*Received: SIGKILL"),
         (
-            "learning.tf_keras.Model.train_on_batch = lambda *_: float('nan')\n"
-            "    __main__.main(sys.argv[1])",
+            _DIVERGED,
             "no finite number any more at step 1.*Received: learning_rate=0.3",
         ),
     ],
+    ids=["killed", "diverged"],
 )
 def test_a_training_that_fails(classifier, tmp_path, monkeypatch, code, message):
-    (tmp_path / "broken.py").write_text(_BROKEN.format(code=code))
+    (tmp_path / "broken.py").write_text(code)
     monkeypatch.setattr("keras_effnet.export.compression.compressing._WORKER", "broken")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     recipe = CompressionRecipe(steps=2, batch_size=4, learning_rate=0.3)
@@ -504,6 +494,7 @@ def test_the_loss(kind):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow  # test_the_loss has the sigmoid's
 def test_a_class_alone_learns():
     image = keras.Input((24, 24, 3))
     x = keras.layers.Conv2D(8, 3, strides=4, name="stem")(image)

@@ -66,8 +66,8 @@ def assert_twins(model):
 @pytest.mark.parametrize(
     "name",
     [
-        "EfficientNetV2B0",
         "EfficientNetLite0",
+        pytest.param("EfficientNetV2B0", marks=pytest.mark.slow),
         pytest.param("EfficientNetB0", marks=pytest.mark.slow),
         pytest.param("EfficientNetEdgeTPUS", marks=pytest.mark.slow),
     ],

@@ -72,7 +72,7 @@ def test_files_by_threads_by_targets(command, tiny_files, boards, tmp_path):
     boards.update({"one": Board("one"), "two": Board("two")})
     output = tmp_path / "out.json"
     code, out, _ = command(
-        *("benchmark", tiny_files["float32"], tiny_files["int8"], *FAST),
+        *("benchmark", tiny_files["float32"], tiny_files["int8"], *FAST[:-1], "1"),
         *("--target", "one", "--target", "two", "--threads", "1,2", "--cores", "0,2-3"),
         *("--ssh-options", "-i 'my key'", "--output", output),
     )
@@ -135,7 +135,8 @@ def test_photographs_run_on_the_target(command, tiny_files, boards, copies, tmp_
 
     def accuracies(photographs):
         code, out, _ = command(
-            *("benchmark", tiny_files["int8"], *FAST, "--evaluate", photographs),
+            *("benchmark", tiny_files["int8"], *FAST[:-1], "1"),
+            *("--evaluate", photographs),
             *("--target", "right", "--target", "wrong", "--json"),
         )
         assert code == 0

@@ -35,7 +35,7 @@ SETTINGS = [
 
 
 @pytest.fixture(scope="module")
-def trained(colours, tmp_path_factory):
+def trained(colours, two_stages, tmp_path_factory):
     from keras_effnet import cli
 
     folder = tmp_path_factory.mktemp("run") / "colours"

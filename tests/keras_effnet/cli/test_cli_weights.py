@@ -16,6 +16,8 @@ from keras_effnet.specs import SPECS
 from keras_effnet.weights import store
 from keras_effnet.weights import table
 
+pytestmark = pytest.mark.usefixtures("two_stages")
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -138,7 +140,7 @@ def test_verify(command, cached):
 
 
 @pytest.fixture(scope="module")
-def lite(tmp_path_factory):
+def lite(two_stages, tmp_path_factory):
     model = keras_effnet.EfficientNetLite0(classes=7, preprocessing="imagenet@timm")
     path = tmp_path_factory.mktemp("lite") / "lite.weights.h5"
     model.save_weights(path)
@@ -169,7 +171,7 @@ def test_convert_remembers_another_preprocessing(command, tmp_path):
     rule = preprocessing.for_weights(target)
     assert (rule.mean, rule.included) == ((127.5,), False)
     loaded = keras.saving.load_model(target)
-    assert loaded.output_shape == (None, 7, 7, 1280)
+    assert loaded.output_shape == (None, 56, 56, 1280)
     assert "rescaling" not in [layer.name for layer in loaded.layers]
 
 

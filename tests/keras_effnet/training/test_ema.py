@@ -223,7 +223,6 @@ print(float(model.optimizer.learning_rate))
 """
 
 
-@pytest.mark.slow
 def test_schedule_optimizer_and_average_on_jax():
     pytest.importorskip("jax", reason="JAX is not installed")
     run = subprocess.run(

@@ -114,6 +114,7 @@ def alone(start, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_worker_dies_and_one_process_goes_on(start, alone, tmp_path):
     chief, worker = _pair(start, tmp_path)
     _reach(STEPS_PER_EPOCH + 3, tmp_path, chief, worker)
@@ -128,6 +129,7 @@ def test_a_worker_dies_and_one_process_goes_on(start, alone, tmp_path):
     _assert_equal_runs(tmp_path, alone, STEPS)
 
 
+@pytest.mark.slow
 def test_what_jax_has_trained_is_exported(alone, tmp_path):
     model = saving.load_model(alone / "model.keras")
     (file,) = export(model, tmp_path, ("float32",))

@@ -30,18 +30,7 @@ from keras_effnet.training import networks
 from keras_effnet.training.run_folder import RunFolder
 from keras_effnet.training.stages import stages
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _three_blocks():
-    """EfficientNetB0's first three: most of a test's time is the tracing."""
-    spec = networks._spec
-
-    def short(recipe):
-        return dataclasses.replace(spec(recipe), stages=spec(recipe).stages[:2])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "_spec", short)
-        yield
+pytestmark = pytest.mark.usefixtures("two_stages")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +63,9 @@ def _plain(**overrides):
 
 
 def _training(recipe, digits, folder, head=0.3, progress=None):
+    """Its evaluations cost as much as its steps, and tell nothing here."""
     training = loop.Training(recipe, *digits, folder, progress=progress, bars=False)
+    training.model.evaluate = lambda *_, **__: {"accuracy": 0.5, "loss": 1.0}
     # Behind a classifier of zeros nothing else would learn in the first step.
     kernel = training.model.get_layer("predictions").kernel
     kernel.assign(np.random.default_rng(0).normal(0, head, kernel.shape))
@@ -119,7 +110,9 @@ def losses(digits, tmp_path_factory):
     return [row["loss"] for row in _history(folder)]
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"]
+)
 def test_mixed_precision_learns_what_float32_does(digits, losses, dtype, tmp_path):
     recipe = _plain(**LEARNING, mixed_precision=f"mixed_{dtype}")
     training = _training(recipe, digits, tmp_path)
@@ -248,11 +241,9 @@ def test_rare_classes_weigh_more_in_the_loss(digits, tmp_path):
 # The end
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_early_stopping_keeps_the_best_epoch(
-    digits, interrupted, tmp_path, monkeypatch
-):
-    """Two epochs after the best, which an equal one doesn't better."""
+def test_early_stopping_keeps_the_best_epoch(digits, tmp_path, monkeypatch):
+    """Two epochs after the best, which an equal one doesn't better; interrupted
+    between them."""
     accuracies = (0.1, 0.6, 0.3, 0.6, 0.9, 0.9)
     recipe = _plain(epochs=6, early_stopping=2, ema=0.5, checkpoint_steps=1)
     weights, lines = {}, []
@@ -268,17 +259,15 @@ def test_early_stopping_keeps_the_best_epoch(
         training.model.evaluate = evaluate
         training.run()
 
-    if interrupted:
+    def stop(training):
+        if training.state.global_step == 10:
+            raise KeyboardInterrupt
 
-        def stop(training):
-            if training.state.global_step == 10:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            _after_each_step(patch, stop)
-            with pytest.raises(KeyboardInterrupt):
-                run()
-        assert list(weights) == [1, 2]
+    with monkeypatch.context() as patch:
+        _after_each_step(patch, stop)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert list(weights) == [1, 2]
     run()
     assert list(weights) == [1, 2, 3, 4]
     assert len(_history(tmp_path)) == 4

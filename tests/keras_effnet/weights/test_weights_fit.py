@@ -16,6 +16,7 @@ from keras_effnet.weights.assign import variables_by_name
 from keras_effnet.weights.fit import fit
 from keras_effnet.weights.fit import stem
 
+pytestmark = pytest.mark.usefixtures("two_stages")
 MEAN, STD = peer.IMAGENET_MEAN, peer.IMAGENET_STD
 
 

@@ -20,11 +20,12 @@ from keras_effnet.specs import SPECS
 from keras_effnet.weights import load_weights
 from keras_effnet.weights import table
 
+pytestmark = pytest.mark.usefixtures("two_stages")
 NAME = "EfficientNetLite0"
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(two_stages):
     model = keras_effnet.EfficientNetLite0()
     peer.randomize(model, peer.images(224, 224, batch=2))
     return model

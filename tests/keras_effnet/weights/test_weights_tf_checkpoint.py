@@ -251,7 +251,9 @@ def _slow(name):
     return pytest.param(name, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name", ["B0", "short V2B0", *map(_slow, list(OFFICIAL)[2:])])
+@pytest.mark.parametrize(
+    "name", [name if name == "short V2B0" else _slow(name) for name in OFFICIAL]
+)
 def test_an_official_checkpoint_gives_the_same_logits(name, tmp_path):
     network, scope, program, theirs, classes, kind = OFFICIAL[name]
     pixels = peer.images(*SHAPE, batch=2) / 128 - 1
