@@ -32,8 +32,8 @@ def add_judging(parser, compared="compared there with the Keras model"):
         "--evaluate",
         metavar="PHOTOS",
         help="a folder of one folder per class, a list, CSV or JSON Lines, with "
-        "file and label or class_index, a folder of photographs without classes, or that "
-        f"of a run, for those that it held out: each file is {compared}",
+        "file and label or class_index, a folder of photographs without classes, or "
+        f"that of a run, for those that it held out: each file is {compared}",
     )
     parser.add_argument(
         "--max-drop",
