@@ -8,7 +8,8 @@ PHOTOS is a folder of one folder per class, named as the model's classes are, a 
 CSV or JSON Lines, with file and label or class_index, or the folder of a run, for the
 photographs that were held out there. Those that the model learned from are left out. A
 .keras file, a SavedModel and a .tflite file go through the same photographs, cropped as
-their weights want them. """
+their weights want them.
+"""
 
 import json
 
