@@ -92,8 +92,9 @@ def export(
         engine: `"tflite"`, TensorFlow's converter, or `"litert"`,
             litert-quantizer; `None` takes for each precision the better one.
         evaluation: `Images` on which each file is compared with the model. Or the
-            path of a folder of one folder per class, of a CSV file with the columns
-            file and class_index, or of a folder of photographs without classes.
+            path of a folder of one folder per class, of a list, CSV or JSON Lines,
+            with file and label or class_index, or of a folder of photographs without
+            classes.
         max_drop: Percentage points of accuracy that a file may lose there; one
             that loses more is named `NAME_PRECISION-over-limit.tflite`.
         description: What the model does, a sentence for the file's metadata.

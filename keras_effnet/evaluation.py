@@ -459,9 +459,9 @@ def _of_run(folder: pathlib.Path) -> tuple[pathlib.Path, np.ndarray | None]:
             f"Received: {str(folder)!r}"
         )
     found = (files.read_json(folder / "environment.json") or {}).get("photographs")
-    if not isinstance(found, str) or not os.path.isdir(found):
+    if not isinstance(found, str) or not os.path.exists(found):
         raise InputError(
-            "The run's photographs are not where they were, or no folder: give one; "
+            "The run's photographs are not where they were: give a folder or a list; "
             "the model knows those that it learned from. "
             f"Received: {str(folder)!r}, trained on {found!r}"
         )
@@ -523,8 +523,8 @@ def labelled_photos(
     """Photographs with the classes that they belong to.
 
     Args:
-        source: A folder of one folder per class, or of splits of such; or a CSV file
-            for `keras_effnet.data.finding.read_labels`.
+        source: A folder of one folder per class, or of splits of such; or a list for
+            `keras_effnet.data.finding.read_list`.
         classifier: As `load_classifier` gives it. Folders have the names of its
             classes; ImageNet's also the WordNet ids. A classifier without names
             has its classes in the folders' sorted order.
@@ -545,27 +545,39 @@ def labelled_photos(
     if optional and not finding.has_classes(source):
         return finding.find_photos([source]), None
     if not source.is_dir():
-        return finding.read_labels(source)
+        listed = finding.read_list(source)
+        names = tuple(dict.fromkeys(listed.splits))
+        listed = listed.of_split(finding.chosen(source, names, split, "validation"))
+        if listed.indices is not None:
+            return listed.paths, listed.indices
+        indices = _indices_of_classes(classifier, sorted(set(listed.names)), source)
+        return listed.paths, np.array([indices[name] for name in listed.names])
     source = finding.of_kind(source, split, "validation")
     folders = finding.class_folders(source)
-    indices = _indices_of_classes(classifier, folders)
-    indices |= {unicodedata.normalize("NFC", name): i for name, i in indices.items()}
+    indices = _indices_of_classes(classifier, folders, source)
     paths, labels = [], []
     for name, found in folders.items():
-        if name not in indices:
-            raise InputError(
-                f"The model has no class of this name. {suggest(name, indices)}"
-                f"It has {len(indices)} names. Received: {str(source / name)!r}"
-            )
         paths += found
         labels += [indices[name]] * len(found)
     return paths, np.array(labels)
 
 
 def _indices_of_classes(
-    classifier: Classifier, folders: Iterable[str]
+    classifier: Classifier, wanted: Iterable[str], source: pathlib.Path
 ) -> dict[str, int]:
-    folders = list(folders)
+    """Of each class that is wanted, which all must be the classifier's."""
+    indices = _known_classes(classifier, list(wanted))
+    indices |= {unicodedata.normalize("NFC", name): i for name, i in indices.items()}
+    for name in wanted:
+        if name not in indices:
+            raise InputError(
+                f"The model has no class of this name. {suggest(name, indices)}"
+                f"It has {len(indices)} names. Received: {str(source / name)!r}"
+            )
+    return indices
+
+
+def _known_classes(classifier: Classifier, folders: list[str]) -> dict[str, int]:
     names, classes = classifier.class_names, classifier.classes
     rows = imagenet_classes()
     known = {name: index for index, row in enumerate(rows) for name in row}

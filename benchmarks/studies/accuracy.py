@@ -44,9 +44,8 @@ WEIGHTS = {
 
 
 def rows_of(name, folder, args):
-    paths, labels = (
-        part[: args.images] for part in finding.read_labels(comparison.LABELS)
-    )
+    listed = finding.read_list(comparison.LABELS)
+    paths, labels = listed.paths[: args.images], listed.indices[: args.images]
 
     def evaluated(source):
         return evaluate(source, photo_batches(source, paths), labels)

@@ -76,7 +76,8 @@ class Half:
             paths, labels = _flowers_classifier.evaluated()
             self.arguments = [str(WORK / "flowers.keras")]
         else:
-            paths, labels = finding.read_labels(comparison.LABELS)
+            listed = finding.read_list(comparison.LABELS)
+            paths, labels = listed.paths, listed.indices
             weights = str(accuracy.WEIGHTS[network]())
             self.arguments = [network, "--weights", weights]
             self.model = None

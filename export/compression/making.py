@@ -60,7 +60,7 @@ def train_and_export(
             `keras_effnet.export`.
         train: Paths of photographs and of folders of them; for a recipe whose
             distillation is below 1 the path of a folder of one folder per class, or
-            of a CSV file with the columns file and class_index.
+            of a list, CSV or JSON Lines, with file and label or class_index.
         folder: Where the files go: `NAME.keras`, the trained model, and what
             `keras_effnet.export.export` writes. The same call again goes on from the
             last checkpoint.

@@ -19,8 +19,8 @@ def add_arguments(parser, steps, learning_rate):
         required=True,
         metavar="PHOTOS",
         help="photographs or folders to train on; with --distillation below 1 one "
-        "folder of one folder per class, or a CSV file with the columns file and "
-        "class_index",
+        "folder of one folder per class, or a list, CSV or JSON Lines, with "
+        "file and label or class_index",
     )
     parser.add_argument(
         "--train-images",

@@ -31,9 +31,9 @@ def add_judging(parser, compared="compared there with the Keras model"):
     parser.add_argument(
         "--evaluate",
         metavar="PHOTOS",
-        help="a folder of one folder per class, a CSV file with the columns file and "
-        "class_index, a folder of photographs without classes, or that of a run, for "
-        f"those that it held out: each file is {compared}",
+        help="a folder of one folder per class, a list, CSV or JSON Lines, with "
+        "file and label or class_index, a folder of photographs without classes, or "
+        f"that of a run, for those that it held out: each file is {compared}",
     )
     parser.add_argument(
         "--max-drop",

@@ -4,11 +4,11 @@
   keras-effnet evaluate out/model_int8.tflite runs/mine --per-class
   keras-effnet evaluate EfficientNetB0 labels.csv --weights imagenet --json
 
-PHOTOS is a folder of one folder per class, named as the model's classes are, a CSV file
-with the columns file and class_index, or the folder of a run, for the photographs that
-were held out there. Those that the model learned from are left out. A .keras file, a
-SavedModel and a .tflite file go through the same photographs, cropped as their weights
-want them.
+PHOTOS is a folder of one folder per class, named as the model's classes are, a list,
+CSV or JSON Lines, with file and label or class_index, or the folder of a run, for the
+photographs that were held out there. Those that the model learned from are left out. A
+.keras file, a SavedModel and a .tflite file go through the same photographs, cropped as
+their weights want them.
 """
 
 import json

@@ -73,8 +73,9 @@ def run(args):
 
     if args.max_drop is not None and not has_classes(args.evaluate):
         raise InputError(
-            "--max-drop needs classes: a folder of one folder per class, or a CSV file "
-            "with the columns file and class_index; --min-agreement needs none. "
+            "--max-drop needs classes: a folder of one folder per class, or a list, "
+            "CSV or JSON Lines, with file and label or class_index; --min-agreement "
+            "needs none. "
             f"Received: --evaluate {args.evaluate}"
         )
     result = export.quantize(

@@ -4,12 +4,13 @@
   keras-effnet train tfds:tf_flowers --recipe flowers --set epochs=20
   keras-effnet train digits --recipe digits
 
-DATA is a folder of one folder per class, tfds:NAME, TFRecord files, a folder of MNIST's
-IDX files, or digits (scikit-learn's). Where it has no validation split of its own, a
-share of it is held out by a hash of the file names. The output folder is the whole
-truth about the run; stopped in whatever way, the same command goes on from the last
-checkpoint. SIGTERM, with which schedulers announce that a machine is taken away, and
-SIGHUP are answered by a checkpoint and exit code 75.
+DATA is a folder of one folder per class, a list of photographs with their labels (.csv,
+.tsv, .jsonl: file and label or class_index, maybe split), tfds:NAME, TFRecord files, a
+folder of MNIST's IDX files, or digits (scikit-learn's). Where it has no validation
+split of its own, a share of it is held out by a hash of the file names. The output
+folder is the whole truth about the run; stopped in whatever way, the same command goes
+on from the last checkpoint. SIGTERM, with which schedulers announce that a machine is
+taken away, and SIGHUP are answered by a checkpoint and exit code 75.
 
 It uses every GPU of the machine, or as many as --devices says. Several machines, or
 processes, train together with --cluster, on JAX; the output folder must be one that

@@ -1,6 +1,7 @@
 """Photographs in folders and lists: what is found, what it means, what is left out."""
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -9,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,6 +33,12 @@ _SPLIT = re.compile(
 _KINDS = ("train", "validation", "test")
 _NAMED = 5
 _MOST_LABEL_BYTES = 2**28
+_JSON_LINES = (".jsonl", ".ndjson")
+_COLUMNS = ("file", "label", "class_index", "split")
+_LIST = (
+    "Labels are a CSV file with the columns 'file' and 'label' or 'class_index', or "
+    "JSON Lines (.jsonl) with these"
+)
 
 
 def split_kind(name: str) -> str | None:
@@ -55,18 +63,23 @@ def split_folder(folder: str | os.PathLike, name: str) -> pathlib.Path:
     return _unwrapped(folder, name, alike=True)
 
 
+def chosen(where: str | os.PathLike, names: Sequence[str], *kinds: str) -> str | None:
+    """Of the splits that something holds that of the first kind, which is told; `None`
+    where it holds none."""
+    if not names:
+        return None
+    order = [*kinds, *_KINDS]
+    usual = (n for kind in order for n in names if split_kind(n) == kind)
+    name = next(usual, names[0])
+    note(f"{where} holds the splits {', '.join(names)}, {name} is taken; give another")
+    return name
+
+
 def of_kind(folder: str | os.PathLike, *kinds: str) -> pathlib.Path:
     """A folder itself, or of its splits that of the first kind, which is told."""
     names = splits(folder) if os.path.isdir(folder) else ()
-    if not names:
-        return pathlib.Path(folder)
-    order = [*kinds, *_KINDS]
-    chosen = next(n for kind in order for n in names if split_kind(n) == kind)
-    note(
-        f"{folder} holds the splits {', '.join(names)}, {chosen} is taken; give the "
-        "path of another"
-    )
-    return split_folder(folder, chosen)
+    name = chosen(folder, names, *kinds)
+    return split_folder(folder, name) if name else pathlib.Path(folder)
 
 
 def has_classes(source: str | os.PathLike) -> bool:
@@ -147,27 +160,89 @@ def find_photos(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
     return found
 
 
-def read_labels(path: str | os.PathLike) -> tuple[list[pathlib.Path], np.ndarray]:
-    """`(paths, int array)`: which class each photograph belongs to, by a CSV file, of
-    commas, semicolons or tabs, with the columns `file`, relative to the CSV's folder,
-    and `class_index`."""
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """Photographs as a list names them.
+
+    Attributes:
+        paths: Of each; a list.
+        names: The class of each, a tuple: its `label`, else its `class_index` as text.
+        indices: The `class_index` of each, an int array, or `None` without the column.
+        splits: The split of each, a tuple, empty without the column.
+    """
+
+    paths: list[pathlib.Path]
+    names: tuple[str, ...]
+    indices: np.ndarray | None
+    splits: tuple[str, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of all classes: by `class_index`, else sorted as the names of folders are."""
+        if self.indices is None:
+            return tuple(sorted(set(self.names)))
+        pairs = sorted(set(zip(self.indices.tolist(), self.names, strict=True)))
+        if [index for index, _ in pairs] != list(range(len(set(self.names)))):
+            raise InputError(
+                "Every 'class_index' from 0 up must be that of photographs, and of one "
+                f"'label'. Received: {_listed(f'{i} ({name})' for i, name in pairs)}"
+            )
+        return tuple(name for _, name in pairs)
+
+    def of_split(self, name: str | None) -> "Listed":
+        """Those of one split; all for `None`."""
+        split = self.splits or (None,) * len(self.paths)
+        kept = [place for place, each in enumerate(split) if name in (None, each)]
+        return Listed(
+            [self.paths[place] for place in kept],
+            tuple(self.names[place] for place in kept),
+            None if self.indices is None else self.indices[kept],
+            (),
+        )
+
+
+def is_list(path: str | os.PathLike) -> bool:
+    """Whether a path is that of a list of labels, by its name."""
+    return pathlib.Path(path).suffix.lower() in (*_JSON_LINES, ".csv", ".tsv")
+
+
+def read_list(path: str | os.PathLike) -> Listed:
+    """Which class each photograph belongs to, by a CSV file, of commas, semicolons or
+    tabs, or by JSON Lines: `file`, absolute or relative to the list's folder; `label`,
+    a name, or `class_index`, a number, or both; and maybe `split`."""
     path = pathlib.Path(path)
     message = "The labels can't be read"
     with explained(message, path), files.told(message, path):
         data = files.read_bytes(path, _MOST_LABEL_BYTES)
-    rows = _rows(data, path)
-    paths, labels = [], []
-    for number, row in rows:
-        paths.append(path.parent / (row["file"] or ""))
-        labels.append(_index(row["class_index"], number, path))
-    if not paths:
+    is_json = path.suffix.lower() in _JSON_LINES
+    rows = _json_rows(data, path) if is_json else _rows(data, path)
+    if not rows:
         raise InputError(f"The labels name no photograph. Received: {str(path)!r}")
-    return paths, np.array(labels)
+
+    def column(name: str) -> list[str]:
+        for number, row in rows:
+            if name in columns and not row.get(name):
+                raise InputError(
+                    f"Every row must have its {name!r}, where one has. Received: "
+                    f"line {number} of {str(path)!r}"
+                )
+        return [row[name] for _, row in rows] if name in columns else []
+
+    columns = {name for _, row in rows for name in row} | {"file"}
+    indices = None
+    if "class_index" in columns:
+        indices = np.array([_index(row.get("class_index"), n, path) for n, row in rows])
+    names = column("label") or list(map(str, [] if indices is None else indices))
+    return Listed(
+        [path.parent / name for name in column("file")],
+        tuple(unicodedata.normalize("NFC", name) for name in names),
+        indices,
+        tuple(column("split")),
+    )
 
 
-def _rows(data: bytes, path: pathlib.Path) -> list[tuple[int, dict]]:
-    """`(line, row)` of each row that is not blank."""
-    valid = "Labels are a CSV file with the columns 'file' and 'class_index'"
+def _rows(data: bytes, path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
+    """`(line, row)` of each row of a CSV file that is not blank."""
     try:
         text = data.decode("utf-8-sig")
         head = text.partition("\n")[0]
@@ -175,19 +250,46 @@ def _rows(data: bytes, path: pathlib.Path) -> list[tuple[int, dict]]:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
-        if not {"file", "class_index"} <= set(columns):
+        if "file" not in columns or not {"label", "class_index"} & set(columns):
             raise InputError(
-                f"{valid}, it has: {_listed(map(repr, columns)) or 'nothing'}. "
+                f"{_LIST}, it has: {_listed(map(repr, columns)) or 'nothing'}. "
                 f"Received: {str(path)!r}"
             )
-        return [(reader.line_num, row) for row in reader if any(row.values())]
+        known = [name for name in _COLUMNS if name in columns]
+        return [
+            (reader.line_num, {name: (row[name] or "").strip() for name in known})
+            for row in reader
+            if any(row[name] for name in known)
+        ]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{valid}: {error}. Received: {str(path)!r}") from error
+        raise InputError(f"{_LIST}: {error}. Received: {str(path)!r}") from error
 
 
-def _index(text: str, line: int, path: pathlib.Path) -> int:
+def _json_rows(data: bytes, path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
+    rows = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = files.parse_json(line)
+            found = {name: row[name] for name in _COLUMNS if name in row}
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{_LIST}: {error}. Received: line {number} of {str(path)!r}"
+            ) from error
+        texts = all(isinstance(value, str | int) for value in found.values())
+        if "file" not in found or len(found) < 2 or not texts:
+            raise InputError(
+                f"{_LIST}, one of each, text or number. Received: line {number} of "
+                f"{str(path)!r}, {str(row)[:80]}"
+            )
+        rows.append((number, {name: str(value) for name, value in found.items()}))
+    return rows
+
+
+def _index(text: str | None, line: int, path: pathlib.Path) -> int:
     try:
-        value = float(text)
+        value = float(text or "none")
         if not 0 <= value < 2**31 or math.floor(value) != value:
             raise ValueError
     except (TypeError, ValueError) as error:

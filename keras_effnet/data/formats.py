@@ -6,17 +6,19 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from keras_effnet.data import finding
 from keras_effnet.data import idx
 from keras_effnet.data import record_files
 from keras_effnet.data.folder import FolderData
+from keras_effnet.data.folder import ListData
 from keras_effnet.data.source import Source
 from keras_effnet.data.tfds_source import TfdsData
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 
 _KINDS = (
-    "a folder of class folders, TFRecord files or MNIST IDX files, "
-    "'tfds:NAME', or 'digits'"
+    "a folder of class folders, TFRecord files or MNIST IDX files, a list of "
+    "photographs with their labels (.csv, .tsv, .jsonl), 'tfds:NAME', or 'digits'"
 )
 
 
@@ -46,6 +48,8 @@ def find_data(
         return record_files.RecordData(path)
     if is_folder:
         return FolderData(path)
+    if path.is_file() and finding.is_list(path):
+        return ListData(path)
     raise InputError(
         f"There is no such data: it is {_KINDS}. "
         f"{suggest(text, ['digits', *_neighbours(path)])}Received: {str(text)!r}"
@@ -54,7 +58,9 @@ def find_data(
 
 def _neighbours(path: pathlib.Path) -> list[str]:
     with contextlib.suppress(OSError):
-        return [str(p) for p in path.parent.iterdir() if p.is_dir()]
+        return [
+            str(p) for p in path.parent.iterdir() if p.is_dir() or finding.is_list(p)
+        ]
     return []
 
 
@@ -73,7 +79,8 @@ def open_source(
 
     Args:
         text: One of: a folder of class folders, or of `train` and `validation`
-            (`val`, `valid`, `test`) folders of such; a folder or a pattern of
+            (`val`, `valid`, `test`) folders of such; a list of photographs, as
+            `keras_effnet.data.finding.read_list` reads it; a folder or a pattern of
             TFRecord files with ImageNet's feature names; a folder of MNIST's IDX
             files; `"tfds:NAME"` or `"tfds:NAME/CONFIG"` of TensorFlow Datasets, or
             `"tfds:FOLDER"` of a prepared dataset or of a `tfds.ImageFolder`;

@@ -37,7 +37,8 @@ class Source:
         convert: Bool array, `(count,)`: which images only Pillow decodes.
         digests: uint64 array, `(count,)`, of `keras_effnet.made_with`; 0 of an image
             that is no encoded photograph.
-        folder: In which the keys are paths of files, or `None`.
+        place: The folder of class folders, in which the keys are paths, or the list
+            that it was read from; `None` of data that are no files.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Source:
     load: Callable = dataclasses.field(repr=False)
     convert: np.ndarray = dataclasses.field(repr=False)
     digests: np.ndarray = dataclasses.field(repr=False)
-    folder: pathlib.Path | None = None
+    place: pathlib.Path | None = None
 
     @property
     def count(self) -> int:
@@ -148,7 +149,7 @@ def checked_source(
     verdicts: Sequence[scan.Verdict],
     on_broken: str,
     names: Sequence[str] | None = None,
-    folder: pathlib.Path | None = None,
+    place: pathlib.Path | None = None,
 ) -> Source:
     """A source of those images that can be decoded, by their `scan.Verdict`s; arguments
     as for `Source` and `open_source`. `names` is what messages call the images."""
@@ -181,7 +182,7 @@ def checked_source(
         load=load,
         convert=np.array([verdict.code == scan.CONVERT for verdict in verdicts]),
         digests=np.array([verdict.digest for verdict in verdicts], np.uint64),
-        folder=folder,
+        place=place,
     )
     return source if good.all() else source.subset(name, good)
 

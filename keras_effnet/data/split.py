@@ -108,7 +108,7 @@ def write_split(train: Source, held_out: Source, folder: str | os.PathLike) -> N
     An `InputError` where they are no folder's photographs, or `folder` holds others.
     """
     for source in (train, held_out):
-        if source.folder is None:
+        if source.place is None or not source.place.is_dir():
             raise InputError(
                 "`write_split` is for photographs in folders. "
                 f"Received: {source.name!r}"
@@ -123,7 +123,7 @@ def write_split(train: Source, held_out: Source, folder: str | os.PathLike) -> N
             for key in source.keys:
                 target = temporary / name / key
                 target.parent.mkdir(parents=True, exist_ok=True)
-                origin = (source.folder / key).resolve()
+                origin = (source.place / key).resolve()
                 try:
                     os.link(origin, target)
                 except OSError:

@@ -34,7 +34,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._recipe = as_json(recipe)
         self._data = _described(source, validation)
-        self._photographs = validation.folder and str(validation.folder)
+        self._photographs = validation.place and str(validation.place)
         self._versions = {n: importlib.metadata.version(n) for n in _PACKAGES}
         self.identity = json.dumps([self._recipe, self._data, self._versions])
         self._check("recipe.json", self._recipe, "recipe")

@@ -159,7 +159,7 @@ def kinds(folder):
 
     found = {
         "photograph": ([*folder.glob("a.[jpwtbg][pnemi]*")], "bytes", photograph),
-        "labels": ([folder / "a.csv"], "bytes", finding.read_labels),
+        "labels": ([folder / "a.csv"], "bytes", finding.read_list),
         "h5": ([folder / "a.weights.h5"], "bytes", load),
         "keras weights": ([folder / "a.keras"], "zip", load),
         "keras model": ([folder / "a.keras"], "zip", saving.load_model),

@@ -193,9 +193,9 @@ def test_it_is_kept_through_weights_and_conversion(model, folder, tmp_path):
 @pytest.mark.parametrize(
     ("about", "match"),
     [
-        ("{}", "not where they were, or no folder"),
+        ("{}", "not where they were: give a folder or a list"),
         ('{"photographs": "/no/such"}', "trained on '/no/such'"),
-        ("[", "not where they were, or no folder"),
+        ("[", "not where they were: give a folder or a list"),
         (None, "The run holds no model.keras"),
     ],
 )

@@ -18,7 +18,7 @@ import keras_effnet
 from keras_effnet import preprocessing
 from keras_effnet import saving
 from keras_effnet.data.finding import find_photos
-from keras_effnet.data.finding import read_labels
+from keras_effnet.data.finding import read_list
 from keras_effnet.data.photos import batches
 from keras_effnet.evaluation import Evaluation
 from keras_effnet.evaluation import evaluate
@@ -45,6 +45,11 @@ class Network(typing.NamedTuple):
     batches: list
     labels: np.ndarray
     evaluation: Evaluation
+
+
+def read_labels(path):
+    listed = read_list(path)
+    return listed.paths, listed.indices
 
 
 @pytest.fixture(scope="module", params=WEIGHTS)

@@ -1,5 +1,6 @@
 """What folders and label files mean, and what in them is left out."""
 
+import json
 import os
 import unicodedata
 
@@ -133,9 +134,9 @@ def test_a_folder_that_may_not_be_read(tmp_path):
 def test_label_files_of_spreadsheets(tmp_path, content):
     path = tmp_path / "labels.csv"
     path.write_bytes(content)
-    paths, labels = finding.read_labels(path)
-    assert paths == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    assert labels.tolist() == [3, 0]
+    listed = finding.read_list(path)
+    assert listed.paths == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    assert listed.indices.tolist() == [3, 0]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,8 @@ def test_label_files_of_spreadsheets(tmp_path, content):
     [
         (None, "can't be read: No such file"),
         (b"name,label\na.jpg,3\n", "it has: 'name', 'label'"),
+        (b"file,label,split\na.jpg,x,train\nb.jpg,,train\n", "its 'label'.*line 3"),
+        (b"file,label,split\na.jpg,x,train\nb.jpg,y,\n", "its 'split'.*line 3"),
         (b"", "it has: nothing"),
         (b"file,class_index\na.jpg,tench\n", r"an integer.*'tench' in line 2"),
         (b"file,class_index\na.jpg,0\nb.jpg,0.5\n", r"'0\.5' in line 3"),
@@ -160,7 +163,7 @@ def test_labels_that_are_none(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        finding.read_labels(path)
+        finding.read_list(path)
     assert len(str(caught.value)) < 600
     assert "labels.csv" in str(caught.value)
 
@@ -168,4 +171,100 @@ def test_labels_that_are_none(tmp_path, content, message):
 def test_labels_are_of_a_regular_file(tmp_path):
     os.mkfifo(tmp_path / "labels.csv")
     with pytest.raises(InputError, match="no regular file"):
-        finding.read_labels(tmp_path / "labels.csv")
+        finding.read_list(tmp_path / "labels.csv")
+
+
+# Lists of photographs as training data.
+
+
+def _list(folder, rows, name="labels.csv"):
+    path = folder / name
+    if name.endswith("jsonl"):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        lines = [";".join(rows[0]), *(";".join(map(str, r.values())) for r in rows)]
+        path.write_text("\n".join(lines), encoding="utf-8-sig")
+    return path
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_list_means_what_the_folder_means(tmp_path, name, absolute):
+    names = ("Gänseblümchen", "roses")
+    paths = [f"{each}/{each}{number}.jpg" for each in names for number in range(9)]
+    write(tmp_path / "photos", *paths)
+    expected = train_and_validation(tmp_path / "photos")
+    start = tmp_path / "photos" if absolute else "photos"
+    rows = [{"file": f"{start}/{p}", "label": p.partition("/")[0]} for p in paths]
+    found = train_and_validation(_list(tmp_path, rows, name))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.class_names == theirs.class_names
+        assert ours.labels.tolist() == theirs.labels.tolist()
+        assert ours.digests.tolist() == theirs.digests.tolist()
+        assert [k.rpartition("/")[2] for k in ours.keys] == [
+            k.rpartition("/")[2] for k in theirs.keys
+        ]
+
+
+def test_a_list_with_splits_and_numbers(tmp_path):
+    write(tmp_path, *(f"{number}.png" for number in range(6)))
+    rows = [
+        {"file": f"{n}.png", "class_index": n % 2, "label": "zb"[n % 2], "split": split}
+        for n, split in enumerate(["val", "val", "train", "train", "train", "train"])
+    ]
+    path = _list(tmp_path, rows)
+    train, held_out = train_and_validation(path)
+    assert train.class_names == held_out.class_names == ("z", "b")
+    assert train.labels.tolist() == [0, 1, 0, 1]
+    assert held_out.labels.tolist() == [0, 1]
+    with notes.strict(), pytest.raises(InputError, match="holds the splits val, train"):
+        labelled_photos(path, _Classifier)
+    paths, labels = labelled_photos(path, _Classifier)
+    assert [p.name for p in paths] == ["0.png", "1.png"]
+    assert labels.tolist() == [0, 1]
+
+
+def test_labels_by_name_are_the_classifiers(tmp_path):
+    rows = [{"file": "a.jpg", "label": "roses"}, {"file": "b.jpg", "label": "daisy"}]
+    assert labelled_photos(_list(tmp_path, rows), _Classifier)[1].tolist() == [1, 0]
+    rows[1]["label"] = "dasy"
+    with pytest.raises(InputError, match="Did you mean 'daisy'"):
+        labelled_photos(_list(tmp_path, rows), _Classifier)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("a.jpg", "x"), ("c.jpg", "y")], "1 are not there, the first '.*c.jpg'"),
+        ([("a.jpg", "x"), ("./a.jpg", "y"), ("b.jpg", "y")], "1 named again"),
+        ([("a.jpg", "x"), ("b.jpg", "x")], "at least two classes"),
+    ],
+)
+def test_lists_that_are_refused(tmp_path, rows, message):
+    write(tmp_path, "a.jpg", "b.jpg")
+    path = _list(tmp_path, [dict(zip(("file", "label"), r, strict=True)) for r in rows])
+    with pytest.raises(InputError, match=message):
+        train_and_validation(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"file": "a.jpg", "label": ["x", "y"]}', "one of each.*line 1"),
+        ('{"file": "a.jpg"}', "one of each"),
+        ("[1]", "line 1"),
+        ("{", "line 1"),
+        ('{"file": "a.jpg", "class_index": -1}', "an integer from 0"),
+    ],
+)
+def test_lines_of_json_that_are_refused(tmp_path, line, message):
+    path = tmp_path / "labels.jsonl"
+    path.write_text(line)
+    with pytest.raises(InputError, match=message):
+        finding.read_list(path)
+
+
+def test_numbers_of_classes_that_leave_gaps(tmp_path):
+    path = _list(tmp_path, [{"file": "a.jpg", "class_index": 2}])
+    with pytest.raises(InputError, match=r"from 0 up.*Received: 2 \(2\)"):
+        assert finding.read_list(path).class_names
