@@ -93,6 +93,9 @@ class WeightSet:
         classes: Of the classifier, 0 without one.
         image_size: Height and width at evaluation, in pixels.
         preprocessing: The `Preprocessing` that it was trained with.
+        padding: `"same"` or `"symmetric"`, and
+        bn_epsilon: what every BatchNormalization adds, of the network that it was
+            trained in; see `keras_effnet.build_model`.
         top1: Published top-1 accuracy on ImageNet's validation set, percent, or
             `None`.
         licence: An SPDX identifier.
@@ -109,6 +112,8 @@ class WeightSet:
     classes: int
     image_size: int
     preprocessing: Preprocessing
+    padding: str
+    bn_epsilon: float
     top1: float | None
     licence: str
     page: str
@@ -143,6 +148,8 @@ def _weight_set(row: dict[str, str]) -> WeightSet:
         classes=int(row["classes"]),
         image_size=int(row["size"]),
         preprocessing=Preprocessing(mean, std, row["interpolation"], crop_padding),
+        padding=row["padding"],
+        bn_epsilon=float(row["bn_epsilon"]),
         top1=float(row["top1"]) if row["top1"] else None,
         licence=source.licence,
         page=_GOOGLE_V2_PAGE if file.startswith("v2/") else source.page,
