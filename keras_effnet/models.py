@@ -56,6 +56,8 @@ def build_model(
     dropout_rate: float | None = None,
     drop_connect_rate: float | None = None,
     bn_momentum: float | None = None,
+    bn_epsilon: float | None = None,
+    padding: str | None = None,
     features_only: bool = False,
     include_top_conv: bool | None = None,
     fused_stages: Collection[int] | None = None,
@@ -89,6 +91,11 @@ def build_model(
             published one when `None`.
         bn_momentum: Of every BatchNormalization; the published one when
             `None`. Short training runs on little data need about 0.9.
+        bn_epsilon: Of every BatchNormalization; with `None`, that of the weights,
+            else 0.001.
+        padding: Of convolutions with strides: `"same"`, TensorFlow's, or
+            `"symmetric"`, as many zeros on each side, PyTorch's; with `None`, that
+            of the weights, else `"same"`.
         features_only: Return five maps at strides 2, 4, 8, 16 and 32, for
             detection and segmentation.
         include_top_conv: Whether the last 1x1 convolution is built; by
@@ -135,6 +142,8 @@ def build_model(
         activation=activation,
         bn_momentum=spec.bn_momentum,
         name="stem_",
+        padding=spec.padding,
+        bn_epsilon=spec.bn_epsilon,
     )
     x, features = _stages(x, spec, stages, activation)
     if include_top_conv:
@@ -145,6 +154,7 @@ def build_model(
             activation=activation,
             bn_momentum=spec.bn_momentum,
             name="top_",
+            bn_epsilon=spec.bn_epsilon,
         )
     features[-1] = x
     if features_only:
@@ -311,6 +321,8 @@ def _stages(
                 "activation": activation,
                 "drop_rate": spec.drop_connect_rate * index / total,
                 "bn_momentum": spec.bn_momentum,
+                "bn_epsilon": spec.bn_epsilon,
+                "padding": spec.padding,
                 "skip": stage.skip,
                 "expand_from": stage.expand_from if repeat == 0 else None,
                 "name": f"block{number}{_letters(repeat)}_",
@@ -375,8 +387,8 @@ Args:
     include_preprocessing: Whether the model takes 0-255 pixels.
     name: Of the model.
     **options: `preprocessing`, `activation`, `dropout_rate`,
-        `drop_connect_rate`, `bn_momentum`, `features_only`, `include_top_conv`
-        and `fused_stages`, see `keras_effnet.build_model`.
+        `drop_connect_rate`, `bn_momentum`, `bn_epsilon`, `padding`,
+        `features_only`, `include_top_conv` and `fused_stages`, see `keras_effnet.build_model`.
 
 Returns:
     A `keras.Model`.
