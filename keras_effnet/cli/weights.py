@@ -128,11 +128,11 @@ def _info(args):
 
 def _described(row):
     rule = row.preprocessing
-    crop = (
-        f"centre crop of size/(size + {rule.crop_padding})"
-        if rule.crop_padding
-        else "the whole photograph resized"
-    )
+    crop = f"centre crop of size/(size + {rule.crop_padding})"
+    if rule.whole:
+        crop = "the whole photograph resized"
+    elif rule.crop_fraction is not None:
+        crop = f"short side resized to {rule.resized((row.image_size,) * 2)[0]}, centre crop"
     top1 = f"{row.top1} % at {row.image_size} px" if row.top1 else "not published"
     here = ", downloaded" if store.is_cached(row) else ""
     lines = {

@@ -41,7 +41,9 @@ def evaluation_rule(recipe, rule):
     """The `Preprocessing` of a recipe's weights as the recipe evaluates by it."""
     rule = at_size(rule, eval_size(recipe))
     if recipe.whole_image:
-        rule = dataclasses.replace(rule, crop_padding=None)
+        rule = dataclasses.replace(
+            rule, crop_padding=None, crop_fraction=None, crops=()
+        )
     return rule
 
 
