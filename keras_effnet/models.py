@@ -23,11 +23,13 @@ from keras_effnet import weights as weights_room
 from keras_effnet.blocks import Activation
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
+from keras_effnet.errors import check_one_of
 from keras_effnet.rule import Preprocessing
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import Stage
 from keras_effnet.specs import get_spec
+from keras_effnet.weights import convention
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
 Shape = Sequence[int | None]
@@ -130,6 +132,7 @@ def build_model(
     if weights is not None:
         wants_head = include_top and classes in PUBLISHED_CLASSES
         located = weights_room.locate(weights, spec.name, wants_head)
+    spec = _with_convention(spec, located, padding, bn_epsilon)
 
     inputs = _inputs(spec, include_top, input_shape, input_tensor, located)
     rule = _preprocessing(preprocessing, spec, inputs, located)
@@ -170,7 +173,7 @@ def build_model(
     names = located.class_names(classes) if located and include_top else None
     saving.attach(model, rule, names)
     if located is not None:
-        weights_room.load_file(model, located)
+        weights_room.load_file(model, located, chosen=padding is not None)
     return model
 
 
@@ -183,6 +186,23 @@ def _resolve(spec: ModelSpec, **overrides: Any) -> ModelSpec:
                 f"Received: {key}={value!r}"
             )
     return dataclasses.replace(spec, **overrides)
+
+
+def _with_convention(
+    spec: ModelSpec, located: Any, padding: str | None, bn_epsilon: float | None
+) -> ModelSpec:
+    """What the caller wants, else what the weights were trained with."""
+    found = located and located.convention
+    if padding is not None:
+        check_one_of("padding", padding, convention.PADDINGS)
+        if found and found.assumed:
+            found = convention.PADDINGS[padding]
+    options = found.options if found else {}
+    wanted = {"padding": padding, "bn_epsilon": bn_epsilon}
+    options |= {key: value for key, value in wanted.items() if value is not None}
+    return dataclasses.replace(
+        spec, **{key: value for key, value in options.items() if value is not None}
+    )
 
 
 def _check_arguments(
@@ -388,7 +408,8 @@ Args:
     name: Of the model.
     **options: `preprocessing`, `activation`, `dropout_rate`,
         `drop_connect_rate`, `bn_momentum`, `bn_epsilon`, `padding`,
-        `features_only`, `include_top_conv` and `fused_stages`, see `keras_effnet.build_model`.
+        `features_only`, `include_top_conv` and `fused_stages`, see
+        `keras_effnet.build_model`.
 
 Returns:
     A `keras.Model`.

@@ -23,6 +23,7 @@ from keras_effnet.report.text import tabulate
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import store
 from keras_effnet.weights import table
+from keras_effnet.weights.convention import PADDINGS
 
 
 def add_arguments(parser):
@@ -59,6 +60,11 @@ def add_arguments(parser):
         "--no-preprocessing",
         action="store_true",
         help="the model takes normalised pixels",
+    )
+    convert.add_argument(
+        "--padding",
+        choices=PADDINGS,
+        help="of the network's convolutions; default: what is known of the weights",
     )
 
 
@@ -145,6 +151,7 @@ def _described(row):
         "file": f"{store.path_of(row)}{here}",
         "pixels": f"(x - {_values(rule.mean)}) / {_values(rule.std)} of 0-255 RGB, "
         f"{crop}, {rule.interpolation}",
+        "network": f"padding {row.padding}, epsilon {row.bn_epsilon:g}",
         "licence": row.licence,
         "source": row.page,
     }
@@ -194,5 +201,6 @@ def _convert(args):
         args.model,
         preprocessing=args.preprocessing,
         include_preprocessing=not args.no_preprocessing,
+        padding=args.padding,
     )
     print(f"{args.output}: {model.name}, {model.count_params():,} parameters")
