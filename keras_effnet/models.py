@@ -30,6 +30,7 @@ from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import Stage
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import convention
+from keras_effnet.weights import hub
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
 Shape = Sequence[int | None]
@@ -72,8 +73,9 @@ def build_model(
         include_top: Whether to add pooling, dropout and the classifier.
         weights: `None` for random ones; the name of a published set, such as
             `"imagenet"`, which is downloaded and verified (`"imagenet@timm"`
-            names the source too); or the path of a weights file, see
-            `load_weights`.
+            names the source too); a repository of the Hugging Face hub,
+            `"hf://timm/efficientnet_b0.ra_in1k"`, or a folder that holds one; or the
+            path of a weights file, see `load_weights`.
         input_tensor: A Keras tensor to build on.
         input_shape: `(height, width, channels)` without the batch; height and
             width may be `None` without the top. Any number of channels.
@@ -431,7 +433,9 @@ def create_model(name: str, **options: Any) -> keras.Model:
     """Builds a published network by its name.
 
     Args:
-        name: As for `keras_effnet.specs.get_spec`: `"EfficientNetLite0"`, `"lite0"`.
+        name: As for `keras_effnet.specs.get_spec`: `"EfficientNetLite0"`, `"lite0"`; or
+            a repository of the Hugging Face hub, `"hf://OWNER/NAME"`, or a folder that
+            holds one, whose network is built with its classes and weights.
         **options: Of its constructor, `classes=5`, `weights="imagenet"`.
 
     Returns:
@@ -440,6 +444,10 @@ def create_model(name: str, **options: Any) -> keras.Model:
     Raises:
         InputError: No network has this name, or an option is impossible.
     """
+    if hub.is_address(name):
+        found = hub.open_repository(name).weights
+        options = {"weights": name, "classes": found.classes, **options}
+        name = found.model
     return globals()[get_spec(name).name](**options)
 
 

@@ -17,6 +17,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import at_size
 from keras_effnet.weights import convention
+from keras_effnet.weights import hub
 from keras_effnet.weights import importing
 from keras_effnet.weights import store
 from keras_effnet.weights import table
@@ -41,11 +42,13 @@ class Located:
     Attributes:
         path: Of the file.
         published: The `table.WeightSet` that it is, or `None` for a file that
-            is in no table.
+            is in no table and no repository.
+        names: Of its classes, where the repository that it comes from tells.
     """
 
     path: pathlib.Path
     published: table.WeightSet | None
+    names: tuple[str, ...] | None = None
 
     def preprocessing(self, size: int | None) -> Preprocessing | None:
         """The weights' own, at `size` pixels, or `None` where nothing is known."""
@@ -73,8 +76,9 @@ class Located:
 
     def class_names(self, classes: int) -> tuple[str, ...] | None:
         """The names of its classes, where they are `classes`, or `None`."""
-        names = None
-        if self.published and self.published.classes in (1000, 1001):
+        names = self.names
+        row = self.published
+        if row and row.source in table.SOURCES and row.classes in (1000, 1001):
             names = imagenet_names()
         elif self._is_archive:
             names = saving.read_class_names(self.path)
@@ -92,7 +96,8 @@ def locate(
     Args:
         weights: A path, or a set's name, `"noisy-student"`, which may name its
             source, `"noisy-student@timm"`. Without one, a source whose file is
-            already there is preferred.
+            already there is preferred. Or a repository of the Hugging Face hub,
+            `"hf://timm/efficientnet_b0.ra_in1k"`, or a folder that holds one.
         model_name: The network's name, `"EfficientNetB0"`.
         include_top: Whether the classifier is wanted.
         progress: Whether a bar is shown.
@@ -108,6 +113,9 @@ def locate(
             "`weights` must be None, the name of a published set such as 'imagenet', "
             f"or the path of a weights file. Received: {weights!r}"
         )
+    if hub.is_address(weights):
+        found = hub.open_repository(weights, model_name, progress)
+        return Located(found.path, found.weights, found.class_names)
     if is_path(weights):
         path = pathlib.Path(weights)
         importer_of(path)

@@ -29,6 +29,7 @@ _CONV_OR_DENSE = {"weight": "kernel", "bias": "bias"}
 # What some name of a file begins with; of torchvision's, "features.".
 _LUKEMELAS = "_conv_stem", "_blocks."
 _TIMM = "conv_stem", "blocks."
+_HEADS = "classifier.", "_fc."
 
 _LUKEMELAS_ENDS = {
     "_conv_stem": "stem_conv",
@@ -113,7 +114,9 @@ def to_keras(state, blocks):
         number, part = places.get(layer, (None, ""))
         kinds = _BATCH_NORM if part.endswith("bn") else _CONV_OR_DENSE
         if not part or variable not in kinds:
-            values[name] = array
+            # Of a head of several layers, which is for the model to want or not.
+            head = name.startswith(_HEADS)
+            values[f"predictions/{name}" if head else name] = array
             continue
         ours = names[number].layer(part) if number else part
         values[f"{ours}/{kinds[variable]}"] = _layout(array, part)
