@@ -109,9 +109,10 @@ def _listed(rows):
         "top-1 %": lambda line: line[2] or "-",
         "classes": lambda line: line[3],
         "size": lambda line: str(line[4][0].image_size),
+        "padding": lambda line: line[4][0].padding,
         "sources": lambda line: sources(line[4]),
     }
-    return tabulate(table.summary(rows), columns, left=(0, 1, 5))
+    return tabulate(table.summary(rows), columns, left=(0, 1, 5, 6))
 
 
 def _as_json(row):
@@ -138,7 +139,8 @@ def _described(row):
     if rule.whole:
         crop = "the whole photograph resized"
     elif rule.crop_fraction is not None:
-        crop = f"short side resized to {rule.resized((row.image_size,) * 2)[0]}, centre crop"
+        pixels, _ = rule.resized((row.image_size, row.image_size))
+        crop = f"short side resized to {pixels}, centre crop of {row.image_size}"
     top1 = f"{row.top1} % at {row.image_size} px" if row.top1 else "not published"
     here = ", downloaded" if store.is_cached(row) else ""
     lines = {

@@ -12,6 +12,7 @@ import numpy as np
 from keras_effnet import lazy
 from keras_effnet import notes
 from keras_effnet import saving
+from keras_effnet.class_names import imagenet12k_names
 from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
 from keras_effnet.rule import Preprocessing
@@ -78,8 +79,8 @@ class Located:
         """The names of its classes, where they are `classes`, or `None`."""
         names = self.names
         row = self.published
-        if row and row.source in table.SOURCES and row.classes in (1000, 1001):
-            names = imagenet_names()
+        if row and row.source in table.SOURCES:
+            names = imagenet12k_names() if row.classes == 11821 else imagenet_names()
         elif self._is_archive:
             names = saving.read_class_names(self.path)
         return names if names and len(names) == classes else None

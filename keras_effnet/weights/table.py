@@ -1,12 +1,11 @@
 """The published weight sets: where each file lies and what belongs to it.
 
-`published.csv` has a row per file. Its `crop` is a number of pixels, which is
-`crop_padding`, one with a point, which is `crop_fraction`, or `whole`; `.9 225:1.` is .9
-for images below 225 pixels and 1. from there on. Its accuracies are those of the
-checkpoint that a file was converted from, as who trained it published them
-(tensorflow/tpu `models/official/efficientnet`, google/automl `efficientnetv2`, timm's
-`results-imagenet.csv`, torchvision), at the row's size. Some files of kecam are not what
-their names say:
+`published.csv` has a row per file. Its `crop` is a number of pixels, `crop_padding`, or
+one with a point, `crop_fraction`, or `whole`; `.9 225:1.` is .9 for images below 225
+pixels and 1. from there on. Its accuracies are those of the checkpoint that a file was
+converted from, as who trained it published them at the row's size (tensorflow/tpu
+`models/official/efficientnet`, google/automl `efficientnetv2`, timm's
+`results-imagenet.csv`, torchvision). Some files of kecam are not what their names say:
 
 - `efficientnetv1-b*-imagenet.h5` are the AdvProp checkpoints.
 - `efficientnetv1-l2-noisy_student.h5` is taken for the one for 475 pixels, for
