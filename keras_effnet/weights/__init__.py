@@ -79,8 +79,10 @@ class Located:
         """The names of its classes, where they are `classes`, or `None`."""
         names = self.names
         row = self.published
-        if row and row.source in table.SOURCES:
-            names = imagenet12k_names() if row.classes == 11821 else imagenet_names()
+        if row and row.source in table.SOURCES and row.classes in (1000, 1001):
+            names = imagenet_names()
+        elif row and row.source in table.SOURCES and row.name == "in12k":
+            names = imagenet12k_names()
         elif self._is_archive:
             names = saving.read_class_names(self.path)
         return names if names and len(names) == classes else None
