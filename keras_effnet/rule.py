@@ -168,13 +168,17 @@ def at_size(rule: Preprocessing, size: int) -> Preprocessing:
     Returns:
         A `Preprocessing`.
     """
-    there = [crop for least, crop in rule.crops if least <= size]
+    there: list[Any] = [crop for least, crop in rule.crops if least <= size]
     return dataclasses.replace(rule, **{rule._crop[0]: there[-1]}) if there else rule
 
 
 def as_json(rule: Preprocessing) -> dict[str, Any]:
-    """A `Preprocessing` as a dict of plain values."""
-    return dataclasses.asdict(rule)
+    """A `Preprocessing` as a dict of plain values, those of most weights as ever."""
+    values = dataclasses.asdict(rule)
+    for key in ("crop_fraction", "crops"):
+        if not values[key]:
+            del values[key]
+    return values
 
 
 def from_json(values: Any) -> Preprocessing:

@@ -250,7 +250,7 @@ def resize_and_crop(
 ) -> np.ndarray:
     """The evaluation crop of a set of weights, of and as uint8, `(height, width,
     channels)`; `size` is `(height, width)`."""
-    box = preprocessing.box(*photo.shape[:2], size)
+    box = preprocessing.box(photo.shape[0], photo.shape[1], size)
     image = Image.fromarray(photo[..., 0] if photo.shape[-1] == 1 else photo)
     image = image.resize(size[::-1], _FILTERS[preprocessing.interpolation], box)
     return np.asarray(image).reshape(*size, photo.shape[-1])

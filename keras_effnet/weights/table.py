@@ -20,6 +20,7 @@ import functools
 import importlib.resources
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
@@ -163,22 +164,21 @@ def _weight_set(row: dict[str, str]) -> WeightSet:
 
 
 def _preprocessing(row: dict[str, str]) -> Preprocessing:
-    field, number = (
-        ("crop_fraction", float) if "." in row["crop"] else ("crop_padding", int)
+    fractions = "." in row["crop"]
+    crops = []
+    for step in row["crop"].split():
+        least, _, crop = step.rpartition(":")
+        number = float(crop) if fractions else None if crop == "whole" else int(crop)
+        crops.append((int(least or 0), number))
+    own: dict[str, Any] = {
+        "crop_fraction" if fractions else "crop_padding": crops[0][1]
+    }
+    if len(crops) > 1:
+        own["crops"] = tuple(crops)
+    mean, std = NORMALIZATIONS[row["normalization"]]
+    return at_size(
+        Preprocessing(mean, std, row["interpolation"], **own), int(row["size"])
     )
-    steps = (
-        step.rpartition(":") for step in row["crop"].replace("whole", "").split(" ")
-    )
-    crops = tuple(
-        (int(least or 0), number(crop) if crop else None) for least, _, crop in steps
-    )
-    rule = Preprocessing(
-        *NORMALIZATIONS[row["normalization"]],
-        row["interpolation"],
-        **{field: crops[0][1]},
-        crops=crops if len(crops) > 1 else (),
-    )
-    return at_size(rule, int(row["size"]))
 
 
 def select(

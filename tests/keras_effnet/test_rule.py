@@ -79,6 +79,11 @@ def test_files_of_earlier_versions_are_read_as_they_were():
     assert rule.from_json(earlier) == AUTOML
     earlier["mean"] = [127.0]
     assert rule.from_json(earlier) == Preprocessing((127.0,), (128.0,), "bilinear")
+    assert rule.as_json(rule.from_json(earlier)) == {
+        **earlier,
+        "mean": (127.0,),
+        "std": (128.0,),
+    }
 
 
 @pytest.mark.parametrize(
