@@ -154,12 +154,14 @@ def _rule(told: dict[str, Any]) -> tuple[Preprocessing, int]:
     trained = int(sizes[0]), float(crops[0])
     evaluated = int(sizes[1]) or trained[0], float(crops[1] or trained[1])
     above = ((trained[0] + 1, evaluated[1]),) if trained != evaluated else ()
+    whole = told.get("crop_mode") == "squash"
     rule = Preprocessing(
         mean=tuple(255 * float(value) for value in told["mean"]),
         std=tuple(255 * float(value) for value in told["std"]),
         interpolation=interpolation,
-        crop_fraction=trained[1],
-        crops=above and ((0, trained[1]), *above),
+        crop_padding=None if whole else 32,
+        crop_fraction=None if whole else trained[1],
+        crops=() if whole else above and ((0, trained[1]), *above),
     )
     return rule, evaluated[0]
 

@@ -545,6 +545,7 @@ def kotlin_compiler():
         ("int16", "whole"),
         ("grey", "bilinear"),
         ("batch of 2", "crop"),
+        ("int8", "resized"),
     ],
 )
 def test_kotlin_gives_the_interpreter_the_same_input(kind, rule, make, pictures):

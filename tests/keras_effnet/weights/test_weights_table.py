@@ -24,6 +24,7 @@ from keras_effnet.rule import AUTOML_CROPS
 from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.rule import at_size
 from keras_effnet.specs import SPECS
+from keras_effnet.weights import hub
 from keras_effnet.weights.table import SOURCES
 from keras_effnet.weights.table import find
 from keras_effnet.weights.table import published
@@ -446,6 +447,24 @@ def test_timms_own_preprocessing_at_both_sizes():
     assert seen == 15
 
 
+def test_a_repository_of_the_hub_is_cropped_as_its_row():
+    rows = {row.url: row for row in OWN}
+    for key, config in _timm_configs():
+        url = f"https://huggingface.co/timm/{key}/resolve/main/model.safetensors"
+        row = rows.get(config.get("url", url))
+        if row is None:
+            continue
+        values = {"input_size": (3, 224, 224), **config}
+        values["mean"] = values["std"] = (0.5, 0.5, 0.5)
+        rule, size = hub._rule(values)
+        assert size == row.image_size
+        for each in (64, size, 1000):
+            found, expected = (at_size(x, each) for x in (rule, row.preprocessing))
+            assert found.box(300, 400, (each, each)) == expected.box(
+                300, 400, (each, each)
+            )
+
+
 def test_the_files_of_torchvision():
     tree = _syntax("torchvision", "models/efficientnet.py")
     nodes = {node.name: node for node in tree.body if hasattr(node, "name")}
@@ -718,7 +737,7 @@ def _timm_files(text):
         else:
             url = file if file.startswith("https://") else RELEASES + file
             digits = "sha256:" + re.search(r"-([0-9a-f]{8})\.pth$", file)[1]
-        files["timm", model, _timm_set(model, tag), True] = url, digits
+        files["timm", model, _timm_set(architecture, tag), True] = url, digits
     return files
 
 
@@ -802,7 +821,11 @@ def test_find_has_every_row():
         ("EfficientNetLite0", "imagenet@keras", ["Did you mean 'lite-keras'?"]),
         ("EfficientNetB0", "noisy-student@tim", ["Did you mean 'timm'?"]),
         ("EfficientNetB0", "imagenet@", ["imagenet (keras), autoaugment (qubvel |"]),
-        ("EfficientNetB0", "", ["noisy-student (kecam | qubvel | timm | google)."]),
+        (
+            "EfficientNetB0",
+            "",
+            ["noisy-student (kecam | qubvel | timm | google), ra4 (timm), "],
+        ),
         ("my_scaled_net", "imagenet", ["the network 'my_scaled_net'"]),
     ],
 )
