@@ -146,7 +146,7 @@ def evaluation_window(shape, size, preprocessing):
     # and where the exact result is whole their last bit decides a pixel.
     whole = tf.cast(shape[:2], tf.int64)
     if preprocessing.whole:
-        return tf.cast(tf.concat([[0, 0], whole], axis=0), tf.int32)
+        return tf.cast(tf.concat([tf.zeros_like(whole), whole], axis=0), tf.int32)
     inner = tf.constant(size, tf.int64)
     target = preprocessing.resized(size)
     is_tall = whole[0] * target[1] > whole[1] * target[0]
