@@ -83,7 +83,7 @@ def crop_as_pillow(image, size, preprocessing):
     """What `keras_effnet.data.photos.resize_and_crop` makes of uint8 pixels, to the
     last bit or so: one pass for each direction, with rounding between."""
     window = evaluation_window(tf.shape(image), size, preprocessing)
-    top, left, height, width = tf.unstack(window)
+    top, left, height, width = tf.unstack(window, 4)
     kernel = {"bicubic": "keyscubic", "bilinear": "triangle"}
     kernel = kernel[preprocessing.interpolation]
     rows = tf.shape(image)[0]
