@@ -561,14 +561,14 @@ def _transforms():
         )
 
 
-def _differences(photos):
-    """The mean absolute difference, in levels, of the pixels of the packages that
+def _differences(photos, largest=1000):
+    """Up to an image size, the mean absolute difference, in levels, of the pixels of the packages that
     publish the weights and of this one, over the photographs, of each different way."""
     found = {}
     for row, size, transform in _transforms():
         rule = at_size(row.preprocessing, size)
         key = (size, rule.interpolation, rule.crop_fraction)
-        if key in found:
+        if key in found or size > largest:
             continue
         differences = []
         for photo in photos:
@@ -576,7 +576,6 @@ def _differences(photos):
             ours = resize_and_crop(photo, (size, size), rule).astype(int)
             differences.append(np.abs(theirs - ours).mean())
         found[key] = np.mean(differences)
-    assert len(found) > 15
     return found
 
 
@@ -584,14 +583,18 @@ def test_made_photographs_are_prepared_as_their_publishers_do():
     random = np.random.default_rng(0)
     shapes = [(301, 427), (500, 333), (97, 803), (225, 224)]
     photos = [random.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
-    assert max(_differences(photos).values()) < 0.2
+    found = _differences(photos)
+    assert len(found) > 15
+    assert max(found.values()) < 0.2
 
 
 def test_real_photographs_are_prepared_as_their_publishers_do():
-    paths = sorted(shared_file("data/imagenet_sample").glob("*.JPEG"))[::50][:20]
+    paths = sorted(shared_file("data/imagenet_sample").glob("*.JPEG"))[::25]
     photos = [read_photo(path) for path in paths]
     assert len(photos) == 20
-    assert max(_differences(photos).values()) < 0.1
+    found = _differences(photos, largest=256)
+    assert len(found) > 5
+    assert max(found.values()) < 0.1
 
 
 # Against the list that the table was made from.
