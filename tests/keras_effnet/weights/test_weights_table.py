@@ -562,8 +562,9 @@ def _transforms():
 
 
 def _differences(photos, largest=1000):
-    """Up to an image size, the mean absolute difference, in levels, of the pixels of the packages that
-    publish the weights and of this one, over the photographs, of each different way."""
+    """The mean absolute difference, in levels, of the pixels of the packages that
+    publish the weights and of this one, over the photographs, of each different way at
+    image sizes up to a largest."""
     found = {}
     for row, size, transform in _transforms():
         rule = at_size(row.preprocessing, size)
