@@ -8,6 +8,7 @@ Between `<!-- table: NAME -->` and `<!-- end -->` everything is written by this
 script; `make docs` runs it, and a test holds the pages against it.
 """
 
+import collections
 import re
 
 import compression_tables
@@ -25,10 +26,13 @@ from keras_effnet.costs import spec_costs
 from keras_effnet.report import canvas
 from keras_effnet.report.charts import accuracy_against_latency
 from keras_effnet.specs import SPECS
+from keras_effnet.weights.table import SOURCES
 from keras_effnet.weights.table import published
 from keras_effnet.weights.table import summary
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+# Sets that learned from photographs besides ImageNet's 1000 classes.
+_MORE_THAN_IMAGENET = ("`noisy", "`imagenet21k", "`in12k")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -175,10 +179,39 @@ def progressive():
 
 def weight_sets():
     """Published figures: `keras_effnet/weights/published.csv`."""
-    yield "network", "set", "top-1", "classes", "sources"
+    yield "network", "set", "size", "top-1", "classes", "padding", "sources"
     for model, name, top1, classes, members in summary(published()):
         sources = ", ".join(dict.fromkeys(row.source for row in members))
-        yield f"`{model}`", f"`{name}`", top1, classes, sources
+        size, padding = str(members[0].image_size), members[0].padding
+        yield f"`{model}`", f"`{name}`", size, top1, classes, padding, sources
+
+
+def weight_sources():
+    """Counted in `keras_effnet/weights/published.csv`."""
+    yield "source", "files", "licence", "described at"
+    counts = collections.Counter(row.source for row in published())
+    for name, source in SOURCES.items():
+        yield name, f"{counts[name]}", source.licence, source.page
+
+
+def best_sets():
+    """Published figures: `keras_effnet/weights/published.csv`."""
+    yield "network", "size", "best set", "top-1", "of ImageNet alone", "top-1"
+    found = {}
+    for model, name, _, _, members in summary(published()):
+        if top1 := max(row.top1 or 0 for row in members):
+            sets = found.setdefault((model, members[0].image_size), [])
+            sets.append((top1, f"`{name}`"))
+    for (model, size), sets in sorted(
+        found.items(), key=lambda item: (list(SPECS).index(item[0][0]), item[0][1])
+    ):
+        alone = [each for each in sets if not each[1].startswith(_MORE_THAN_IMAGENET)]
+        cells = [
+            cell
+            for top1, name in (max(sets), max(alone, default=(None, "")))
+            for cell in (name, f"{top1:.1f}" if top1 else "")
+        ]
+        yield f"`{model}`", f"{size}", *cells
 
 
 def ratios():
@@ -211,6 +244,8 @@ TABLES = {
     "levers_lite": quantisation_tables.levers_lite,
     "ratios": ratios,
     "weight_sets": weight_sets,
+    "weight_sources": weight_sources,
+    "best_sets": best_sets,
     "recipes": recipes,
     "which_network": device_tables.which_network,
     "how_many": how_many,

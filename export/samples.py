@@ -115,13 +115,15 @@ def _flags(classifier: TFLiteModel, rule: Preprocessing) -> set[str]:
     grey = classifier.input_shape[2] == 1
     flags = {
         rule.interpolation,
-        "whole" if rule.crop_padding is None else "crop",
+        "whole" if rule.whole else "crop" if rule.crop_fraction is None else "resized",
         "raw" if rule.included else "normalized",
         "logits" if classifier.has_logits else "probabilities",
         "grey" if grey else "color",
     }
     for side, details in (("input", classifier.input), ("output", classifier.output)):
         flags.add(f"{'integer' if _is_integer(details) else 'float'}_{side}")
+    if flags & {"integer_input", "resized"}:
+        flags.add("rounding")
     if -1 in classifier.input["shape_signature"]:
         flags.add("dynamic")
     elif classifier.input["shape"][0] > 1:
@@ -148,6 +150,8 @@ def _values(classifier: TFLiteModel, rule: Preprocessing) -> dict[str, Any]:
         "WIDTH": width,
         "CHANNELS": channels,
         "CLASSES": int(classifier.output["shape"][1]),
+        "RESIZED_HEIGHT": rule.resized((height, width))[0],
+        "RESIZED_WIDTH": rule.resized((height, width))[1],
         "CROP_FRACTION": longest / (longest + (rule.crop_padding or 0)),
         "INTERPOLATION": rule.interpolation,
         "INTERPOLATION_UPPER": rule.interpolation.upper(),

@@ -14,6 +14,7 @@ from keras_effnet import files
 from keras_effnet import made_with
 from keras_effnet import saving
 from keras_effnet.class_names import check_names
+from keras_effnet.data.augment import crop_as_pillow
 from keras_effnet.errors import InputError
 from keras_effnet.evaluation import KerasClassifier
 from keras_effnet.evaluation import SavedModelClassifier
@@ -24,7 +25,6 @@ from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.rule import Preprocessing
 
 BYTES_NAME = "image_bytes"
-_KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
 # The orientation entry of a TIFF header's first directory, in both byte orders:
 # tag 0x0112, type 3 (SHORT), count 1, value. `\C` is any byte to RE2.
 _DIRECTORY = r"(?s)\C*?(?:Exif\x00\x00|eXIf)%s\C\C(?:\C{12}){0,40}?%s\C*"
@@ -184,9 +184,8 @@ def decode_and_crop(
     """One encoded photograph as `keras_effnet.data.photos` would read and crop it.
 
     In TensorFlow's operations, but equal to Pillow's to the last bit or so: the
-    accurate inverse DCT, and one pass for each direction with rounding between. From a
-    scalar string tensor, JPEG or PNG, to uint8 `(height, width, channels)`, 1 or 3
-    channels.
+    accurate inverse DCT, and `crop_as_pillow`. From a scalar string tensor, JPEG or
+    PNG, to uint8 `(height, width, channels)`, 1 or 3 channels.
     """
     height, width, channels = shape
     pixels = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
@@ -196,12 +195,7 @@ def decode_and_crop(
         luma = tf.cast(pixels, tf.int32) * [19595, 38470, 7471]
         luma = (tf.reduce_sum(luma, -1, keepdims=True) + 0x8000) // 0x10000
         pixels = tf.cast(luma, tf.uint8)
-    size = tf.shape(pixels)[:2]
-    top, left, crop_height, crop_width = _crop(size, (height, width), rule)
-    kernel = _KERNELS[rule.interpolation]
-    pixels = _resize(pixels, (size[0], width), (0, left), (size[0], crop_width), kernel)
-    pixels = _resize(pixels, (height, width), (top, 0), (crop_height, width), kernel)
-    return tf.ensure_shape(pixels, shape)
+    return crop_as_pillow(pixels, (height, width), rule)
 
 
 def _upright(pixels: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
@@ -223,38 +217,3 @@ def _upright(pixels: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
     vertical = tf.where(is_one_of(r"\x03\x04\x07\x08"), -1, 1)
     horizontal = tf.where(is_one_of(r"\x02\x03\x06\x07"), -1, 1)
     return pixels[::vertical, ::horizontal]
-
-
-def _crop(size: tf.Tensor, target: tuple[int, int], rule: Preprocessing) -> Sequence:
-    """`(top, left, height, width)` of the centre crop, in whole pixels."""
-    if rule.crop_padding is None:
-        return 0, 0, size[0], size[1]
-    # In integers: TensorFlow reorders a graph's products and quotients of floats,
-    # and where the exact result is whole their last bit decides a pixel.
-    size = tf.cast(size, tf.int64)
-    longest, (height, width) = max(target), target
-    unit, per = tf.cond(
-        size[0] * width <= size[1] * height,
-        lambda: (size[0], tf.constant(height, tf.int64)),
-        lambda: (size[1], tf.constant(width, tf.int64)),
-    )
-    per *= longest + rule.crop_padding
-    crop = tf.maximum(unit * longest * tf.constant(target, tf.int64) // per, 1)
-    corner = (size - crop + 1) // 2
-    return tf.unstack(tf.cast(tf.concat([corner, crop], 0), tf.int32))
-
-
-def _resize(
-    pixels: tf.Tensor, size: Sequence, corner: Sequence, crop: Sequence, kernel: str
-) -> tf.Tensor:
-    """A window resized; its edges take in what lies around it, as in Pillow."""
-    scale = tf.cast(tf.cast(size, tf.float64) / tf.cast(crop, tf.float64), tf.float32)
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=pixels[None],
-        size=size,
-        scale=scale,
-        translation=-tf.cast(corner, tf.float32) * scale,
-        kernel_type=kernel,
-        antialias=True,
-    )[0]
-    return tf.cast(tf.clip_by_value(tf.floor(resized + 0.5), 0, 255), tf.uint8)

@@ -57,10 +57,22 @@ def activate(x: KerasTensor, activation: Activation, name: str) -> KerasTensor:
     return layers.Activation(activation, name=name)(x)
 
 
-def _bn(x: KerasTensor, momentum: float, name: str) -> KerasTensor:
+def _bn(x: KerasTensor, momentum: float, epsilon: float, name: str) -> KerasTensor:
     return layers.BatchNormalization(
-        axis=channel_axis(), momentum=momentum, epsilon=1e-3, name=name
+        axis=channel_axis(), momentum=momentum, epsilon=epsilon, name=name
     )(x)
+
+
+def _padded(
+    x: KerasTensor, kernel_size: int, strides: int, padding: str, name: str
+) -> tuple[KerasTensor, str]:
+    """The tensor as a convolution takes it, and what that has for `padding`.
+
+    Without strides the two paddings are one, since every kernel is odd.
+    """
+    if padding == "same" or strides == 1:
+        return x, "same"
+    return layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x), "valid"
 
 
 def _conv(
@@ -69,14 +81,16 @@ def _conv(
     kernel_size: int,
     strides: int,
     name: str,
+    padding: str = "same",
     **kwargs: Any,
 ) -> KerasTensor:
     kwargs.setdefault("use_bias", False)
+    x, padding = _padded(x, kernel_size, strides, padding, name)
     return layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
-        padding="same",
+        padding=padding,
         kernel_initializer=CONV_INITIALIZER,
         name=name,
         **kwargs,
@@ -91,6 +105,8 @@ def conv_bn_act(
     activation: Activation = "swish",
     bn_momentum: float = 0.99,
     name: str = "",
+    padding: str = "same",
+    bn_epsilon: float = 1e-3,
 ) -> KerasTensor:
     """Convolution without bias, BatchNormalization, activation.
 
@@ -98,16 +114,19 @@ def conv_bn_act(
         x: A Keras tensor, `(batch, height, width, channels)`.
         filters: Output channels.
         kernel_size: Of the convolution.
-        strides: Of the convolution; padding is SAME.
+        strides: Of the convolution.
         activation: As for `activate`.
         bn_momentum: Of the BatchNormalization.
         name: Prefix of the layer names `conv`, `bn` and `activation`.
+        padding: `"same"`, TensorFlow's, or `"symmetric"`, PyTorch's: as many zeros
+            on each side, by a layer `conv_pad` before a convolution with strides.
+        bn_epsilon: Of the BatchNormalization.
 
     Returns:
         A Keras tensor, `(batch, ceil(height / strides), ..., filters)`.
     """
-    x = _conv(x, filters, kernel_size, strides, f"{name}conv")
-    x = _bn(x, bn_momentum, f"{name}bn")
+    x = _conv(x, filters, kernel_size, strides, f"{name}conv", padding)
+    x = _bn(x, bn_momentum, bn_epsilon, f"{name}bn")
     return activate(x, activation, f"{name}activation")
 
 
@@ -195,6 +214,8 @@ def mbconv(
     expand_from: int | None = None,
     dwconv_name: str = "dwconv",
     name: str = "",
+    padding: str = "same",
+    bn_epsilon: float = 1e-3,
 ) -> KerasTensor:
     """MBConv: 1x1 expansion, depthwise convolution, squeeze-and-excitation,
     1x1 projection, residual (EfficientNet paper, Section 4).
@@ -215,6 +236,8 @@ def mbconv(
             `None`.
         dwconv_name: `"dwconv"`, or `"dwconv2"` as V2 names it.
         name: Prefix of the layer names.
+        padding: Of the depthwise convolution, as for `conv_bn_act`.
+        bn_epsilon: Of every BatchNormalization.
 
     Returns:
         A Keras tensor, `(batch, ceil(height / strides), ..., filters)`.
@@ -229,21 +252,23 @@ def mbconv(
             activation=activation,
             bn_momentum=bn_momentum,
             name=f"{name}expand_",
+            bn_epsilon=bn_epsilon,
         )
+    x, padding = _padded(x, kernel_size, strides, padding, f"{name}{dwconv_name}")
     x = layers.DepthwiseConv2D(
         kernel_size,
         strides=strides,
-        padding="same",
+        padding=padding,
         use_bias=False,
         depthwise_initializer=CONV_INITIALIZER,
         name=f"{name}{dwconv_name}",
     )(x)
-    x = _bn(x, bn_momentum, f"{name}bn")
+    x = _bn(x, bn_momentum, bn_epsilon, f"{name}bn")
     x = activate(x, activation, f"{name}activation")
     if se_ratio:
         x = squeeze_excite(x, max(1, int(expand_from * se_ratio)), activation, name)
     x = _conv(x, filters, 1, 1, f"{name}project_conv")
-    x = _bn(x, bn_momentum, f"{name}project_bn")
+    x = _bn(x, bn_momentum, bn_epsilon, f"{name}project_bn")
     return _residual(x, inputs, strides, skip, drop_rate, name)
 
 
@@ -260,6 +285,8 @@ def fused_mbconv(
     skip: bool = True,
     expand_from: int | None = None,
     name: str = "",
+    padding: str = "same",
+    bn_epsilon: float = 1e-3,
 ) -> KerasTensor:
     """Fused-MBConv: one k x k convolution in place of MBConv's expansion and
     depthwise convolution (EfficientNetV2 paper, Figure 2).
@@ -278,6 +305,8 @@ def fused_mbconv(
         skip: Whether to add the input where the shape is kept.
         expand_from: As for `mbconv`.
         name: Prefix of the layer names.
+        padding: Of the k x k convolution, as for `conv_bn_act`.
+        bn_epsilon: Of every BatchNormalization.
 
     Returns:
         A Keras tensor, `(batch, ceil(height / strides), ..., filters)`.
@@ -292,13 +321,15 @@ def fused_mbconv(
             strides,
             activation,
             bn_momentum,
-            name=f"{name}expand_",
+            f"{name}expand_",
+            padding,
+            bn_epsilon,
         )
     if se_ratio:
         x = squeeze_excite(x, max(1, int(expand_from * se_ratio)), activation, name)
     if expand_ratio != 1:
         x = _conv(x, filters, 1, 1, f"{name}project_conv")
-        x = _bn(x, bn_momentum, f"{name}project_bn")
+        x = _bn(x, bn_momentum, bn_epsilon, f"{name}project_bn")
     else:
         x = conv_bn_act(
             x,
@@ -307,6 +338,8 @@ def fused_mbconv(
             strides,
             activation,
             bn_momentum,
-            name=f"{name}project_",
+            f"{name}project_",
+            padding,
+            bn_epsilon,
         )
     return _residual(x, inputs, strides, skip, drop_rate, name)

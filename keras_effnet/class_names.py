@@ -3,6 +3,7 @@
 import csv
 import functools
 import importlib.resources
+import importlib.util
 import os
 import pathlib
 import typing
@@ -41,6 +42,26 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
 def imagenet_names() -> tuple[str, ...]:
     """The names of the 1000 classes, a tuple in the order of the index."""
     return tuple(name for _, name in imagenet_classes())
+
+
+@functools.cache
+def imagenet12k_names() -> tuple[str, ...] | None:
+    """The names of timm's 11,821 classes, a tuple in the order of the index, or `None`
+    where timm, which holds them, is not installed."""
+    timm = importlib.util.find_spec("timm")
+    if timm is None or not timm.submodule_search_locations:
+        return None
+    # Read, not imported: that would take seconds, and PyTorch.
+    folder = pathlib.Path(timm.submodule_search_locations[0], "data", "_info")
+    try:
+        synsets, lemmas = (
+            (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+            for name in ("imagenet12k_synsets", "imagenet_synset_to_lemma")
+        )
+        named = dict(line.split("\t", 1) for line in lemmas)
+        return tuple(named[synset] for synset in synsets)
+    except (OSError, KeyError, ValueError):  # of another version
+        return None
 
 
 def read_names(source: str | os.PathLike) -> tuple[str, ...]:

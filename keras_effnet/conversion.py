@@ -3,7 +3,6 @@
 import pathlib
 
 from keras_effnet import files
-from keras_effnet import saving
 from keras_effnet import weights as weights_room
 from keras_effnet.errors import InputError
 from keras_effnet.models import build_model
@@ -13,7 +12,13 @@ FORMATS = (".keras", ".weights.h5")
 
 
 def convert(
-    weights, target, network, *, preprocessing=None, include_preprocessing=True
+    weights,
+    target,
+    network,
+    *,
+    preprocessing=None,
+    include_preprocessing=True,
+    padding=None,
 ):
     """Converts weights to a Keras file, with the classes that they have.
 
@@ -26,6 +31,7 @@ def convert(
         preprocessing: As for `build_model`; by default what is known of the
             weights.
         include_preprocessing: Whether the model takes 0-255 pixels.
+        padding: As for `build_model`; by default that of the weights.
 
     Returns the `keras.Model` that was written.
 
@@ -40,20 +46,19 @@ def convert(
         )
     spec = get_spec(network)
     located = weights_room.locate(weights, spec.name)
-    values = weights_room.read_located(located, build_model(spec, include_top=False))
-    kernel = values.get("predictions/kernel")
+    bare = build_model(spec, include_top=False)
+    kernel = weights_room.read_located(located, bare).get("predictions/kernel")
     size = (located.published or spec).image_size
     model = build_model(
         spec,
         include_top=kernel is not None,
+        weights=weights,
         classes=1000 if kernel is None else int(kernel.shape[-1]),
         input_shape=(size, size, 3),
-        preprocessing=preprocessing or located.preprocessing(size),
+        preprocessing=preprocessing,
         include_preprocessing=include_preprocessing,
+        padding=padding,
     )
-    weights_room.put(model, values, located.path.name)
-    names = located.class_names(model.output_shape[-1])
-    saving.attach(model, saving.attached(model), names, located.made_with)
     if target.name.endswith(".keras"):
         model.save(target)
     else:

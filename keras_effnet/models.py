@@ -23,11 +23,14 @@ from keras_effnet import weights as weights_room
 from keras_effnet.blocks import Activation
 from keras_effnet.errors import InputError
 from keras_effnet.errors import check_number
+from keras_effnet.errors import check_one_of
 from keras_effnet.rule import Preprocessing
 from keras_effnet.specs import SPECS
 from keras_effnet.specs import ModelSpec
 from keras_effnet.specs import Stage
 from keras_effnet.specs import get_spec
+from keras_effnet.weights import convention
+from keras_effnet.weights import hub
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
 Shape = Sequence[int | None]
@@ -56,6 +59,8 @@ def build_model(
     dropout_rate: float | None = None,
     drop_connect_rate: float | None = None,
     bn_momentum: float | None = None,
+    bn_epsilon: float | None = None,
+    padding: str | None = None,
     features_only: bool = False,
     include_top_conv: bool | None = None,
     fused_stages: Collection[int] | None = None,
@@ -68,8 +73,9 @@ def build_model(
         include_top: Whether to add pooling, dropout and the classifier.
         weights: `None` for random ones; the name of a published set, such as
             `"imagenet"`, which is downloaded and verified (`"imagenet@timm"`
-            names the source too); or the path of a weights file, see
-            `load_weights`.
+            names the source too); a repository of the Hugging Face hub,
+            `"hf://timm/efficientnet_b0.ra_in1k"`, or a folder that holds one; or the
+            path of a weights file, see `load_weights`.
         input_tensor: A Keras tensor to build on.
         input_shape: `(height, width, channels)` without the batch; height and
             width may be `None` without the top. Any number of channels.
@@ -89,6 +95,11 @@ def build_model(
             published one when `None`.
         bn_momentum: Of every BatchNormalization; the published one when
             `None`. Short training runs on little data need about 0.9.
+        bn_epsilon: Of every BatchNormalization; with `None`, that of the weights,
+            else 0.001.
+        padding: Of convolutions with strides: `"same"`, TensorFlow's, or
+            `"symmetric"`, as many zeros on each side, PyTorch's; with `None`, that
+            of the weights, else `"same"`.
         features_only: Return five maps at strides 2, 4, 8, 16 and 32, for
             detection and segmentation.
         include_top_conv: Whether the last 1x1 convolution is built; by
@@ -123,6 +134,7 @@ def build_model(
     if weights is not None:
         wants_head = include_top and classes in PUBLISHED_CLASSES
         located = weights_room.locate(weights, spec.name, wants_head)
+    spec = _with_convention(spec, located, padding, bn_epsilon)
 
     inputs = _inputs(spec, include_top, input_shape, input_tensor, located)
     rule = _preprocessing(preprocessing, spec, inputs, located)
@@ -135,6 +147,8 @@ def build_model(
         activation=activation,
         bn_momentum=spec.bn_momentum,
         name="stem_",
+        padding=spec.padding,
+        bn_epsilon=spec.bn_epsilon,
     )
     x, features = _stages(x, spec, stages, activation)
     if include_top_conv:
@@ -145,6 +159,7 @@ def build_model(
             activation=activation,
             bn_momentum=spec.bn_momentum,
             name="top_",
+            bn_epsilon=spec.bn_epsilon,
         )
     features[-1] = x
     if features_only:
@@ -160,7 +175,7 @@ def build_model(
     names = located.class_names(classes) if located and include_top else None
     saving.attach(model, rule, names)
     if located is not None:
-        weights_room.load_file(model, located)
+        weights_room.load_file(model, located, chosen=padding is not None)
     return model
 
 
@@ -173,6 +188,23 @@ def _resolve(spec: ModelSpec, **overrides: Any) -> ModelSpec:
                 f"Received: {key}={value!r}"
             )
     return dataclasses.replace(spec, **overrides)
+
+
+def _with_convention(
+    spec: ModelSpec, located: Any, padding: str | None, bn_epsilon: float | None
+) -> ModelSpec:
+    """What the caller wants, else what the weights were trained with."""
+    found = located and located.convention
+    if padding is not None:
+        check_one_of("padding", padding, convention.PADDINGS)
+        if found and found.assumed:
+            found = convention.PADDINGS[padding]
+    options = found.options if found else {}
+    wanted = {"padding": padding, "bn_epsilon": bn_epsilon}
+    options |= {key: value for key, value in wanted.items() if value is not None}
+    return dataclasses.replace(
+        spec, **{key: value for key, value in options.items() if value is not None}
+    )
 
 
 def _check_arguments(
@@ -311,6 +343,8 @@ def _stages(
                 "activation": activation,
                 "drop_rate": spec.drop_connect_rate * index / total,
                 "bn_momentum": spec.bn_momentum,
+                "bn_epsilon": spec.bn_epsilon,
+                "padding": spec.padding,
                 "skip": stage.skip,
                 "expand_from": stage.expand_from if repeat == 0 else None,
                 "name": f"block{number}{_letters(repeat)}_",
@@ -375,8 +409,9 @@ Args:
     include_preprocessing: Whether the model takes 0-255 pixels.
     name: Of the model.
     **options: `preprocessing`, `activation`, `dropout_rate`,
-        `drop_connect_rate`, `bn_momentum`, `features_only`, `include_top_conv`
-        and `fused_stages`, see `keras_effnet.build_model`.
+        `drop_connect_rate`, `bn_momentum`, `bn_epsilon`, `padding`,
+        `features_only`, `include_top_conv` and `fused_stages`, see
+        `keras_effnet.build_model`.
 
 Returns:
     A `keras.Model`.
@@ -398,7 +433,9 @@ def create_model(name: str, **options: Any) -> keras.Model:
     """Builds a published network by its name.
 
     Args:
-        name: As for `keras_effnet.specs.get_spec`: `"EfficientNetLite0"`, `"lite0"`.
+        name: As for `keras_effnet.specs.get_spec`: `"EfficientNetLite0"`, `"lite0"`; or
+            a repository of the Hugging Face hub, `"hf://OWNER/NAME"`, or a folder that
+            holds one, whose network is built with its classes and weights.
         **options: Of its constructor, `classes=5`, `weights="imagenet"`.
 
     Returns:
@@ -407,6 +444,10 @@ def create_model(name: str, **options: Any) -> keras.Model:
     Raises:
         InputError: No network has this name, or an option is impossible.
     """
+    if hub.is_address(name):
+        found = hub.open_repository(name).weights
+        options = {"weights": name, "classes": found.classes, **options}
+        name = found.model
     return globals()[get_spec(name).name](**options)
 
 

@@ -10,6 +10,7 @@ from keras_effnet import notes
 from keras_effnet import saving
 from keras_effnet import scaling
 from keras_effnet.errors import InputError
+from keras_effnet.rule import AUTOML_CROPS
 from keras_effnet.rule import INTERPOLATIONS
 from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.rule import Preprocessing
@@ -48,7 +49,9 @@ def for_spec(spec: ModelSpec, image_size: int | None = None) -> Preprocessing:
     """
     mean, std = NORMALIZATIONS[spec.normalization]
     bilinear = spec.family == "lite" or spec.normalization == "128"
-    rule = Preprocessing(mean, std, "bilinear" if bilinear else "bicubic")
+    crops = AUTOML_CROPS if spec.normalization == "128" else ()
+    interpolation = "bilinear" if bilinear else "bicubic"
+    rule = Preprocessing(mean, std, interpolation, crops=crops)
     return at_size(rule, image_size or spec.image_size)
 
 
@@ -144,7 +147,7 @@ def told(rule: Preprocessing) -> str:
     values = "0-255 pixels"
     if not rule.included:
         values = f"pixels less {_numbers(rule.mean)}, divided by {_numbers(rule.std)}"
-    cut = "whole" if rule.crop_padding is None else "cropped to the middle"
+    cut = "whole" if rule.whole else "cropped to the middle"
     return f"{values}, {cut}, {rule.interpolation} interpolation"
 
 

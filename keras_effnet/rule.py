@@ -21,6 +21,8 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "127.5": ((127.5,), (127.5,)),
 }
 INTERPOLATIONS = ("bicubic", "bilinear")
+# google/automl crops images for its own sets only below 320 pixels; see `at_size`.
+AUTOML_CROPS = ((0, 32), (320, None))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Preprocessing:
             photograph and ignores its aspect ratio.
         included: Whether the model normalises 0-255 pixels itself; otherwise
             it is given `normalized` ones.
+        crop_fraction: `None`, or, in place of `crop_padding`, what the centre crop
+            takes of a photograph that was resized before, its short side to
+            `floor(size / crop_fraction)` pixels; timm and torchvision do so.
+        crops: Of weights that are cropped otherwise at other sizes, pairs of the
+            least size and the `crop_fraction` there or, without one, the
+            `crop_padding`; `at_size` chooses.
     """
 
     mean: tuple[float, ...]
@@ -43,6 +51,8 @@ class Preprocessing:
     interpolation: str = "bicubic"
     crop_padding: int | None = 32
     included: bool = True
+    crop_fraction: float | None = None
+    crops: tuple[tuple[int, float | None], ...] = ()
 
     def __post_init__(self) -> None:
         finite = all(map(math.isfinite, (*self.mean, *self.std)))
@@ -54,12 +64,72 @@ class Preprocessing:
                 f"Received: mean={self.mean!r}, std={self.std!r}"
             )
         check_one_of("interpolation", self.interpolation, INTERPOLATIONS)
-        padding = self.crop_padding
-        if padding is not None and not (isinstance(padding, int) and padding >= 0):
+        field, own = self._crop
+        sizes = [size for size, _ in self.crops]
+        if not all(map(self._is_crop, (own, *(crop for _, crop in self.crops)))) or (
+            sizes != sorted(sizes)
+        ):
+            valid = {
+                "crop_padding": "None or a number of pixels",
+                "crop_fraction": "None or above 0 and at most 1",
+            }
             raise InputError(
-                "`crop_padding` must be None or a number of pixels. "
-                f"Received: crop_padding={padding!r}"
+                f"`{field}` must be {valid[field]}, and so must those of `crops`, by "
+                f"ascending sizes. Received: {field}={own!r}, crops={self.crops!r}"
             )
+
+    @property
+    def _crop(self) -> tuple[str, float | None]:
+        """The name of the field that tells the crop, and its value."""
+        field = "crop_padding" if self.crop_fraction is None else "crop_fraction"
+        return field, getattr(self, field)
+
+    def _is_crop(self, value: Any) -> bool:
+        if self.crop_fraction is None:
+            return value is None or (isinstance(value, int) and value >= 0)
+        return isinstance(value, int | float) and 0 < value <= 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether photographs are resized whole, without a crop."""
+        return self.crop_fraction is None and self.crop_padding is None
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """What a photograph of the shape of `size`, `(height, width)`, is resized to
+        before it is cropped to it, where there is a `crop_fraction`."""
+        fraction = self.crop_fraction or 1
+        return math.floor(size[0] / fraction), math.floor(size[1] / fraction)
+
+    def box(
+        self, height: int, width: int, size: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """The part of a photograph of `height` times `width` pixels that becomes an
+        image of `size`, `(height, width)`: `(left, top, right, bottom)`; whole numbers
+        but with a `crop_fraction`."""
+        if self.whole:
+            return 0, 0, width, height
+        if self.crop_fraction is not None:
+            # The same part as of torchvision's Resize and CenterCrop, which cut whole
+            # pixels of the resized photograph.
+            rows, columns = self.resized(size)
+            if height * columns <= width * rows:
+                columns = width * rows // height
+            else:
+                rows = height * columns // width
+            top, left = round((rows - size[0]) / 2), round((columns - size[1]) / 2)
+            return (
+                left * width / columns,
+                top * height / rows,
+                (left + size[1]) * width / columns,
+                (top + size[0]) * height / rows,
+            )
+        # The largest window of the output's shape, less the padding. Source:
+        # tensorflow/tpu `preprocessing.py`, `_decode_and_center_crop`.
+        fraction = max(size) / (max(size) + (self.crop_padding or 0))
+        unit = fraction * min(height / size[0], width / size[1])
+        rows, columns = max(1, int(unit * size[0])), max(1, int(unit * size[1]))
+        top, left = (height - rows + 1) // 2, (width - columns + 1) // 2
+        return left, top, left + columns, top + rows
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
         """Pixels as a model without preprocessing takes them.
@@ -89,9 +159,7 @@ class Preprocessing:
 
 
 def at_size(rule: Preprocessing, size: int) -> Preprocessing:
-    """The same rule for evaluation at another size.
-
-    google/automl crops images for its own sets only below 320 pixels.
+    """The same rule for evaluation at another size: with the crop of `crops` there.
 
     Args:
         rule: A `Preprocessing`.
@@ -100,14 +168,17 @@ def at_size(rule: Preprocessing, size: int) -> Preprocessing:
     Returns:
         A `Preprocessing`.
     """
-    if (rule.mean, rule.std) != NORMALIZATIONS["128"]:
-        return rule
-    return dataclasses.replace(rule, crop_padding=32 if size < 320 else None)
+    there: list[Any] = [crop for least, crop in rule.crops if least <= size]
+    return dataclasses.replace(rule, **{rule._crop[0]: there[-1]}) if there else rule
 
 
 def as_json(rule: Preprocessing) -> dict[str, Any]:
-    """A `Preprocessing` as a dict of plain values."""
-    return dataclasses.asdict(rule)
+    """A `Preprocessing` as a dict of plain values, those of most weights as ever."""
+    values = dataclasses.asdict(rule)
+    for key in ("crop_fraction", "crops"):
+        if not values[key]:
+            del values[key]
+    return values
 
 
 def from_json(values: Any) -> Preprocessing:
@@ -116,10 +187,15 @@ def from_json(values: Any) -> Preprocessing:
     Raises:
         KeyError, TypeError, ValueError: The values are no preprocessing.
     """
+    mean, std = (tuple(map(float, values[key])) for key in ("mean", "std"))
+    # Files of earlier versions are silent about what is google/automl's.
+    silent = AUTOML_CROPS if (mean, std) == NORMALIZATIONS["128"] else ()
     return Preprocessing(
-        mean=tuple(map(float, values["mean"])),
-        std=tuple(map(float, values["std"])),
+        mean=mean,
+        std=std,
         interpolation=values["interpolation"],
         crop_padding=values["crop_padding"],
         included=bool(values["included"]),
+        crop_fraction=values.get("crop_fraction"),
+        crops=tuple((int(size), crop) for size, crop in values.get("crops", silent)),
     )

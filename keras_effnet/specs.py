@@ -82,6 +82,9 @@ class ModelSpec:
         top_filters: Channels of the last 1x1 convolution, before scaling.
         activation: A Keras activation name.
         bn_momentum: Of every BatchNormalization.
+        bn_epsilon: Of every BatchNormalization.
+        padding: Of convolutions with strides: `"same"`, TensorFlow's, or
+            `"symmetric"`, PyTorch's.
         never_shrink: Rounding may not take away more than 10 % of the channels
             (V1's rule; the V2 code does not have it).
         fixed_ends: Stem, top and the repeats of the first and the last stage
@@ -102,6 +105,8 @@ class ModelSpec:
     top_filters: int = 1280
     activation: str = "swish"
     bn_momentum: float = 0.99
+    bn_epsilon: float = 1e-3
+    padding: str = "same"
     never_shrink: bool = True
     fixed_ends: bool = False
     normalization: str = "imagenet"

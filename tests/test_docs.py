@@ -45,12 +45,23 @@ def test_commands_exist(path):
 
 def test_the_number_of_weight_files():
     from keras_effnet.weights.table import SOURCES
+    from keras_effnet.weights.table import find
     from keras_effnet.weights.table import published
 
-    assert len(SOURCES) == 6
+    assert len(SOURCES) == 7
     for page in ("README.md", "CHANGELOG.md"):
         text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
-        assert f"{len(published())} files of six projects" in text
+        assert f"{len(published())} files of seven projects" in text
+    # What the README says of the default and of the best.
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    (default,), (best,) = find("B0", "imagenet"), find("B0", "ra4")
+    assert (
+        f"B0 has {default.top1} % by default and {best.top1:.1f} % with "
+        f'`weights="{best.name}"` at {best.image_size} pixels'
+    ) in text
+    of_imagenet = (row for row in published() if row.model == best.model)
+    sets = {row.name: row.top1 for row in of_imagenet if row.top1}
+    assert max(sets, key=sets.get) == best.name
 
 
 def test_the_walks_meet_files_that_exist():

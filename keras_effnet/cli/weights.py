@@ -23,6 +23,7 @@ from keras_effnet.report.text import tabulate
 from keras_effnet.specs import get_spec
 from keras_effnet.weights import store
 from keras_effnet.weights import table
+from keras_effnet.weights.convention import PADDINGS
 
 
 def add_arguments(parser):
@@ -59,6 +60,11 @@ def add_arguments(parser):
         "--no-preprocessing",
         action="store_true",
         help="the model takes normalised pixels",
+    )
+    convert.add_argument(
+        "--padding",
+        choices=PADDINGS,
+        help="of the network's convolutions; default: what is known of the weights",
     )
 
 
@@ -103,9 +109,10 @@ def _listed(rows):
         "top-1 %": lambda line: line[2] or "-",
         "classes": lambda line: line[3],
         "size": lambda line: str(line[4][0].image_size),
+        "padding": lambda line: line[4][0].padding,
         "sources": lambda line: sources(line[4]),
     }
-    return tabulate(table.summary(rows), columns, left=(0, 1, 5))
+    return tabulate(table.summary(rows), columns, left=(0, 1, 5, 6))
 
 
 def _as_json(row):
@@ -128,11 +135,12 @@ def _info(args):
 
 def _described(row):
     rule = row.preprocessing
-    crop = (
-        f"centre crop of size/(size + {rule.crop_padding})"
-        if rule.crop_padding
-        else "the whole photograph resized"
-    )
+    crop = f"centre crop of size/(size + {rule.crop_padding})"
+    if rule.whole:
+        crop = "the whole photograph resized"
+    elif rule.crop_fraction is not None:
+        pixels, _ = rule.resized((row.image_size, row.image_size))
+        crop = f"short side resized to {pixels}, centre crop of {row.image_size}"
     top1 = f"{row.top1} % at {row.image_size} px" if row.top1 else "not published"
     here = ", downloaded" if store.is_cached(row) else ""
     lines = {
@@ -145,6 +153,7 @@ def _described(row):
         "file": f"{store.path_of(row)}{here}",
         "pixels": f"(x - {_values(rule.mean)}) / {_values(rule.std)} of 0-255 RGB, "
         f"{crop}, {rule.interpolation}",
+        "network": f"padding {row.padding}, epsilon {row.bn_epsilon:g}",
         "licence": row.licence,
         "source": row.page,
     }
@@ -194,5 +203,6 @@ def _convert(args):
         args.model,
         preprocessing=args.preprocessing,
         include_preprocessing=not args.no_preprocessing,
+        padding=args.padding,
     )
     print(f"{args.output}: {model.name}, {model.count_params():,} parameters")

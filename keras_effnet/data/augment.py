@@ -37,12 +37,13 @@ def training_image(image, seed, stage, recipe, preprocessing):
     seeds = tf.random.experimental.stateless_split(seed, 5)
 
     def window(shape):
-        if level < AUGMENTATIONS.index("crop"):
-            return evaluation_window(shape, size, preprocessing)
         return random_window(shape, seeds[0], recipe.crop_area)
 
-    image = _read(image, window, recipe.channels)
-    image = _resized(image, size, preprocessing.interpolation)
+    if level < AUGMENTATIONS.index("crop"):
+        image = evaluation_image(image, size, preprocessing, recipe.channels)
+    else:
+        image = _read(image, window, recipe.channels)
+        image = _resized(image, size, preprocessing.interpolation)
     if recipe.flip and level >= AUGMENTATIONS.index("flip"):
         image = flip(image, seeds[1])
     if recipe.augmentation == "randaugment":
@@ -64,13 +65,49 @@ def evaluation_image(image, size, preprocessing, channels=3, antialias=False):
 
     `image` is as for `training_image`, `size` `(height, width)`. With `antialias`
     photographs are smoothed where they shrink, as
-    `keras_effnet.data.photos.resize_and_crop` does; the published accuracies were made
-    without.
+    `keras_effnet.data.photos.resize_and_crop` does; Google's published accuracies were
+    made without. Weights with a `crop_fraction` always are: theirs were made with
+    Pillow.
     """
-    image = _read(
-        image, lambda shape: evaluation_window(shape, size, preprocessing), channels
+    if preprocessing.crop_fraction is None:
+        image = _read(
+            image, lambda shape: evaluation_window(shape, size, preprocessing), channels
+        )
+        return _resized(image, size, preprocessing.interpolation, antialias)
+    # All of it: the window begins between two pixels, and takes in those around it.
+    image = _read(image, lambda shape: [0, 0, shape[0], shape[1]], channels)
+    return crop_as_pillow(image, size, preprocessing)
+
+
+def crop_as_pillow(image, size, preprocessing):
+    """What `keras_effnet.data.photos.resize_and_crop` makes of uint8 pixels, to the
+    last bit or so: one pass for each direction, with rounding between."""
+    window = evaluation_window(tf.shape(image), size, preprocessing)
+    top, left, height, width = tf.unstack(window, 4)
+    kernel = {"bicubic": "keyscubic", "bilinear": "triangle"}
+    kernel = kernel[preprocessing.interpolation]
+    rows = tf.shape(image)[0]
+    image = _pass(image, (rows, size[1]), (0, left), (rows, width), kernel)
+    image = _pass(image, size, (top, 0), (height, size[1]), kernel)
+    return tf.ensure_shape(image, [*size, image.shape[-1]])
+
+
+def _pass(pixels, size, corner, window, kernel):
+    """A window resized; its edges take in what lies around it, as in Pillow."""
+    corner, window = (
+        tf.stack([tf.cast(side, tf.float64) for side in pair])
+        for pair in (corner, window)
     )
-    return _resized(image, size, preprocessing.interpolation, antialias)
+    scale = tf.cast(size, tf.float64) / window
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=pixels[None],
+        size=size,
+        scale=tf.cast(scale, tf.float32),
+        translation=tf.cast(-corner * scale, tf.float32),
+        kernel_type=kernel,
+        antialias=True,
+    )[0]
+    return tf.cast(tf.clip_by_value(tf.floor(resized + 0.5), 0, 255), tf.uint8)
 
 
 def random_window(shape, seed, smallest):
@@ -102,16 +139,29 @@ def random_window(shape, seed, smallest):
 
 
 def evaluation_window(shape, size, preprocessing):
-    """The part of a photograph that the evaluation crop of `(height, width)` keeps; as
-    `random_window`, and the same as of `keras_effnet.data.photos.resize_and_crop`."""
-    whole = shape[:2]
-    if preprocessing.crop_padding is None:
-        return tf.concat([[0, 0], whole], axis=0)
-    fraction = max(size) / (max(size) + preprocessing.crop_padding)
-    size = tf.constant(size, tf.float64)
-    unit = fraction * tf.reduce_min(tf.cast(whole, tf.float64) / size)
-    kept = tf.maximum(tf.cast(unit * size, tf.int32), 1)
-    return tf.concat([(whole - kept + 1) // 2, kept], axis=0)
+    """The part of a photograph that the evaluation crop of `(height, width)` keeps, the
+    same as `Preprocessing.box`: top, left, height, width; int32, or, where there is a
+    `crop_fraction`, float64."""
+    # In integers: TensorFlow reorders a graph's products and quotients of floats,
+    # and where the exact result is whole their last bit decides a pixel.
+    whole = tf.cast(shape[:2], tf.int64)
+    if preprocessing.whole:
+        return tf.cast(tf.concat([tf.zeros_like(whole), whole], axis=0), tf.int32)
+    inner = tf.constant(size, tf.int64)
+    target = preprocessing.resized(size)
+    is_tall = whole[0] * target[1] > whole[1] * target[0]
+    unit = tf.where(is_tall, whole[1], whole[0])
+    per = tf.where(is_tall, *(tf.constant(target[side], tf.int64) for side in (1, 0)))
+    if preprocessing.crop_fraction is not None:
+        resized = whole * per // unit
+        spare = resized - inner
+        corner = spare // 2 + tf.cast(spare % 4 == 3, tf.int64)  # Python's rounding
+        edges = tf.stack([corner, inner]) * whole
+        return tf.reshape(edges / resized, [4])
+    longest = max(size)
+    per *= longest + preprocessing.crop_padding
+    kept = tf.maximum(unit * longest * inner // per, 1)
+    return tf.cast(tf.concat([(whole - kept + 1) // 2, kept], axis=0), tf.int32)
 
 
 def flip(image, seed):

@@ -249,19 +249,8 @@ def resize_and_crop(
     photo: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
 ) -> np.ndarray:
     """The evaluation crop of a set of weights, of and as uint8, `(height, width,
-    channels)`; `size` is `(height, width)`. Source: tensorflow/tpu `preprocessing.py`,
-    `_decode_and_center_crop`."""
-    height, width = photo.shape[:2]
-    box = (0, 0, width, height)
-    if preprocessing.crop_padding is not None:
-        # The largest window of the output's shape, less the padding.
-        fraction = max(size) / (max(size) + preprocessing.crop_padding)
-        unit = fraction * min(height / size[0], width / size[1])
-        crop_height = max(1, int(unit * size[0]))
-        crop_width = max(1, int(unit * size[1]))
-        top = (height - crop_height + 1) // 2
-        left = (width - crop_width + 1) // 2
-        box = (left, top, left + crop_width, top + crop_height)
+    channels)`; `size` is `(height, width)`."""
+    box = preprocessing.box(photo.shape[0], photo.shape[1], size)
     image = Image.fromarray(photo[..., 0] if photo.shape[-1] == 1 else photo)
     image = image.resize(size[::-1], _FILTERS[preprocessing.interpolation], box)
     return np.asarray(image).reshape(*size, photo.shape[-1])

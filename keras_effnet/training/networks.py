@@ -14,6 +14,7 @@ from keras_effnet.scaling import scaled_spec
 from keras_effnet.specs import get_spec
 from keras_effnet.training.batch_norm import GroupedBatchNormalization
 from keras_effnet.training.stages import drop_connect_rates
+from keras_effnet.weights import convention
 from keras_effnet.weights.blocks import blocks
 from keras_effnet.weights.fit import PUBLISHED_CLASSES
 
@@ -41,7 +42,9 @@ def evaluation_rule(recipe, rule):
     """The `Preprocessing` of a recipe's weights as the recipe evaluates by it."""
     rule = at_size(rule, eval_size(recipe))
     if recipe.whole_image:
-        rule = dataclasses.replace(rule, crop_padding=None)
+        rule = dataclasses.replace(
+            rule, crop_padding=None, crop_fraction=None, crops=()
+        )
     return rule
 
 
@@ -60,6 +63,7 @@ def training_model(recipe, source, replicas=1):
     if recipe.weights is not None:
         located = weights_room.locate(recipe.weights, _spec(recipe).name, published)
         options["preprocessing"] = located.preprocessing(eval_size(recipe))
+        options |= (located.convention or convention.TENSORFLOW).options
     with _policy(recipe.mixed_precision):
         model = _build(recipe, source, None, None, **options)
         if replicas > 1:
@@ -126,6 +130,7 @@ def final_model(recipe, source, trained, preprocessing):
             eval_size(recipe),
             recipe.loss,  # by which its probabilities are named, too
             preprocessing=preprocessing,
+            **convention.of_model(trained).options,
         )
     model.set_weights(trained.get_weights())
     learned = made_with.united(saving.made_with(trained), source.digests)

@@ -1,6 +1,7 @@
 """Weights: published sets and files of several formats, put into a model."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 import pathlib
@@ -11,14 +12,19 @@ import numpy as np
 from keras_effnet import lazy
 from keras_effnet import notes
 from keras_effnet import saving
+from keras_effnet.class_names import imagenet12k_names
 from keras_effnet.class_names import imagenet_names
 from keras_effnet.errors import InputError
 from keras_effnet.rule import Preprocessing
 from keras_effnet.rule import at_size
+from keras_effnet.weights import convention
+from keras_effnet.weights import hub
+from keras_effnet.weights import importing
 from keras_effnet.weights import store
 from keras_effnet.weights import table
 from keras_effnet.weights.assign import assign
 from keras_effnet.weights.assign import variables_by_name
+from keras_effnet.weights.convention import Convention
 from keras_effnet.weights.fit import fit
 from keras_effnet.weights.importing import importer_of
 from keras_effnet.weights.importing import is_path
@@ -37,11 +43,13 @@ class Located:
     Attributes:
         path: Of the file.
         published: The `table.WeightSet` that it is, or `None` for a file that
-            is in no table.
+            is in no table and no repository.
+        names: Of its classes, where the repository that it comes from tells.
     """
 
     path: pathlib.Path
     published: table.WeightSet | None
+    names: tuple[str, ...] | None = None
 
     def preprocessing(self, size: int | None) -> Preprocessing | None:
         """The weights' own, at `size` pixels, or `None` where nothing is known."""
@@ -49,6 +57,14 @@ class Located:
             rule = self.published.preprocessing
             return at_size(rule, size or self.published.image_size)
         return saving.read(self.path) if self._is_archive else None
+
+    @functools.cached_property
+    def convention(self) -> Convention | None:
+        """How the network pads that they were trained in, and its epsilon, or `None`
+        where that isn't known."""
+        if self.published is not None:
+            return Convention(self.published.padding, self.published.bn_epsilon)
+        return importing.convention(self.path)
 
     @property
     def made_with(self) -> np.ndarray | None:
@@ -61,9 +77,12 @@ class Located:
 
     def class_names(self, classes: int) -> tuple[str, ...] | None:
         """The names of its classes, where they are `classes`, or `None`."""
-        names = None
-        if self.published and self.published.classes in (1000, 1001):
+        names = self.names
+        row = self.published
+        if row and row.source in table.SOURCES and row.classes in (1000, 1001):
             names = imagenet_names()
+        elif row and row.source in table.SOURCES and row.name == "in12k":
+            names = imagenet12k_names()
         elif self._is_archive:
             names = saving.read_class_names(self.path)
         return names if names and len(names) == classes else None
@@ -80,7 +99,8 @@ def locate(
     Args:
         weights: A path, or a set's name, `"noisy-student"`, which may name its
             source, `"noisy-student@timm"`. Without one, a source whose file is
-            already there is preferred.
+            already there is preferred. Or a repository of the Hugging Face hub,
+            `"hf://timm/efficientnet_b0.ra_in1k"`, or a folder that holds one.
         model_name: The network's name, `"EfficientNetB0"`.
         include_top: Whether the classifier is wanted.
         progress: Whether a bar is shown.
@@ -96,6 +116,9 @@ def locate(
             "`weights` must be None, the name of a published set such as 'imagenet', "
             f"or the path of a weights file. Received: {weights!r}"
         )
+    if hub.is_address(weights):
+        found = hub.open_repository(weights, model_name, progress)
+        return Located(found.path, found.weights, found.class_names)
     if is_path(weights):
         path = pathlib.Path(weights)
         importer_of(path)
@@ -143,8 +166,23 @@ def load_weights(model: "keras.Model", weights: str | os.PathLike) -> None:
     load_file(model, locate(weights, model.name))
 
 
-def load_file(model: "keras.Model", located: Located) -> None:
-    """`load_weights` of what `locate` returned."""
+def load_file(model: "keras.Model", located: Located, chosen: bool = False) -> None:
+    """`load_weights` of what `locate` returned; with `chosen` the user has said how the
+    network pads, where the file does not."""
+    found, ours = located.convention, convention.of_model(model)
+    if found and found.assumed and not chosen:
+        (other,) = convention.PADDINGS.keys() - {ours.padding}
+        notes.note(
+            f"{located.path.name} does not say how its network pads: taken for "
+            f"padding={ours.padding!r} with bn_epsilon={ours.bn_epsilon:g}. If that is "
+            f"wrong, build it with padding={other!r}, or convert it with `keras-effnet "
+            f"weights convert --padding {other}`"
+        )
+    elif found and not found.assumed and found.padding != ours.padding:
+        notes.note(
+            f"{located.path.name} was trained with padding={found.padding!r}, and the "
+            f"model has padding={ours.padding!r}: it will answer otherwise"
+        )
     put(model, read_located(located, model), located.path.name)
     if (learned := located.made_with) is not None:
         names = saving.class_names(model)
@@ -157,6 +195,15 @@ def read_located(located: Located, model: "keras.Model") -> dict[str, np.ndarray
     if located.published:
         # The table tells it; some files hold the deviation for the variance.
         values = {k: v for k, v in values.items() if not k.startswith("normalization/")}
+    found = located.convention
+    if found and found.bn_epsilon is not None and not found.assumed:
+        for layer in model.layers:
+            name = f"{layer.name}/moving_variance"
+            shift = np.float32(found.bn_epsilon - getattr(layer, "epsilon", 0))
+            # sqrt(variance + epsilon) must stay what it is. A variance may get
+            # below zero by this; with the epsilon it is above again.
+            if shift and name in values:
+                values[name] = values[name] + shift
     return values
 
 

@@ -86,6 +86,14 @@ def _close(found, known):
 
 def _fit_head(values, classes, source):
     kernel, bias = values.get(_KERNEL), values.get(_BIAS)
+    others = {n for n in values if n.startswith("predictions/")} - {_KERNEL, _BIAS}
+    if others:
+        names = ", ".join(sorted(n.removeprefix("predictions/") for n in others))
+        raise InputError(
+            f"The file's head is more than one layer, it has {names} too: build the "
+            "network with include_top=False and put such a head on it. "
+            f"Received: {source!r}"
+        )
     if kernel is None and bias is None:
         if classes in PUBLISHED_CLASSES:
             return None

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
+from keras_effnet.weights.convention import Convention
 
 if TYPE_CHECKING:
     import keras
@@ -23,26 +24,34 @@ _IMPORTERS = {
     ".pth": "torch_file",
     ".pt": "torch_file",
     ".bin": "torch_file",
+    ".pth.tar": "torch_file",
+    ".ckpt": "torch_file",
     ".safetensors": "torch_file",
     ".tar.gz": "tf_checkpoint",
     ".tgz": "tf_checkpoint",
     ".index": "tf_checkpoint",
 }
 FORMATS = tuple(_IMPORTERS)
+# TensorFlow's programs name a checkpoint by what the names of its files begin with.
+_INDEX = ".index"
 
 
 def is_path(weights: object) -> bool:
     """Whether a value for `weights` means a file and not a published set."""
     return isinstance(weights, os.PathLike) or (
         isinstance(weights, str)
-        and (weights.endswith(FORMATS) or os.sep in weights or os.path.exists(weights))
+        and (
+            weights.endswith(FORMATS)
+            or os.sep in weights
+            or any(os.path.exists(weights + end) for end in ("", _INDEX))
+        )
     )
 
 
 def importer_of(path: str | os.PathLike) -> types.ModuleType:
     """The module whose `read(path, model)` reads a file, or a checkpoint's folder."""
     path = pathlib.Path(path)
-    if path.is_dir():
+    if path.is_dir() or (not path.exists() and os.path.exists(f"{path}{_INDEX}")):
         name = "tf_checkpoint"
     elif not path.is_file():
         raise InputError(_not_found(path))
@@ -65,6 +74,12 @@ def read(path: str | os.PathLike, model: "keras.Model") -> dict[str, np.ndarray]
     their names.
     """
     return importer_of(path).read(pathlib.Path(path), model)
+
+
+def convention(path: str | os.PathLike) -> Convention | None:
+    """How the network of a file was trained, as far as the file and what lies beside it
+    tell; `None` where it is a Keras file of which that is not known."""
+    return importer_of(path).convention(pathlib.Path(path))
 
 
 def _not_found(path: pathlib.Path) -> str:

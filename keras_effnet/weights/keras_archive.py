@@ -1,5 +1,6 @@
 """Keras 3 archives, `.keras`: read as a zip, nothing of them is executed."""
 
+import contextlib
 import io
 import zipfile
 
@@ -8,6 +9,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.weights import archives
 from keras_effnet.weights import keras_h5
+from keras_effnet.weights.convention import of_config
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
@@ -20,14 +22,26 @@ def read(path, model):
     Entries that would climb out of the folder it is unpacked to are refused, and more
     bytes than the model could need.
     """
-    message = "The archive can't be read, it may be cut off or damaged: {}."
-    with explained(message, path), zipfile.ZipFile(path) as archive:
-        _check_entries(archive.namelist())
-        config = files.parse_json(files.zip_entry(archive, _CONFIG, files.JSON_LIMIT))
+    with _opened(path) as (archive, config):
         limit = keras_h5.size_limit(model)
         weights = files.zip_entry(archive, _WEIGHTS, limit)
         names = _layer_names(config)
     return keras_h5.read_file(io.BytesIO(weights), model, source=path, names=names)
+
+
+def convention(path):
+    """The `Convention` of the layers that the archive lists."""
+    with _opened(path) as (_, config):
+        return of_config(config)
+
+
+@contextlib.contextmanager
+def _opened(path):
+    message = "The archive can't be read, it may be cut off or damaged: {}."
+    with explained(message, path), zipfile.ZipFile(path) as archive:
+        _check_entries(archive.namelist())
+        entry = files.zip_entry(archive, _CONFIG, files.JSON_LIMIT)
+        yield archive, files.parse_json(entry)
 
 
 def _check_entries(entries):

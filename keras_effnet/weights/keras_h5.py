@@ -1,16 +1,20 @@
 """Keras HDF5 files: `.weights.h5` of Keras 3 and the legacy `.h5`."""
 
 import collections
+import dataclasses
 import re
 
 import h5py
 import ml_dtypes
 import numpy as np
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.weights import keras_names
+from keras_effnet.weights.convention import TENSORFLOW
+from keras_effnet.weights.convention import of_config
 
 # The V1 files that Keras released hold the standard deviation for the variance. Since
 # TensorFlow 2.10 another Rescaling mends that; before, networks were trained without.
@@ -22,6 +26,7 @@ _ENDS = {
     "batch_normalization": "top_bn",
     "dense": "predictions",
 }
+_DAMAGED = "The weights file can't be read, it may be cut off or damaged: {}."
 
 
 def read(path, model):
@@ -31,12 +36,25 @@ def read(path, model):
     return read_file(path, model, source=path)
 
 
+def convention(path):
+    """The `Convention` of the layers that a whole model's file lists. Layers that pad
+    have no weights, and in a file of weights alone only a name: that of those by which
+    EfficientNets in Keras complete SAME, and of those that pad symmetrically."""
+    with explained(_DAMAGED, path), h5py.File(path, "r") as root:
+        if "model_config" in root.attrs:
+            return of_config(files.parse_json(root.attrs["model_config"]))
+        names = list(root.get("layers", ())) or _attribute(root, "layer_names")
+        pads = any(re.match(r"zero_padding2d|.*conv_pad$", name) for name in names)
+        # A V1 of keras.applications always has both.
+        assumed = pads and "normalization" not in names
+        return dataclasses.replace(TENSORFLOW, bn_epsilon=None, assumed=assumed)
+
+
 def read_file(file, model, source, names=None):
     """As `read`, of a path or of a binary file object, which messages call `source`.
     `names` are the layer names of a Keras 3 file by their keys, `{"conv2d_17":
     "top_conv", ...}`, where they are known from elsewhere."""
-    message = "The weights file can't be read, it may be cut off or damaged: {}."
-    with explained(message, source), h5py.File(file, "r") as root:
+    with explained(_DAMAGED, source), h5py.File(file, "r") as root:
         layers = _layers(root, model, names)
         mended = "layers" in root or len(_rescalings(layers)) > 1
     if names is not None:

@@ -1,15 +1,17 @@
 """The published weight sets: where each file lies and what belongs to it.
 
-`published.csv` has a row per file. Its accuracies are those of Google's checkpoint
-that a file was converted from (tensorflow/tpu `models/official/efficientnet`,
-google/automl `efficientnetv2`). Some files of kecam are not what their names say:
+`published.csv` has a row per file. Its `crop` is a number of pixels, `crop_padding`, or
+one with a point, `crop_fraction`, or `whole`; `.9 225:1.` is .9 for images below 225
+pixels and 1. from there on. Its accuracies are those of the checkpoint that a file was
+converted from, as who trained it published them at the row's size (tensorflow/tpu
+`models/official/efficientnet`, google/automl `efficientnetv2`, timm's
+`results-imagenet.csv`, torchvision). Some files of kecam are not what their names say:
 
 - `efficientnetv1-b*-imagenet.h5` are the AdvProp checkpoints.
 - `efficientnetv1-l2-noisy_student.h5` is taken for the one for 475 pixels, for
   kecam's converter knows no other; its documentation says 800.
-- `efficientnetedgetpu-*.h5` have timm's accuracies, not Google's: trained with
-  RandAugment in a network with PyTorch's padding and epsilon. This package's
-  networks have TensorFlow's and would not reach those figures; none is given.
+- `efficientnetedgetpu-*.h5` are timm's own trainings, not Google's: kecam builds their
+  networks with PyTorch's padding and epsilon, as timm does.
 """
 
 import csv
@@ -18,11 +20,13 @@ import functools
 import importlib.resources
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 from keras_effnet.errors import InputError
 from keras_effnet.errors import suggest
 from keras_effnet.rule import NORMALIZATIONS
 from keras_effnet.rule import Preprocessing
+from keras_effnet.rule import at_size
 from keras_effnet.specs import get_spec
 
 
@@ -60,6 +64,11 @@ SOURCES = {
         "https://github.com/rwightman/pytorch-image-models/releases/download/",
         "https://github.com/huggingface/pytorch-image-models",
     ),
+    "torchvision": Source(
+        "https://download.pytorch.org/models/",
+        "https://docs.pytorch.org/vision/stable/models.html",
+        "BSD-3-Clause",
+    ),
     "google": Source(
         "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/",
         "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet",
@@ -92,7 +101,10 @@ class WeightSet:
         include_top: Whether the classifier is in it.
         classes: Of the classifier, 0 without one.
         image_size: Height and width at evaluation, in pixels.
-        preprocessing: The `Preprocessing` that it was trained with.
+        preprocessing: The `Preprocessing` that it is evaluated with at `image_size`.
+        padding: `"same"` or `"symmetric"`, and
+        bn_epsilon: what every BatchNormalization adds, of the network that it was
+            trained in; see `keras_effnet.build_model`.
         top1: Published top-1 accuracy on ImageNet's validation set, percent, or
             `None`.
         licence: An SPDX identifier.
@@ -109,6 +121,8 @@ class WeightSet:
     classes: int
     image_size: int
     preprocessing: Preprocessing
+    padding: str
+    bn_epsilon: float
     top1: float | None
     licence: str
     page: str
@@ -130,8 +144,6 @@ def published() -> tuple[WeightSet, ...]:
 def _weight_set(row: dict[str, str]) -> WeightSet:
     source = SOURCES[row["source"]]
     file = row["file"]
-    mean, std = NORMALIZATIONS[row["normalization"]]
-    crop_padding = int(row["crop_padding"]) if row["crop_padding"] else None
     return WeightSet(
         model=row["model"],
         name=row["set"],
@@ -142,10 +154,30 @@ def _weight_set(row: dict[str, str]) -> WeightSet:
         include_top=row["top"] == "yes",
         classes=int(row["classes"]),
         image_size=int(row["size"]),
-        preprocessing=Preprocessing(mean, std, row["interpolation"], crop_padding),
+        preprocessing=_preprocessing(row),
+        padding=row["padding"],
+        bn_epsilon=float(row["bn_epsilon"]),
         top1=float(row["top1"]) if row["top1"] else None,
         licence=source.licence,
         page=_GOOGLE_V2_PAGE if file.startswith("v2/") else source.page,
+    )
+
+
+def _preprocessing(row: dict[str, str]) -> Preprocessing:
+    fractions = "." in row["crop"]
+    crops = []
+    for step in row["crop"].split():
+        least, _, crop = step.rpartition(":")
+        number = float(crop) if fractions else None if crop == "whole" else int(crop)
+        crops.append((int(least or 0), number))
+    own: dict[str, Any] = {
+        "crop_fraction" if fractions else "crop_padding": crops[0][1]
+    }
+    if len(crops) > 1:
+        own["crops"] = tuple(crops)
+    mean, std = NORMALIZATIONS[row["normalization"]]
+    return at_size(
+        Preprocessing(mean, std, row["interpolation"], **own), int(row["size"])
     )
 
 

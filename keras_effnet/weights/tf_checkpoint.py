@@ -12,6 +12,7 @@ from keras_effnet.weights import archives
 from keras_effnet.weights import tensor_bundle
 from keras_effnet.weights import tf_names
 from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.convention import TENSORFLOW
 from keras_effnet.weights.keras_h5 import size_limit
 
 # The pointer, the table of names, and the arrays; no graph, events or .tflite.
@@ -24,7 +25,8 @@ def read(path, model):
     average; nothing else is read from the disk.
 
     The path is that of a `.tar.gz` or `.tgz`, which is unpacked into a temporary
-    folder, of a checkpoint's `.index` file, or of a folder with exactly one.
+    folder, of a checkpoint's `.index` file, with or without this ending, or of a folder
+    with exactly one.
     """
     message = (
         "The TensorFlow checkpoint can't be read: it is damaged, or a file of it is "
@@ -38,16 +40,21 @@ def read(path, model):
         }
 
 
+def convention(path):
+    """Every one is TensorFlow's own."""
+    return TENSORFLOW
+
+
 @contextlib.contextmanager
 def _prefix(path, model):
     """What the names of a checkpoint's files begin with."""
     if path.is_dir():
         yield _only(path, sorted(path.glob("*.index")), path)
-    elif path.name.endswith(".index"):
-        yield str(path).removesuffix(".index")
-    else:
+    elif path.name.endswith((".tar.gz", ".tgz")):
         with archives.unpacked(path, _FILE, size_limit(model)) as folder:
             yield _only(folder, sorted(folder.rglob("*.index")), path)
+    else:
+        yield str(path).removesuffix(".index")
 
 
 def _only(folder, indices, path):

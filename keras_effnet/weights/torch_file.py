@@ -1,24 +1,33 @@
-"""PyTorch state dicts: `.pth`, `.pt`, `.bin` and `.safetensors`."""
+"""PyTorch state dicts: `.pth`, `.pth.tar`, `.pt`, `.ckpt`, `.bin`, `.safetensors`."""
 
+import argparse
+import contextlib
+import dataclasses
 import warnings
 import zipfile
 
-import keras
 import ml_dtypes
 import numpy as np
 
+from keras_effnet import files
 from keras_effnet.errors import InputError
 from keras_effnet.errors import explained
 from keras_effnet.errors import needed
+from keras_effnet.weights import torch_names
 from keras_effnet.weights.blocks import blocks
+from keras_effnet.weights.convention import TENSORFLOW
+from keras_effnet.weights.convention import of_architecture
 from keras_effnet.weights.keras_h5 import size_limit
-from keras_effnet.weights.torch_names import to_keras
 
 # Where training scripts keep the state dict, the averaged one first: it is the
 # one that is evaluated and published.
-_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
-# What DistributedDataParallel and torch.compile put before every name.
-_PREFIXES = ("module.", "_orig_mod.")
+_NESTED = "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model"
+# And the name of the network, where they do: timm, Lightning.
+_ARCHITECTURES = "arch", "architecture", "model_name", "model"
+# What DistributedDataParallel, torch.compile and Lightning put before every name.
+_PREFIXES = "module.", "_orig_mod.", "model.", "net.", "backbone."
+_NO_SAFETENSORS = "A .safetensors file needs its library: pip install safetensors."
+_DAMAGED = "The safetensors file can't be read, it may be cut off or damaged: {}."
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 _TYPES = ("float64", "float32", "float16", "bfloat16")
 _SAFETENSORS_TYPES = {
@@ -41,12 +50,27 @@ def read(path, model):
         state = _read_safetensors(path)
     else:
         state = _read_pickle(path, size_limit(model))
-    epsilons = {
-        layer.name: layer.epsilon
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    }
-    return to_keras(_without_prefix(state), blocks(model), epsilons)
+    return torch_names.to_keras(_without_prefix(state), blocks(model))
+
+
+def convention(path):
+    """The `Convention` of the names in a file and of the architecture that it, the
+    `config.json` beside it or, less surely, its own name tells."""
+    config = files.read_json(path.parent / "config.json") or {}
+    told = [config.get("architecture")]
+    if path.suffix == ".safetensors":
+        names = _names_of_safetensors(path)
+    elif not _is_packed(path):
+        with _pickle(path, path.stat().st_size) as (state, architectures):
+            names = list(state)
+            told += architectures
+    else:  # its names are in what unpacks to nobody knows how much
+        return dataclasses.replace(TENSORFLOW, assumed=True)
+    named = next((name for name in told if isinstance(name, str)), "")
+    found = torch_names.convention(_without_prefix(dict.fromkeys(names)), named)
+    if found.assumed and (guess := of_architecture(path.name)):
+        return dataclasses.replace(guess, assumed=guess is not TENSORFLOW)
+    return found
 
 
 def _without_prefix(state):
@@ -61,16 +85,20 @@ def _is_counter(name):
 
 
 def _read_safetensors(path):
-    message = "A .safetensors file needs its library: pip install safetensors."
-    safetensors = needed("safetensors", message, str(path))
-    message = "The safetensors file can't be read, it may be cut off or damaged: {}."
-    with explained(message, path):
+    safetensors = needed("safetensors", _NO_SAFETENSORS, str(path))
+    with explained(_DAMAGED, path):
         tensors = safetensors.deserialize(path.read_bytes())
     return {
         name: _floats(name, tensor, path)
         for name, tensor in tensors
         if not _is_counter(name)
     }
+
+
+def _names_of_safetensors(path):
+    safetensors = needed("safetensors", _NO_SAFETENSORS, str(path))
+    with explained(_DAMAGED, path), safetensors.safe_open(path, "numpy") as file:
+        return file.keys()
 
 
 def _floats(name, tensor, path):
@@ -83,6 +111,17 @@ def _floats(name, tensor, path):
 
 
 def _read_pickle(path, limit):
+    with _pickle(path, limit) as (state, _):
+        return {
+            name: _to_numpy(name, tensor, path)
+            for name, tensor in state.items()
+            if not _is_counter(name)
+        }
+
+
+@contextlib.contextmanager
+def _pickle(path, limit):
+    """The state dict in a file, and what the file calls its network."""
     message = "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'."
     torch = needed("torch", message, str(path))
     message = (
@@ -91,7 +130,8 @@ def _read_pickle(path, limit):
         "state_dict alone)."
     )
     with explained(message, path):
-        state = _state_dict(_load(path, torch, limit))
+        content = _load(path, torch, limit)
+        state = _state_dict(content)
         if not isinstance(state, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in state.items()
@@ -99,16 +139,32 @@ def _read_pickle(path, limit):
             raise InputError(
                 "The PyTorch file is no state dict: names and tensors, nothing else."
             )
-        return {
-            name: _to_numpy(name, tensor, path)
-            for name, tensor in state.items()
-            if not _is_counter(name)
-        }
+        yield state, [] if state is content else _architectures(content)
+
+
+def _architectures(checkpoint):
+    """What timm's and Lightning's checkpoints, and such as are like them, call it."""
+    asked = vars(checkpoint["args"]) if "args" in checkpoint else {}
+    places = checkpoint, asked, checkpoint.get("hyper_parameters")
+    return [
+        place.get(key)
+        for place in places
+        if isinstance(place, dict)
+        for key in _ARCHITECTURES
+    ]
+
+
+def _is_packed(path):
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        kinds = {record.compress_type for record in archive.infolist()}
+    return kinds != {zipfile.ZIP_STORED}
 
 
 def _load(path, torch, limit):
-    mapped = False
-    if zipfile.is_zipfile(path):
+    archived = zipfile.is_zipfile(path)
+    if archived:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
             size = sum(record.file_size for record in records)
@@ -120,10 +176,11 @@ def _load(path, torch, limit):
             # PyTorch does not compare the checksums, and on demand writes none.
             if any(record.CRC for record in records) and archive.testzip():
                 raise ValueError("a checksum differs")
-            # Mapped, the file is not copied into memory; packed, it can't be.
-            kinds = {record.compress_type for record in records}
-            mapped = kinds == {zipfile.ZIP_STORED}
-    with warnings.catch_warnings(action="ignore"):
+    # Mapped, the file is not copied into memory; packed, it can't be.
+    mapped = archived and not _is_packed(path)
+    # timm keeps the arguments of its command beside the weights.
+    known = torch.serialization.safe_globals([argparse.Namespace])
+    with warnings.catch_warnings(action="ignore"), known:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
 

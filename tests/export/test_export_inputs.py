@@ -299,3 +299,18 @@ def test_the_batches_are_right(batches):
     for size in (1, 3):
         found = tflite_file.run(files[size, "float32"].path, PIXELS)
         assert peer.relative_error(found, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("network", ["EfficientNetB0", "EfficientNetLite0"])
+def test_a_network_that_pads_symmetrically(network, tmp_path):
+    """Its zeros are those of normalised pixels, whatever the normalisation became."""
+    model = _tiny(network, padding="symmetric", bn_epsilon=1e-5)
+    expected = model.predict_on_batch(PIXELS)
+    files = export(
+        model, tmp_path, ("float32", "int8"), lambda: (PIXELS,), input_type="uint8"
+    )
+    stored = tflite_file.stored(PIXELS, "uint8")
+    for file, limit in zip(files, (1e-5, 0.2), strict=True):
+        assert tflite_file.operators(file.path).count("PAD") > 1
+        assert peer.relative_error(tflite_file.run(file.path, stored), expected) < limit
+    assert files[0].sheet.partitions == 1

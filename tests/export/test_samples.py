@@ -36,6 +36,7 @@ RULES = {
     "crop": Preprocessing((127.0,), (128.0,), "bicubic", 32),
     "bilinear": Preprocessing((127.0,), (128.0,), "bilinear", 8),
     "whole": Preprocessing((127.0,), (128.0,), "bicubic", None),
+    "resized": Preprocessing((127.0,), (128.0,), "bicubic", crop_fraction=0.9),
     "normalized": Preprocessing(
         (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), included=False
     ),
@@ -374,6 +375,7 @@ def as_pnm(picture, target, channels):
 CPP_CASES = [
     ("float32", "crop"),
     ("uint8", "bilinear"),
+    ("int8", "resized"),
     *(
         pytest.param(kind, rule, marks=pytest.mark.slow)
         for kind, rule in [
@@ -543,6 +545,7 @@ def kotlin_compiler():
         ("int16", "whole"),
         ("grey", "bilinear"),
         ("batch of 2", "crop"),
+        ("int8", "resized"),
     ],
 )
 def test_kotlin_gives_the_interpreter_the_same_input(kind, rule, make, pictures):

@@ -16,6 +16,7 @@ from conftest import shared_file
 from PIL import Image
 
 from keras_effnet import saving
+from keras_effnet.data.augment import evaluation_window
 from keras_effnet.data.finding import find_photos
 from keras_effnet.data.photos import batches
 from keras_effnet.data.photos import read_photo
@@ -161,12 +162,14 @@ def test_a_process_without_this_package_serves_it(folder, serve, photos):
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("crop_padding", [32, None])
-def test_real_photographs_equal_pillows(interpolation, crop_padding):
+@pytest.mark.parametrize(
+    "crop", [{"crop_padding": 32}, {"crop_padding": None}, {"crop_fraction": 0.9}]
+)
+def test_real_photographs_equal_pillows(interpolation, crop):
     """Pillow chooses by itself which direction comes first; where it is the other,
     bicubic's overshoot is rounded off elsewhere."""
     paths = find_photos([shared_file("data/imagenet_sample")])[::20]
-    rule = Preprocessing((0.0,), (1.0,), interpolation, crop_padding)
+    rule = Preprocessing((0.0,), (1.0,), interpolation, **crop)
     decode = in_graph((224, 224, 3), rule)
     found = np.stack([decode(path.read_bytes()) for path in paths])
     expected = np.concatenate([*batches(paths, (224, 224, 3), rule)])
@@ -258,7 +261,7 @@ def test_the_crop_is_exact(target):
     """The window of the output's shape, less the padding, in fractions."""
     rule = Preprocessing((0.0,), (1.0,), "bilinear", 32)
     crop = tf.function(
-        lambda size: saved_model._crop(size, target, rule),
+        lambda size: tf.unstack(evaluation_window(size, target, rule)),
         input_signature=[tf.TensorSpec((2,), tf.int32)],
         autograph=False,
     )

@@ -1,12 +1,18 @@
 import csv
+import importlib.machinery
+import importlib.util
+import pathlib
 
 import conftest
 import numpy as np
 import pytest
 
+from keras_effnet import class_names
 from keras_effnet.class_names import decode_predictions
 from keras_effnet.class_names import imagenet_classes
 from keras_effnet.errors import InputError
+from keras_effnet.weights import Located
+from keras_effnet.weights import table
 
 
 def test_the_thousand_names():
@@ -17,6 +23,34 @@ def test_the_thousand_names():
     assert classes[999][1].startswith("toilet")
     assert classes[134] != classes[517]
     assert [wnid for wnid, _ in classes] == sorted(wnid for wnid, _ in classes)
+
+
+@pytest.fixture
+def names_anew():
+    class_names.imagenet12k_names.cache_clear()
+    yield class_names.imagenet12k_names
+    class_names.imagenet12k_names.cache_clear()
+
+
+def test_the_names_that_timm_has(names_anew):
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    names = names_anew()
+    assert len(names) == 11821
+    assert names[0] == "benthos"
+    assert "tench, Tinca tinca" in names
+    (row,) = table.find("EfficientNetB5", "in12k")
+    located = Located(pathlib.Path("model.safetensors"), row)
+    assert located.class_names(11821) == names
+    assert located.class_names(1000) is None
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_timm_there_are_no_names(names_anew, there, monkeypatch, tmp_path):
+    spec = importlib.machinery.ModuleSpec("timm", None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec if there else None)
+    assert names_anew() is None
 
 
 def test_names_are_those_of_the_data_set():

@@ -41,13 +41,11 @@ def test_every_network_and_set_is_listed(command):
     for name in SPECS:
         assert any(line.startswith(name + " ") for line in lines)
     (line,) = (x for x in lines if x.startswith("EfficientNetB7 ") and "noisy" in x)
-    assert line.split()[:5] == [
-        "EfficientNetB7",
-        "noisy-student",
-        "86.9",
-        "1000",
-        "600",
-    ]
+    cells = ["EfficientNetB7", "noisy-student", "86.9", "1000", "600", "same"]
+    assert line.split()[:6] == cells
+    (line,) = (x for x in lines if x.startswith("EfficientNetB0 ") and "ra4" in x)
+    cells = ["EfficientNetB0", "ra4", "79.4", "1000", "256", "symmetric", "timm"]
+    assert line.split() == cells
 
 
 def test_the_list_is_narrowed(command):
@@ -88,6 +86,22 @@ def test_info_tells_what_a_file_is(command, home):
     )
     _, out, _ = command("weights", "info", "EfficientNetB0", "advprop@google")
     assert "not published; the first download's is recorded" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "crop"),
+    [
+        (
+            "EfficientNetB3 IMAGENET1K_V1",
+            "resized to 320, centre crop of 300",
+        ),
+        ("EfficientNetB5 in12k-ft1k", "the whole photograph resized"),
+    ],
+)
+def test_info_tells_how_photographs_are_cropped(command, words, crop):
+    _, out, _ = command("weights", "info", *words.split())
+    assert f"{crop}, bicubic\n" in out
+    assert "padding symmetric, epsilon 1e-05" in out
 
 
 def test_info_tells_which_hash_is_known(command, cached):

@@ -29,10 +29,10 @@ def encoded(pixels, format_, **options):
     return file.getvalue()
 
 
-def draw(image, number=0, **changes):
+def draw(image, number=0, rule=RULE, **changes):
     recipe = dataclasses.replace(RECIPE, **changes)
     found = augment.training_image(
-        tf.constant(image), tf.constant([number, 5]), STAGE, recipe, RULE
+        tf.constant(image), tf.constant([number, 5]), STAGE, recipe, rule
     )
     assert (found.shape, found.dtype) == ((64, 64, recipe.channels), tf.uint8)
     return found.numpy()
@@ -80,12 +80,14 @@ def test_in_a_dataset_each_place_has_its_own_image(photos):
 
 
 @pytest.mark.parametrize("augmentation", ["none", "flip"])
-def test_without_crop_it_is_the_evaluation_crop(photos, augmentation):
+@pytest.mark.parametrize("fraction", [None, 0.875])
+def test_without_crop_it_is_the_evaluation_crop(photos, augmentation, fraction):
     data = photos[0].read_bytes()
-    expected = augment.evaluation_image(tf.constant(data), (64, 64), RULE).numpy()
+    rule = dataclasses.replace(RULE, crop_fraction=fraction)
+    expected = augment.evaluation_image(tf.constant(data), (64, 64), rule).numpy()
     allowed = [expected, expected[:, ::-1]] if augmentation == "flip" else [expected]
     for number in range(4):
-        found = draw(data, number, augmentation=augmentation)
+        found = draw(data, number, rule, augmentation=augmentation)
         assert any((found == image).all() for image in allowed)
 
 
@@ -137,10 +139,12 @@ def test_a_strip_gives_its_middle_square():
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("padding", [32, None])
+@pytest.mark.parametrize(
+    "crop", [{"crop_padding": 32}, {"crop_padding": None}, {"crop_fraction": 0.9}]
+)
 @pytest.mark.parametrize("size", [(64, 64), (96, 160), (300, 300)])
-def test_evaluation_agrees_with_pillow(photos, interpolation, padding, size):
-    rule = Preprocessing((0.0,), (1.0,), interpolation, padding)
+def test_evaluation_agrees_with_pillow(photos, interpolation, crop, size):
+    rule = Preprocessing((0.0,), (1.0,), interpolation, **crop)
     photo = read_photo(photos[0])
     expected = resize_and_crop(photo, size, rule).astype(int)
     antialiased = augment.evaluation_image(
@@ -156,21 +160,20 @@ def test_evaluation_agrees_with_pillow(photos, interpolation, padding, size):
     assert inner.max() <= (1 if interpolation == "bilinear" else 8)
 
 
-def test_evaluation_windows_equal_those_of_pillow():
+@pytest.mark.parametrize("crop", [{}, {"crop_fraction": 0.9}, {"crop_fraction": 1.0}])
+def test_evaluation_windows_equal_those_of_the_rule(crop):
     random = np.random.default_rng(0)
+    rule = Preprocessing((0.0,), (1.0,), "bilinear", **crop)
     for _ in range(20):
-        height, width = random.integers(20, 250, 2)
+        height, width = (int(side) for side in random.integers(20, 250, 2))
         size = tuple(int(side) for side in random.integers(8, 64, 2))
-        rule = Preprocessing((0.0,), (1.0,), "bilinear", 32)
+        shape = tf.constant([height, width, 3])
         top, left, kept_height, kept_width = augment.evaluation_window(
-            tf.constant([height, width, 3]), size, rule
+            shape, size, rule
         ).numpy()
-        fraction = max(size) / (max(size) + 32)
-        unit = fraction * min(height / size[0], width / size[1])
-        assert kept_height == max(1, int(unit * size[0]))
-        assert kept_width == max(1, int(unit * size[1]))
-        assert top == (height - kept_height + 1) // 2
-        assert left == (width - kept_width + 1) // 2
+        found = left, top, left + kept_width, top + kept_height
+        expected = rule.box(height, width, size)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "BMP"])

@@ -9,19 +9,33 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import shared_file
 from keras.src.applications import efficientnet
 from keras.src.applications import efficientnet_v2
+from PIL import Image
 
+from keras_effnet.data.photos import read_photo
+from keras_effnet.data.photos import resize_and_crop
 from keras_effnet.errors import InputError
 from keras_effnet.preprocessing import Preprocessing
+from keras_effnet.rule import AUTOML_CROPS
+from keras_effnet.rule import NORMALIZATIONS
+from keras_effnet.rule import at_size
 from keras_effnet.specs import SPECS
+from keras_effnet.weights import hub
 from keras_effnet.weights.table import SOURCES
 from keras_effnet.weights.table import find
 from keras_effnet.weights.table import published
 from keras_effnet.weights.table import sets_of
 
+# The files of PyTorch's trainings.
+OWN = [
+    row
+    for row in published()
+    if row.padding == "symmetric" and row.source in ("timm", "torchvision")
+]
 MODELS = {name.lower(): name for name in SPECS}
 TIMM_SETS = {
     "ns_jft_in1k": "noisy-student",
@@ -38,13 +52,27 @@ KECAM_SETS = {
     "noisy_student": "noisy-student",
     "imagenet": "imagenet",
 }
+# Of timm's networks the 26 of Google that it has weights of, its own trainings too.
+TIMM = (
+    r"tf_efficientnet(?!_cc)|efficientnet_(b\d|e[sml](_pruned)?|lite\d)\.(?!untrained)"
+)
+TIMM_OWN_SETS = {
+    "ra4_e3600_r224_in1k": "ra4",
+    "ra4_e3600_r240_in1k": "ra4",
+    "ra_in1k": "ra",
+    "ra2_in1k": "ra2",
+    "ft_in1k": "ft",
+    "in1k": "pruned",
+    "sw_in12k": "in12k",
+    "sw_in12k_ft_in1k": "in12k-ft1k",
+}
 RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download/"
 GOOGLE = "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/"
 
 
 def _model(foreign):
     """`"tf_efficientnetv2_b0"`, `"v1-b0"`, `"edgetpu-large"` to our names."""
-    name = re.sub("^tf_|[-_]", "", foreign.lower())
+    name = re.sub("^tf_|_pruned|[-_]", "", foreign.lower())
     name = re.sub("^v1", "", name.removeprefix("efficientnet"))
     edge_tpu = re.fullmatch("e([sml])|edgetpu([sml])(mall|edium|arge)?", name)
     if edge_tpu:
@@ -58,12 +86,16 @@ def _kecam_set(kind, name):
         return "noisy-student-475"
     if name == "imagenet" and kind.startswith("v1"):
         return "advprop"
-    return "randaugment" if kind.startswith("edgetpu") else KECAM_SETS[name]
+    if kind.startswith("edgetpu"):
+        return "ra2" if kind == "edgetpu-medium" else "ra"
+    return KECAM_SETS[name]
 
 
-def _timm_set(model, tag):
+def _timm_set(architecture, tag):
+    if not architecture.startswith("tf_"):
+        return TIMM_OWN_SETS[tag]
     if tag == "in1k":
-        return "baseline" if SPECS[model].family == "v1" else "imagenet"
+        return "baseline" if SPECS[_model(architecture)].family == "v1" else "imagenet"
     return TIMM_SETS[tag]
 
 
@@ -108,7 +140,8 @@ def test_every_published_file_is_in_the_table():
         "kecam": 43,
         "qubvel": 32,
         "lite-keras": 10,
-        "timm": 61,
+        "timm": 76,
+        "torchvision": 12,
         "google": 66,
     }
 
@@ -131,13 +164,17 @@ def test_the_rows_are_sorted_and_none_stands_twice():
 
 def test_the_sets_of_each_family():
     v1 = ("imagenet", "autoaugment", "baseline", "randaugment", "advprop")
-    assert sets_of("EfficientNetB5") == (*v1, "noisy-student")
+    own = ("noisy-student", "in12k", "in12k-ft1k", "imagenet1k-v1")
+    assert sets_of("EfficientNetB5") == (*v1, *own)
+    own = ("noisy-student", "ra4", "ft", "imagenet1k-v1", "imagenet1k-v2")
+    assert sets_of("EfficientNetB1")[-5:] == own
     assert sets_of("EfficientNetB8") == ("randaugment", "advprop")
     assert sets_of("EfficientNetL2") == ("noisy-student", "noisy-student-475")
     v2 = ("imagenet", "imagenet21k", "imagenet21k-ft1k")
     assert sets_of("efficientnetv2-b0") == v2
     assert sets_of("EfficientNetV2XL") == v2[1:]
-    assert sets_of("EfficientNetLite0") == ("imagenet",)
+    assert sets_of("EfficientNetLite0") == ("imagenet", "ra")
+    assert sets_of("EfficientNetEdgeTPUL") == ("imagenet", "ra", "pruned")
     assert sets_of("my_own") == ()
 
 
@@ -152,7 +189,9 @@ def test_the_values_of_a_row():
     )
     assert (row.format, row.hash) == ("pytorch", "sha256:d7dafa41")
     assert (row.classes, row.image_size, row.top1) == (1000, 384, 84.9)
-    assert row.preprocessing == Preprocessing((128.0,), (128.0,), "bilinear", None)
+    assert row.preprocessing == Preprocessing(
+        (128.0,), (128.0,), "bilinear", None, crops=AUTOML_CROPS
+    )
     assert row.licence == "Apache-2.0"
     assert row.page == "https://github.com/huggingface/pytorch-image-models"
     (row,) = find("EfficientNetV2S", "imagenet21k@google")
@@ -178,7 +217,7 @@ def test_the_rows_are_whole():
         assert row.include_top is ("_notop" not in row.url), row.url
         at_475 = row.name == "noisy-student-475"
         size = 475 if at_475 else SPECS[row.model].image_size
-        assert row.image_size == size, row.url
+        assert row.image_size == size or row.padding == "symmetric", row.url
         assert row.page.startswith("https://")
         assert row.licence
 
@@ -190,6 +229,8 @@ def test_the_classes():
             expected = 0
         elif row.name == "imagenet21k":
             expected = 21843
+        elif row.name == "in12k":
+            expected = 11821
         elif family == "edgetpu" and row.source == "google":
             expected = 1001
         else:
@@ -203,16 +244,20 @@ def test_the_classes():
 def test_the_preprocessing():
     imagenet = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     for row in published():
+        if row.padding == "symmetric":
+            continue
         family, small = SPECS[row.model].family, row.image_size < 320
         if row.name == "advprop":
             expected = Preprocessing((127.5,), (127.5,), "bicubic", 32)
         elif family == "lite":
             expected = Preprocessing((127.0,), (128.0,), "bilinear", 32)
-        elif family == "edgetpu" and row.source != "kecam":
+        elif family == "edgetpu":
             expected = Preprocessing((127.0,), (128.0,), "bicubic", 32)
         elif family == "v2" and not (small and row.name == "imagenet"):
             crop_padding = 32 if small else None
-            expected = Preprocessing((128.0,), (128.0,), "bilinear", crop_padding)
+            expected = Preprocessing(
+                (128.0,), (128.0,), "bilinear", crop_padding, crops=AUTOML_CROPS
+            )
         else:
             expected = Preprocessing(*imagenet, "bicubic", 32)
         assert row.preprocessing == expected, row.url
@@ -255,6 +300,8 @@ def test_the_published_accuracy():
         ),
     }
     for row in published():
+        if row.padding == "symmetric":
+            continue
         accuracy = expected.get((row.model, row.name)) if row.include_top else None
         assert row.top1 == accuracy, row.url
 
@@ -327,30 +374,228 @@ def test_the_files_of_qubvel():
 
 
 def test_the_files_of_timm():
-    configs = _assigned(_syntax("timm", "models/efficientnet.py"), "default_cfgs")
-    (configs,) = configs.args
-    expected, classes = {}, {}
-    for key, value in zip(configs.keys, configs.values, strict=True):
-        architecture, _, tag = key.value.partition(".")
-        if not key.value.startswith("tf_efficientnet") or "_cc_" in key.value:
-            continue
-        arguments = {argument.arg: argument.value for argument in value.keywords}
-        model = _model(architecture)
-        name = _timm_set(model, tag)
+    expected = {}
+    for key, arguments in _timm_configs():
+        architecture, _, tag = key.partition(".")
         if "url" in arguments:
-            url = arguments["url"].value
-            digits = re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
-            expected[model, name, True] = url, f"sha256:{digits}"
+            url = arguments["url"]
+            digits = "sha256:" + re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
         else:
-            assert arguments["hf_hub_id"].value == "timm/"
-            hub = f"https://huggingface.co/timm/{key.value}/resolve/main"
-            expected[model, name, True] = f"{hub}/model.safetensors", ""
-        count = arguments.get("num_classes", ast.Constant(1000)).value
-        classes[model, name] = count
-    assert _published("timm") == expected
+            assert arguments["hf_hub_id"] == "timm/"
+            url = f"https://huggingface.co/timm/{key}/resolve/main/model.safetensors"
+            digits = ""
+        name = _timm_set(architecture, tag)
+        classes = arguments.get("num_classes", 1000)
+        padding, epsilon = "same", 1e-3
+        if not key.startswith("tf_"):
+            # `_gen_efficientnet` leaves both to PyTorch.
+            padding, epsilon = "symmetric", 1e-5
+        values = url, digits, classes, padding, epsilon
+        expected[_model(architecture), name] = values
+    assert {
+        (row.model, row.name): (
+            *(row.url, row.hash, row.classes, row.padding, row.bn_epsilon),
+        )
+        for row in published()
+        if row.source == "timm"
+    } == expected
+
+
+def _timm_configs():
+    """`(key, arguments)` of the networks that timm has weights of."""
+    tree = _syntax("timm", "models/efficientnet.py")
+    (configs,) = _assigned(tree, "default_cfgs").args
+    for key, value in zip(configs.keys, configs.values, strict=True):
+        if re.match(TIMM, key.value):
+            yield key.value, _arguments(value)
+
+
+def _arguments(call):
+    """A call's keyword arguments; names and other calls as their text."""
+    values = {}
+    for each in call.keywords:
+        try:
+            values[each.arg] = ast.literal_eval(each.value)
+        except ValueError:
+            values[each.arg] = ast.unparse(each.value)
+    return values
+
+
+def test_timms_own_preprocessing_at_both_sizes():
+    rows = {row.url.replace("resolve/main/model.safetensors", ""): row for row in OWN}
+    seen = 0
+    for key, config in _timm_configs():
+        if key.startswith("tf_"):
+            continue
+        row = rows[config.get("url", f"https://huggingface.co/timm/{key}/")]
+        _, trained, _ = config.get("input_size", (3, 224, 224))
+        _, evaluated, _ = config.get("test_input_size", (3, trained, trained))
+        crop = config.get("crop_pct", 0.875)
+        crops = {trained: crop, evaluated: config.get("test_crop_pct", crop)}
+        assert row.image_size == evaluated
+        values = NORMALIZATIONS["127.5" if "mean" in config else "imagenet"]
+        for size, fraction in crops.items():
+            rule = at_size(row.preprocessing, size)
+            assert (rule.mean, rule.std, rule.interpolation) == (*values, "bicubic")
+            assert rule.whole is (config.get("crop_mode") == "squash")
+            assert rule.resized((size, size)) == (int(size / fraction),) * 2
+        assert at_size(row.preprocessing, row.image_size) == row.preprocessing
+        # Below the size that it was trained at as there, above as evaluated.
+        assert at_size(row.preprocessing, 64) == at_size(row.preprocessing, trained)
+        assert at_size(row.preprocessing, 1000) == row.preprocessing
+        seen += 1
+    assert seen == 15
+
+
+def test_a_repository_of_the_hub_is_cropped_as_its_row():
+    rows = {row.url: row for row in OWN}
+    for key, config in _timm_configs():
+        url = f"https://huggingface.co/timm/{key}/resolve/main/model.safetensors"
+        row = rows.get(config.get("url", url))
+        if row is None:
+            continue
+        values = {"input_size": (3, 224, 224), **config}
+        values["mean"] = values["std"] = (0.5, 0.5, 0.5)
+        rule, size = hub._rule(values)
+        assert size == row.image_size
+        for each in (64, size, 1000):
+            found, expected = (at_size(x, each) for x in (rule, row.preprocessing))
+            assert found.box(300, 400, (each, each)) == expected.box(
+                300, 400, (each, each)
+            )
+
+
+def test_the_files_of_torchvision():
+    tree = _syntax("torchvision", "models/efficientnet.py")
+    nodes = {node.name: node for node in tree.body if hasattr(node, "name")}
+    expected, found = {}, {}
+    for name, node in nodes.items():
+        if not name.endswith("_Weights"):
+            continue
+        (builder,) = (
+            each
+            for each in ast.walk(nodes[name.removesuffix("_Weights").lower()])
+            if isinstance(each, ast.Call) and ast.unparse(each.func) == "_efficientnet"
+        )
+        eps = re.search("eps=([0-9.e-]+)", _arguments(builder).get("norm_layer", ""))
+        for each in node.body:
+            version = ast.unparse(each.targets[0]) if hasattr(each, "targets") else ""
+            if not version.startswith("IMAGENET"):
+                continue
+            arguments = _arguments(each.value)
+            text = re.sub(r"\s+", " ", ast.unparse(each.value))
+            number = {
+                key: float(re.search(rf"{key}'?[=:] ?([0-9.]+)", text)[1])
+                for key in ("crop_size", "resize_size", "acc@1")
+            }
+            expected[_model(name.removesuffix("_Weights")), version] = (
+                arguments["url"],
+                number["crop_size"],
+                number["resize_size"],
+                number["acc@1"],
+                re.search(r"InterpolationMode\.(\w+)", text)[1].lower(),
+                127.5 if "mean=(0.5" in text else 123.675,
+                float(eps[1]) if eps else 1e-5,
+            )
     for row in published():
-        if row.source == "timm":
-            assert row.classes == classes[row.model, row.name]
+        if row.source == "torchvision":
+            rule = row.preprocessing
+            found[row.model, row.name.upper().replace("-", "_")] = (
+                row.url,
+                row.image_size,
+                rule.resized((row.image_size,) * 2)[0],
+                row.top1,
+                rule.interpolation,
+                rule.mean[0],
+                row.bn_epsilon,
+            )
+            assert row.hash == "sha256:" + re.search(r"-([0-9a-f]{8})\.pth", row.url)[1]
+            assert row.licence == "BSD-3-Clause"
+            # Torchvision's own name of the weights is enough.
+            version = row.name.upper().replace("-", "_")
+            assert row in find(row.model, version)
+    assert found == expected
+
+
+def _transforms():
+    """Of every file of timm's and torchvision's training, at each of its sizes:
+    `(row, size, transform)`, a Pillow image to its pixels."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    import test_weights_torch
+
+    models = test_weights_torch._import_torchvision()
+    data = pytest.importorskip("timm.data", reason="timm is not installed")
+    from timm.models import get_pretrained_cfg
+    from torchvision import transforms
+
+    rows = {row.url: row for row in OWN}
+    for key, config in _timm_configs():
+        hub = f"https://huggingface.co/timm/{key}/resolve/main/model.safetensors"
+        if (row := rows.get(config.get("url", hub))) is None:
+            continue
+        for use_test_size in (False, True):
+            config = data.resolve_data_config(
+                pretrained_cfg=get_pretrained_cfg(key).to_dict(),
+                use_test_size=use_test_size,
+            )
+            transform = data.create_transform(**config, normalize=False)
+            yield row, config["input_size"][1], transform
+    for weights in itertools.chain(
+        *(getattr(models, name) for name in dir(models) if "fficientNet_" in name)
+    ):
+        made = weights.transforms()
+        (size,) = made.crop_size
+        # Of pixels it would make floats, normalised.
+        yield (
+            rows[weights.url],
+            size,
+            transforms.Compose(
+                [
+                    transforms.Resize(
+                        made.resize_size, made.interpolation, antialias=made.antialias
+                    ),
+                    transforms.CenterCrop(made.crop_size),
+                    transforms.PILToTensor(),
+                ]
+            ),
+        )
+
+
+def _differences(photos, largest=1000):
+    """The mean absolute difference, in levels, of the pixels of the packages that
+    publish the weights and of this one, over the photographs, of each different way at
+    image sizes up to a largest."""
+    found = {}
+    for row, size, transform in _transforms():
+        rule = at_size(row.preprocessing, size)
+        key = (size, rule.interpolation, rule.crop_fraction)
+        if key in found or size > largest:
+            continue
+        differences = []
+        for photo in photos:
+            theirs = np.asarray(transform(Image.fromarray(photo))).transpose(1, 2, 0)
+            ours = resize_and_crop(photo, (size, size), rule).astype(int)
+            differences.append(np.abs(theirs - ours).mean())
+        found[key] = np.mean(differences)
+    return found
+
+
+def test_made_photographs_are_prepared_as_their_publishers_do():
+    random = np.random.default_rng(0)
+    shapes = [(301, 427), (500, 333), (97, 803), (225, 224)]
+    photos = [random.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    found = _differences(photos)
+    assert len(found) > 15
+    assert max(found.values()) < 0.2
+
+
+def test_real_photographs_are_prepared_as_their_publishers_do():
+    paths = sorted(shared_file("data/imagenet_sample").glob("*.JPEG"))[::25]
+    photos = [read_photo(path) for path in paths]
+    assert len(photos) == 20
+    found = _differences(photos, largest=256)
+    assert len(found) > 5
+    assert max(found.values()) < 0.1
 
 
 # Against the list that the table was made from.
@@ -371,7 +616,34 @@ def _reference():
         **_qubvel_files(qubvel),
         **_google_files(google),
         **_timm_files(timm),
+        **_pytorch_files(),
     }
+
+
+def _pytorch_files():
+    """Those of the second list, of PyTorch's trainings."""
+    text = shared_file("reference/weights-torch.md").read_text(encoding="utf-8")
+    files = {}
+    for key, file in re.findall(
+        r"^\| (efficientnet_\S+) \| (\S+|hub.*?) \|", text, re.M
+    ):
+        architecture, _, tag = key.partition(".")
+        url = RELEASES + file
+        if file.startswith("hub"):
+            url = f"https://huggingface.co/timm/{key}/resolve/main/model.safetensors"
+        digits = re.search(r"-([0-9a-f]{8})\.pth$", url)
+        files["timm", _model(architecture), TIMM_OWN_SETS[tag], True] = (
+            url,
+            f"sha256:{digits[1]}" if digits else "",
+        )
+    for network, version, url in re.findall(
+        r"^\| EfficientNet (\S+) \| (IMAGENET1K_V.) \| (\S+) \|", text, re.M
+    ):
+        name = version.lower().replace("_", "-")
+        digits = re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
+        model = _model(f"efficientnet_{network}")
+        files["torchvision", model, name, True] = url, f"sha256:{digits}"
+    return files
 
 
 def _h5_files(source, text):
@@ -469,7 +741,7 @@ def _timm_files(text):
         else:
             url = file if file.startswith("https://") else RELEASES + file
             digits = "sha256:" + re.search(r"-([0-9a-f]{8})\.pth$", file)[1]
-        files["timm", model, _timm_set(model, tag), True] = url, digits
+        files["timm", model, _timm_set(architecture, tag), True] = url, digits
     return files
 
 
@@ -485,6 +757,7 @@ def test_no_hash_of_the_reference_is_left_out():
     text = shared_file("reference/weights.md").read_text(encoding="utf-8")
     foreign = r"^\| (v2-t|v2-t-gc|tf_efficientnet_cc_\w+\.in1k) .*$"
     text = re.sub(foreign, "", text, flags=re.M)
+    text += shared_file("reference/weights-torch.md").read_text(encoding="utf-8")
     hashes = re.findall(r"`([0-9a-f]{64}|[0-9a-f]{32})`|-([0-9a-f]{8})\.pth", text)
     expected = collections.Counter(whole or part for whole, part in hashes)
     rows = (row.hash.partition(":")[2] for row in published() if row.hash)
@@ -541,7 +814,7 @@ def test_find_has_every_row():
             "imagnet",
             [
                 "Did you mean 'imagenet'?",
-                "imagenet (timm | google), randaugment (kecam)",
+                "imagenet (timm | google), ra (kecam | timm), pruned (timm)",
             ],
         ),
         (
@@ -552,7 +825,11 @@ def test_find_has_every_row():
         ("EfficientNetLite0", "imagenet@keras", ["Did you mean 'lite-keras'?"]),
         ("EfficientNetB0", "noisy-student@tim", ["Did you mean 'timm'?"]),
         ("EfficientNetB0", "imagenet@", ["imagenet (keras), autoaugment (qubvel |"]),
-        ("EfficientNetB0", "", ["noisy-student (kecam | qubvel | timm | google)."]),
+        (
+            "EfficientNetB0",
+            "",
+            ["noisy-student (kecam | qubvel | timm | google), ra4 (timm), "],
+        ),
         ("my_scaled_net", "imagenet", ["the network 'my_scaled_net'"]),
     ],
 )

@@ -22,6 +22,7 @@ from mutations import bundle_index
 import keras_effnet
 from keras_effnet.errors import InputError
 from keras_effnet.weights import archives
+from keras_effnet.weights import importing
 from keras_effnet.weights import tensor_bundle
 from keras_effnet.weights import tf_checkpoint
 from keras_effnet.weights import tf_names
@@ -355,6 +356,9 @@ def test_a_folder_a_file_and_an_archive_hold_the_same(
 ):
     _holds(tf_checkpoint.read(checkpoint, tiny), tiny, values)
     _holds(tf_checkpoint.read(checkpoint.parent, tiny), tiny, values)
+    # As TensorFlow's programs name it: no such file is there.
+    assert importing.is_path(str(checkpoint.with_suffix("")))
+    _holds(importing.read(checkpoint.with_suffix(""), tiny), tiny, values)
     for name in ("net.tar.gz", "net.tgz"):
         path = pack(checkpoint.parent, tmp_path / name)
         _holds(tf_checkpoint.read(path, tiny), tiny, values)

@@ -1,6 +1,7 @@
 """PyTorch files: every network of the four packages that have them gives here
 what it gives there."""
 
+import argparse
 import dataclasses
 import functools
 import json
@@ -15,13 +16,20 @@ import keras
 import numpy as np
 import peer
 import pytest
+from file_server import FileServer
 from test_weights import _noise
 from test_weights import _photos
 from test_weights import _refused
 from test_weights import _text
 
 import keras_effnet
+from keras_effnet import notes
+from keras_effnet import preprocessing
+from keras_effnet import saving
+from keras_effnet import weights
+from keras_effnet.errors import InputError
 from keras_effnet.weights import blocks as blocks_room
+from keras_effnet.weights import importing
 from keras_effnet.weights import load_weights
 from keras_effnet.weights import torch_file
 from keras_effnet.weights import torch_names
@@ -64,8 +72,9 @@ def _torchvision(name, size):
     return getattr(_import_torchvision(), name)()
 
 
-def _build(name):
+def _build(name, **options):
     return getattr(keras_effnet, name)(
+        **options,
         input_shape=(None, None, 3),
         include_preprocessing=False,
         classifier_activation=None,
@@ -128,10 +137,10 @@ def _saved(network, path):
     return path
 
 
-def _all_arrived(state, model, shift=0.0):
+def _all_arrived(state, model):
     """Every tensor of the file is in the model, and nothing else is."""
     arrays = [
-        tensor.numpy() + (shift if name.endswith("running_var") else 0)
+        tensor.numpy()
         for name, tensor in state.items()
         if not name.endswith("num_batches_tracked")
     ]
@@ -141,7 +150,7 @@ def _all_arrived(state, model, shift=0.0):
         float(np.abs(np.asarray(weight), dtype="float64").sum())
         for weight in model.weights
     )
-    np.testing.assert_allclose(taken, given, rtol=1e-6 if shift else 1e-9)
+    np.testing.assert_allclose(taken, given, rtol=1e-9)
 
 
 def _tiny(**options):
@@ -198,29 +207,36 @@ def _same(actual, expected):
 # Networks that agree.
 
 
+def _slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    ("build", "theirs", "ours", "shift"),
+    ("build", "theirs", "ours"),
     [
-        (_lukemelas, "efficientnet-b0", "EfficientNetB0", 0.0),
-        (_lite_package, "efficientnet-lite0", "EfficientNetLite0", 0.0),
-        (_torchvision, "efficientnet_b0", "EfficientNetB0", 1e-5 - 1e-3),
-        pytest.param(
-            _torchvision,
-            "efficientnet_v2_s",
-            "EfficientNetV2S",
-            0.0,
-            marks=pytest.mark.slow,
+        (_lukemelas, "efficientnet-b0", "EfficientNetB0"),
+        (_lite_package, "efficientnet-lite0", "EfficientNetLite0"),
+        (_torchvision, "efficientnet_b0", "EfficientNetB0"),
+        (_timm, "efficientnet_b0", "EfficientNetB0"),
+        (_timm, "efficientnet_lite0", "EfficientNetLite0"),
+        (_timm, "efficientnet_es", "EfficientNetEdgeTPUS"),
+        _slow(_torchvision, "efficientnet_v2_s", "EfficientNetV2S"),
+        *(_slow(_timm, f"efficientnet_b{n}", f"EfficientNetB{n}") for n in range(1, 6)),
+        *(
+            _slow(_torchvision, f"efficientnet_b{n}", f"EfficientNetB{n}")
+            for n in range(1, 6)
         ),
     ],
 )
-def test_outputs_agree(build, theirs, ours, shift, tmp_path):
-    # torchvision pads as SAME does at such sizes only; the others at any.
-    sizes = [(33, 65), (65, 33)] if build is _torchvision else [(32, 45), (64, 39)]
+def test_outputs_agree(build, theirs, ours, tmp_path, caplog):
+    sizes = [(32, 45), (64, 40)]
     network = _shake(build(theirs, sizes[0]), sizes[0])
     state = network.state_dict()
-    model = _ours(ours)
-    load_weights(model, _saved(network, tmp_path / "peer.pth"))
-    _all_arrived(state, model, shift)
+    architecture = {"arch": theirs} if build is _timm else {}
+    torch.save({"state_dict": state, **architecture}, tmp_path / "peer.pth.tar")
+    model = _build(ours, weights=tmp_path / "peer.pth.tar")
+    assert not caplog.messages
+    _all_arrived(state, model)
     for size in sizes:
         network = build(theirs, size)
         network.load_state_dict(state)
@@ -334,9 +350,9 @@ def test_every_name_and_shape(ours):
     for build, theirs in _PEERS[ours]:
         with torch.device("meta"):
             network = build(theirs, 33)
-        values = torch_names.to_keras(_zeros(network), blocks_room.blocks(model), {})
+        values = torch_names.to_keras(_zeros(network), blocks_room.blocks(model))
         assert {name: value.shape for name, value in values.items()} == wanted, theirs
-        _epsilon_is_the_peers(values, network)
+        _is_the_peers(torch_names.convention(_zeros(network), theirs), network)
 
 
 def _zeros(network):
@@ -348,28 +364,40 @@ def _zeros(network):
     }
 
 
-def _epsilon_is_the_peers(values, network):
-    (theirs,) = {
-        x.eps for x in network.modules() if isinstance(x, torch.nn.BatchNorm2d)
-    }
-    for name, value in values.items():
-        if name.endswith("/moving_variance"):
-            np.testing.assert_allclose(value + 1e-3, theirs, rtol=1e-4)
+def _is_the_peers(found, network):
+    norms = [x for x in network.modules() if isinstance(x, torch.nn.BatchNorm2d)]
+    assert {found.bn_epsilon} == {norm.eps for norm in norms}
+    convolutions = [x for x in network.modules() if isinstance(x, torch.nn.Conv2d)]
+    # A convolution of its own pads in TensorFlow's way, by an attribute or a layer.
+    stem = convolutions[0]
+    symmetric = type(stem) is torch.nn.Conv2d and stem.padding == (1, 1)
+    assert found.padding == ("symmetric" if symmetric else "same")
 
 
-@pytest.mark.parametrize("theirs", ["b4", "b5", "v2_s"])
-def test_the_epsilon_of_torchvision(theirs):
-    """B4 and B5 begin alike and have not the same."""
+@pytest.mark.parametrize(
+    ("build", "theirs"),
+    [
+        *((_torchvision, f"efficientnet_{name}") for name in ("b4", "b5", "v2_s")),
+        *((_timm, name) for name in ("efficientnet_b0", "tf_efficientnet_b0")),
+        *((_timm, name) for name in ("efficientnet_el", "tf_efficientnetv2_b0")),
+        (_lukemelas, "efficientnet-b0"),
+    ],
+)
+def test_the_convention_is_the_networks(build, theirs):
+    """torchvision's B4 and B5 begin alike and have not the same epsilon."""
     with torch.device("meta"):
-        network = _torchvision(f"efficientnet_{theirs}", None)
-    _epsilon_is_the_peers(torch_names.to_keras(_zeros(network), [], {}), network)
+        network = build(theirs, None)
+    found = torch_names.convention(_zeros(network), theirs)
+    assert not found.assumed
+    _is_the_peers(found, network)
 
 
-def test_the_epsilon_of_the_model_counts():
-    ones = np.ones(3, "float32")
-    arrays = {"_conv_stem.weight": ones, "_bn0.running_var": ones}
-    values = torch_names.to_keras(arrays, [], {"stem_bn": 1e-2})
-    np.testing.assert_allclose(values["stem_bn/moving_variance"], 1 - 9e-3, rtol=1e-6)
+def test_the_epsilon_of_the_model_counts(tiny, state, tmp_path):
+    other = _tiny(bn_epsilon=1e-2)
+    path = _written(state, tmp_path / "a.safetensors")
+    load_weights(other, path)
+    load_weights(tiny, path)
+    assert peer.relative_error(other(_pixels((32, 32))), tiny(_pixels((32, 32)))) < 1e-6
 
 
 # What a file may hold.
@@ -384,6 +412,9 @@ def test_the_epsilon_of_the_model_counts():
         lambda s: {"model": s, "model_ema": None},
         lambda s: _prefixed(s, "module."),
         lambda s: {"state_dict": _prefixed(s, "_orig_mod.module.")},
+        lambda s: {"model_state_dict": s, "loss": 1.5},
+        lambda s: {"state_dict": _prefixed(s, "model."), "hyper_parameters": {"lr": 1}},
+        lambda s: {"state_dict": s, "args": argparse.Namespace(lr=1.0)},
         lambda s: {name: torch.nn.Parameter(t) for name, t in _floats(s).items()},
         lambda s: {name: tensor.double() for name, tensor in _floats(s).items()},
     ],
@@ -394,16 +425,202 @@ def test_the_epsilon_of_the_model_counts():
         "ema-unused",
         "ddp",
         "compiled",
+        "loop",
+        "lightning",
+        "timm",
         "parameters",
         "double",
     ],
 )
 def test_ways_of_wrapping_a_state_dict(tiny, state, wrap, tmp_path):
     torch.save(state, tmp_path / "plain.pth")
-    torch.save(wrap(state), tmp_path / "wrapped.pth")
     plain = torch_file.read(tmp_path / "plain.pth", tiny)
     assert len(plain) == len(tiny.weights)
-    _same(torch_file.read(tmp_path / "wrapped.pth", tiny), plain)
+    for name in ("wrapped.pth.tar", "wrapped.ckpt"):
+        torch.save(wrap(state), tmp_path / name)
+        _same(importing.read(tmp_path / name, tiny), plain)
+
+
+# Of which network the weights are.
+
+
+@pytest.fixture(scope="module")
+def symmetric():
+    """A tiny network of timm that pads symmetrically, and what it answers."""
+    _import_torchvision()
+    efficientnet = pytest.importorskip("timm.models.efficientnet")
+    network = efficientnet._gen_efficientnet("efficientnet_b0", 0.25, 0.25)
+    _shake(network, (32, 32))
+    return network.state_dict(), _logits(network, (32, 32))
+
+
+def _small(**options):
+    spec = keras_effnet.scaled_spec("EfficientNetB0", 0.25, 0.25, 32, "efficientnetb0")
+    options = {"include_preprocessing": False, "input_shape": (32, 32, 3), **options}
+    return keras_effnet.build_model(spec, classifier_activation=None, **options)
+
+
+def _answers(model, expected):
+    return peer.relative_error(model(_pixels((32, 32))), expected) < 1e-4
+
+
+def test_a_bare_state_dict_is_taken_as_told(symmetric, tmp_path, caplog):
+    state, expected = symmetric
+    path = _written(state, tmp_path / "best.safetensors")
+    model = _small(weights=path)
+    assert not _answers(model, expected)
+    (note,) = caplog.messages
+    assert "best.safetensors does not say how its network pads: taken for" in note
+    assert "padding='same'" in note
+    assert "build it with padding='symmetric'" in note
+    caplog.clear()
+    assert _answers(_small(weights=path, padding="symmetric"), expected)
+    assert not caplog.messages
+    with notes.strict(), pytest.raises(InputError, match="does not say how its net"):
+        _small(weights=path)
+
+
+def test_what_a_checkpoint_calls_its_network(symmetric, tmp_path, caplog):
+    state, expected = symmetric
+    asked = argparse.Namespace(model="efficientnet_b0")
+    for number, beside in enumerate(
+        (
+            {"arch": "efficientnet_b0"},
+            {"args": asked},
+            {"hyper_parameters": vars(asked)},
+        )
+    ):
+        path = tmp_path / f"{number}.ckpt"
+        torch.save({"state_dict": state, **beside}, path)
+        assert _answers(_small(weights=path), expected)
+    assert not caplog.messages
+    load_weights(_small(), path)
+    (note,) = caplog.messages
+    assert (
+        "was trained with padding='symmetric', and the model has padding='same'" in note
+    )
+
+
+def test_a_files_name_is_a_guess_that_is_told(symmetric, tmp_path, caplog):
+    state, expected = symmetric
+    model = _small(weights=_written(state, tmp_path / "efficientnet_b0.safetensors"))
+    assert _answers(model, expected)
+    assert "taken for padding='symmetric'" in caplog.text
+    caplog.clear()
+    _small(weights=_written(state, tmp_path / "tf_efficientnet_b0.safetensors"))
+    assert not caplog.messages
+
+
+def test_what_keras_saved_keeps_its_padding(symmetric, tmp_path, caplog):
+    state, expected = symmetric
+    path = _written(state, tmp_path / "efficientnet_b0.safetensors")
+    model = _small(weights=path, padding="symmetric")
+    for name in ("a.keras", "a.h5"):
+        model.save(tmp_path / name)
+        assert _answers(_small(weights=tmp_path / name), expected)
+    assert [m for m in caplog.messages if "legacy" not in m] == []
+    caplog.clear()
+    model.save_weights(tmp_path / "a.weights.h5")
+    _small(weights=tmp_path / "a.weights.h5")
+    assert "does not say how its network pads" in caplog.text
+    again = _small(weights=tmp_path / "a.weights.h5", padding="symmetric")
+    assert _answers(again, expected)
+
+
+def test_a_head_of_several_layers(symmetric, tmp_path):
+    state, _ = symmetric
+    state = {k: v for k, v in state.items() if not k.startswith("classifier")}
+    head = torch.nn.Sequential(torch.nn.Linear(320, 8), torch.nn.Linear(8, 5))
+    state |= {f"classifier.{name}": value for name, value in head.state_dict().items()}
+    path = _written(state, tmp_path / "tf_efficientnet_b0.safetensors")
+    with pytest.raises(InputError, match=r"more than one layer, it has classifier\.0"):
+        _small(weights=path, classes=5)
+    _small(weights=path, include_top=False)
+
+
+def _repository(folder, state, **told):
+    pretrained = {
+        "tag": "ra4_e3600_r224_in1k",
+        "input_size": [3, 224, 224],
+        "test_input_size": [3, 256, 256],
+        "crop_pct": 0.9,
+        "test_crop_pct": 1.0,
+        "interpolation": "bicubic",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    }
+    config = {"architecture": "efficientnet_b0", "num_classes": 1000, **told}
+    folder.mkdir()
+    content = json.dumps({"pretrained_cfg": pretrained, **config})
+    (folder / "config.json").write_text(content)
+    _written(state, folder / "model.safetensors")
+    return folder
+
+
+def test_a_repository_of_the_hub(symmetric, tmp_path, caplog, monkeypatch):
+    state, expected = symmetric
+    folder = _repository(tmp_path / "there", state)
+    base = "/huggingface/timm/b0/resolve/main/"
+    server = FileServer({base + p.name: p.read_bytes() for p in folder.iterdir()})
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with server.running():
+        monkeypatch.setenv("KERAS_EFFNET_MIRROR", server.address)
+        model = _small(weights="hf://timm/b0")
+    assert _answers(model, expected)
+    for place in (folder, "hf://timm/b0"):  # the second from the cache
+        model = _small(weights=place)
+        assert _answers(model, expected)
+        assert saving.class_names(model)[0] == "tench"
+    rule = weights.locate(folder, "EfficientNetB0").preprocessing(256)
+    assert (rule.mean, rule.std) == ((127.5,) * 3, (127.5,) * 3)
+    assert rule.crop_fraction == 1.0
+    assert preprocessing.at_size(rule, 224).crop_fraction == 0.9
+    assert not caplog.messages
+
+
+def test_somebodys_own_classes_in_a_folder(tmp_path):
+    _import_torchvision()
+    network = pytest.importorskip("timm").create_model("efficientnet_b0", num_classes=3)
+    names = ["daisy", "rose", "tulip"]
+    state = _shake(network, (32, 32)).state_dict()
+    told = {"num_classes": 3, "label_names": names}
+    folder = _repository(tmp_path / "there", state, **told)
+    model = keras_effnet.create_model(
+        str(folder), input_shape=(None, None, 3), classifier_activation=None
+    )
+    assert saving.class_names(model) == tuple(names)
+    pixels = (_pixels((32, 32)) + 1) * 127.5
+    assert peer.relative_error(model(pixels), _logits(network, (32, 32))) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"architecture": "efficientnet_b1"}, "of EfficientNetB1, not of Efficient"),
+        (
+            {"architecture": "resnet50"},
+            "Its architecture is resnet50, and the networks",
+        ),
+        ({"architectures": ["EfficientNetForImageClassification"]}, None),
+        ({"pretrained_cfg": {"mean": "white"}}, "config.json is none of timm's"),
+        ({"num_classes": "many"}, "config.json is none of timm's"),
+    ],
+)
+def test_a_repository_that_does_not_fit(symmetric, told, message, tmp_path):
+    folder = _repository(tmp_path / "there", symmetric[0], **told)
+    if message is None:
+        (folder / "config.json").write_text(json.dumps(told))
+        message = "Its architecture is None"
+    with pytest.raises(InputError, match=message) as error:
+        _small(weights=folder)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["hf://timm", "hf://a/b/c", "hf:///b"])
+def test_no_repository_has_this_address(address):
+    with pytest.raises(InputError, match="is named hf://OWNER/NAME"):
+        _small(weights=address)
 
 
 def _floats(state):
