@@ -117,8 +117,8 @@ def locate(
             f"or the path of a weights file. Received: {weights!r}"
         )
     if hub.is_address(weights):
-        found = hub.open_repository(weights, model_name, progress)
-        return Located(found.path, found.weights, found.class_names)
+        there = hub.open_repository(weights, model_name, progress)
+        return Located(there.path, there.weights, there.class_names)
     if is_path(weights):
         path = pathlib.Path(weights)
         importer_of(path)
