@@ -202,7 +202,11 @@ def _wrong_optional(result):
     for row in result.get("profile") or []:
         if not isinstance(_value(row, "operator"), str):
             return "`profile`"
-        if not all(_number(row.get(key, 0)) for key in ("share", "ms", "count")):
+        layers = row.get("layers", {})
+        if not isinstance(layers, dict):
+            return "`profile`"
+        values = [row.get(key, 0) for key in ("share", "ms", "count")]
+        if not all(map(_number, (*values, *layers.values()))):
             return "`profile`"
     for minute in result.get("sustained") or []:
         median = minute.get("median_ms") if isinstance(minute, dict) else minute

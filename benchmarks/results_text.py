@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_effnet.benchmarks.schema import BenchmarkResult
+from keras_effnet.benchmarks.schema import layer_times
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import significant
 from keras_effnet.report.text import tabulate
@@ -19,7 +20,7 @@ _TIMES = {
     "first": "first_inference_ms",
     "init": "init_ms",
 }
-# Of a profile's operators, those that are named.
+# Of a profile's operators, and of its layers, those that are named.
 _OPERATORS = 6
 
 
@@ -46,6 +47,10 @@ def table(results: Sequence[BenchmarkResult]) -> str:
                 for row in result.profile[:_OPERATORS]
             ]
             lines.append(f"{result.name} on {result.target}: {', '.join(parts)}.")
+            layers = list(layer_times(result.profile).items())[:_OPERATORS]
+            parts = [f"{layer} {ms / whole:.0%}" for layer, ms in layers]
+            if parts:
+                lines.append(f"Of its layers the longest: {', '.join(parts)}.")
     lines += [
         f"Warning: {result.name}: {text}."
         for result in results

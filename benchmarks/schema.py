@@ -119,3 +119,12 @@ class BenchmarkResult:
     def to_dict(self) -> dict[str, Any]:
         """The result as plain values that `json` writes."""
         return dataclasses.asdict(self)
+
+
+def layer_times(profile: list | None) -> dict[str, float]:
+    """`{layer: ms}` of a profile, the longest first; empty where none is told."""
+    found: dict[str, float] = {}
+    for row in profile or ():
+        for layer, ms in (row.get("layers") or {}).items():
+            found[layer] = found.get(layer, 0) + ms
+    return dict(sorted(found.items(), key=lambda each: -each[1]))

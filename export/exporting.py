@@ -36,6 +36,7 @@ from keras_effnet.export.photographs import paths_of
 from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
+from keras_effnet.export.samples import checked_kinds
 from keras_effnet.export.samples import write_samples
 from keras_effnet.progress import silent
 from keras_effnet.sheet import Sheet
@@ -65,7 +66,7 @@ def export(
     training: dict | None = None,
     calibration_images: int = 200,
     latency: bool = False,
-    samples: bool = False,
+    samples: bool | str | Sequence[str] = False,
     on_broken: str = "skip",
     all_images: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -110,8 +111,8 @@ def export(
         calibration_images: Of the photographs that `calibration` names, so many are
             used, evenly spread.
         latency: Whether the files are measured on this machine.
-        samples: Whether programs in Python, Kotlin, Swift and C++ are written for
-            each file, in `NAME_PRECISION_samples`.
+        samples: What is written for each file in `NAME_PRECISION_samples`, as
+            `write_samples` has it: `True` is `"code"`, programs in four languages.
         on_broken: What becomes of photographs that can't be read: `"skip"` leaves them
             out and tells which, `"fail"` ends at them.
         all_images: Whether a model that knows from which photographs it learned is
@@ -130,6 +131,9 @@ def export(
         precisions = (precisions,)
     precisions = tuple(dict.fromkeys(precisions))
     _check(precisions, calibration, input_type, batch_size, engine)
+    if isinstance(samples, bool):
+        samples = ("code",) if samples else ()
+    samples = checked_kinds(samples)
     tracing.check(model)
     tell = progress or silent
     batches, images, known = photographs.opened(
@@ -205,7 +209,7 @@ def export(
     if latency:
         exported = measuring.measure(exported, progress)
     for path in [file.path for file in exported] if samples else ():
-        write_samples(path, path.with_name(f"{path.stem}_samples"))
+        write_samples(path, path.with_name(f"{path.stem}_samples"), samples)
     return exported
 
 

@@ -1,13 +1,14 @@
-"""Sample code that runs one very .tflite file, in four languages.
+"""Sample code that runs one very .tflite file, in four languages, and whole apps.
 
-The templates beside this module hold the code. In them, the lines from `{{#flag}}`
+The templates beside this module hold the code; those of an app lie in a folder of its
+name as the app's own files will. In them, the lines from `{{#flag}}`
 to `{{/flag}}` stand only where the flag holds, and `{{NAME}}` is replaced.
 """
 
-import importlib.resources
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from keras_effnet import files
 from keras_effnet.errors import InputError
+from keras_effnet.errors import check_one_of
 from keras_effnet.export._sample_literals import LITERALS
 from keras_effnet.export._sample_literals import in_comment
 from keras_effnet.export._sample_literals import one_line
@@ -23,6 +25,17 @@ from keras_effnet.rule import Preprocessing
 from keras_effnet.tflite import TFLiteModel
 
 NAMES = ("classify.py", "Classifier.kt", "Classifier.swift", "classify.cc")
+# Of an app: which of these it has, and the folders of that and of the model.
+_APPS = {
+    "android-app": (
+        "Classifier.kt",
+        "app/src/main/kotlin/com/example/classifier",
+        "app/src/main/assets",
+    ),
+    "ios-app": ("Classifier.swift", "Sources", "Resources"),
+}
+KINDS = ("code", *_APPS)
+_TEMPLATES = pathlib.Path(__file__).with_name("templates")
 _DTYPES = ("uint8", "int8", "int16", "float32")
 _KOTLIN_GET = {
     "uint8": "output.get().toInt() and 255  // Kotlin's bytes are signed",
@@ -34,7 +47,9 @@ _SECTION = re.compile(r"^\{\{#(\w+)\}\}\n(.*?)^\{\{/\1\}\}\n", re.DOTALL | re.MU
 _PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
 
 
-def samples(path: str | os.PathLike, model: str | None = None) -> dict[str, str]:
+def samples(
+    path: str | os.PathLike, model: str | None = None, kind: str = "code"
+) -> dict[str, str]:
     """`{file name: text}` of source code that classifies photographs with one .tflite
     file.
 
@@ -42,46 +57,76 @@ def samples(path: str | os.PathLike, model: str | None = None) -> dict[str, str]
     each uint8, int8, int16 or float32. Sizes, types, scales and zero points are its
     own; crop, interpolation and normalisation are its weights', from the .json file
     beside it. `model` is where the Python and the C++ sample find the file, relative to
-    themselves; its name when `None`.
+    themselves; its name when `None`. `kind` is `"code"`, or an app, in whose folders
+    the file is `model.tflite`.
     """
     classifier = TFLiteModel(path)
     _check(classifier)
     rule = classifier.preprocessing.for_channels(classifier.input_shape[2])
     flags, values = _flags(classifier, rule), _values(classifier, rule)
-    templates = importlib.resources.files("keras_effnet.export") / "templates"
+    sources = {name: _TEMPLATES / f"{name}.in" for name in NAMES}
+    labels, name = "labels.txt", classifier.path.name
+    if kind in _APPS:
+        source, folder, resources = _APPS[kind]
+        own = _TEMPLATES / kind
+        sources = {f"{folder}/{source}": sources[source]} | {
+            path.relative_to(own).with_suffix("").as_posix(): path
+            for path in sorted(own.rglob("*.in"))
+        }
+        labels, name = f"{resources}/labels.txt", "model.tflite"
     texts = {}
-    for name in NAMES:
-        literal = LITERALS[pathlib.PurePath(name).suffix]
-        values["MODEL"] = literal(str(model or classifier.path.name))
-        values["MODEL_NAME"] = literal(classifier.path.name)
-        template = (templates / f"{name}.in").read_text(encoding="utf-8")
-        texts[name] = _fill(template, flags, values)
-    texts["labels.txt"] = "".join(f"{label}\n" for label in _labels(classifier))
+    for target, template in sources.items():
+        if literal := LITERALS.get(pathlib.PurePath(target).suffix):
+            values["MODEL"] = literal(str(model or name))
+            values["MODEL_NAME"] = literal(name)
+        texts[target] = _fill(template.read_text(encoding="utf-8"), flags, values)
+    texts[labels] = "".join(f"{label}\n" for label in _labels(classifier))
     return texts
 
 
 def write_samples(
-    path: str | os.PathLike, folder: str | os.PathLike
+    path: str | os.PathLike,
+    folder: str | os.PathLike,
+    kinds: str | Sequence[str] = ("code",),
 ) -> list[pathlib.Path]:
     """Writes the samples of one .tflite file.
 
     Args:
-        path: Of the .tflite file; the samples find it where it is.
+        path: Of the .tflite file; programs find it where it is, apps get a copy.
         folder: Where they go; files of the same names are replaced.
+        kinds: Of `"code"`, a program in each of four languages, and of
+            `"android-app"` and `"ios-app"`, projects for Android Studio and Xcode in
+            folders of these names.
 
     Returns:
         A list of `pathlib.Path`.
 
     Raises:
-        InputError: It is no such file, or the folder can't be written to.
+        InputError: It is no such file, there is no such kind, or the folder can't be
+            written to.
     """
     folder = pathlib.Path(folder)
     model = os.path.relpath(pathlib.Path(path).resolve(), folder.resolve())
     written = []
-    for name, text in samples(path, pathlib.Path(model).as_posix()).items():
-        files.write_text(folder / name, text)
-        written.append(folder / name)
+    for kind in checked_kinds(kinds):
+        texts = samples(path, pathlib.Path(model).as_posix(), kind)
+        into = folder if kind == "code" else folder / kind
+        for name, text in texts.items():
+            files.write_text(into / name, text)
+            written.append(into / name)
+        if kind in _APPS:
+            written.append(into / _APPS[kind][-1] / "model.tflite")
+            with files.replacing(written[-1]) as temporary:
+                shutil.copyfile(path, temporary)
     return written
+
+
+def checked_kinds(kinds: str | Sequence[str]) -> tuple[str, ...]:
+    """The kinds of samples that are meant, each once."""
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
+    for kind in kinds:
+        check_one_of("samples", kind, KINDS)
+    return tuple(dict.fromkeys(kinds))
 
 
 def _check(classifier: TFLiteModel) -> None:

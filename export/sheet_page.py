@@ -1,7 +1,6 @@
 """The page beside an exported file: one HTML file that holds its own pictures."""
 
 import collections
-import re
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from keras_effnet.report import page
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import plain
 from keras_effnet.report.text import signed
+from keras_effnet.tflite import layer_name
 
 _WORST = 10
 _VERDICTS = {"within limit": "Within the limit", "over the limit": "Over the limit"}
@@ -351,16 +351,6 @@ def _tensor(tensor):
         return text
     offset = " − 128" if tensor["dtype"] == "int8" else ""
     return f"{text}, a pixel is stored as pixel{offset}"
-
-
-def layer_name(tensor):
-    """The Keras layer that a tensor is the output of: `block1a_dwconv` of
-    `block1a_bn_1/batchnorm/mul_1;block1a_dwconv_1/depthwise`. Of those fused into one
-    operator the last, but a normalisation; tracing numbers each name once more."""
-    fused = tensor.split(";")
-    own = [name for name in fused if "/batchnorm/" not in name] or fused
-    scopes = [s for s in own[-1].split("/")[:-1] if s != "batchnorm"] or own[-1:]
-    return re.sub(r"_\d+$", "", scopes[-1])
 
 
 def _ms(value):

@@ -210,7 +210,7 @@ def _table(results):
     }
     columns = [{"name": "Keras", **results["keras"]}, *results["files"]]
     rows = [(name, *map(tell, columns)) for name, tell in measures.items()]
-    return page.table(("", *(row["name"] for row in columns)), rows, "wraps names")
+    return page.table(("", *(row["name"] for row in columns)), rows, "wraps")
 
 
 def _scaled(row, key, unit):

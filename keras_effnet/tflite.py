@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -366,3 +367,13 @@ def dequantize(stored: np.ndarray, details: dict[str, Any]) -> np.ndarray:
         return stored.astype(np.float32)
     scale, zero_point = details["quantization"]
     return (stored.astype(np.float32) - zero_point) * scale
+
+
+def layer_name(tensor: str) -> str:
+    """The Keras layer that a tensor is the output of: `block1a_dwconv` of
+    `block1a_bn_1/batchnorm/mul_1;block1a_dwconv_1/depthwise`. Of those fused into one
+    operator the last, but a normalisation; tracing numbers each name once more."""
+    fused = tensor.split(";")
+    own = [name for name in fused if "/batchnorm/" not in name] or fused
+    scopes = [s for s in own[-1].split("/")[:-1] if s != "batchnorm"] or own[-1:]
+    return re.sub(r"_\d+$", "", scopes[-1])

@@ -10,6 +10,7 @@ from keras_effnet.errors import InputError
 from keras_effnet.errors import first_line
 from keras_effnet.quiet import native_stderr_held_back
 from keras_effnet.tflite import check_file
+from keras_effnet.tflite import layer_name
 
 
 def described(path):
@@ -32,6 +33,34 @@ def random_input_bytes(path):
     except ValueError as error:
         raise _refused(path, error) from error
     return b"".join(values.tobytes() for values in inputs)
+
+
+def layers(path, operators):
+    """The Keras layer of each operator of a run, whose names are given in turn, `None`
+    of those that have no kernel, and of all where that can't be told.
+
+    XNNPACK names its operators otherwise than the file, leaves some out and adds
+    others; those with a kernel follow each other as the file's do.
+    """
+    interpreter = _loaded(path)
+    tensors = {row["index"]: row["name"] for row in interpreter.get_tensor_details()}
+    rows = interpreter._get_ops_details()
+    own = [(_kernel(row["op_name"]), row["outputs"][0]) for row in rows]
+    own = [(kind, layer_name(tensors[index])) for kind, index in own if kind]
+    kinds = [_kernel(name) for name in operators]
+    if [kind for kind, _ in own] != [kind for kind in kinds if kind]:
+        return [None] * len(operators)
+    names = iter(own)
+    return [kind and next(names)[1] for kind in kinds]
+
+
+def _kernel(operator):
+    """Which kind of kernel an operator has, by its name in the file or XNNPACK's."""
+    if operator.startswith("DEPTHWISE_CONV_2D") or "DWConv" in operator:
+        return "depthwise"
+    # XNNPACK makes a convolution of one pixel's width fully connected.
+    starts = ("CONV_2D", "FULLY_CONNECTED", "Convolution (", "Fully Connected (")
+    return "full" if operator.startswith(starts) else None
 
 
 def _loaded(path):

@@ -45,16 +45,17 @@ static void check(int status, const char *call) {
 }
 #define CHECK(name, ...) check(name(__VA_ARGS__), #name)
 
-static void add(Operators *found, const char *name, uint64_t microseconds) {
-  size_t i = 0;
-  while (i < found->count && strcmp(found->operators[i].name, name)) i++;
-  if (i == found->count) {
+// `place` is that of the operator in a run: in each run the same follow each other.
+static void add(Operators *found, size_t place, const Event *event) {
+  if (place == found->count) {
     found->operators =
         had(realloc(found->operators, ++found->count * sizeof(Operator)));
-    found->operators[i] = (Operator){.name = had(strdup(name))};
+    found->operators[place] = (Operator){.name = had(strdup(event->tag))};
+  } else if (strcmp(found->operators[place].name, event->tag)) {
+    fail("The profile failed (the operators of two runs differ)");
   }
-  found->operators[i].microseconds += microseconds;
-  found->operators[i].count++;
+  found->operators[place].microseconds += event->elapsed_us;
+  found->operators[place].count++;
 }
 
 // An operator that a delegate took over tells of itself; that it was inside the
@@ -69,9 +70,9 @@ static void collect(void *profiler, Operators *found) {
   CHECK(GetNumProfilerEvents, profiler, &count);
   Event *events = had(calloc((size_t)count + 1, sizeof(Event)));
   if (count) CHECK(GetProfilerEvents, profiler, count, events);
+  size_t place = 0;
   for (int i = 0; i < count; i++)
-    if (events[i].tag && is_kernel(&events[i]))
-      add(found, events[i].tag, events[i].elapsed_us);
+    if (events[i].tag && is_kernel(&events[i])) add(found, place++, &events[i]);
   free(events);
 }
 

@@ -6,8 +6,9 @@
 
 #include "litert.h"
 
-// Prints {"runs", "run_ns", "operators": [{"operator", "us", "count"}]}, sums over at
-// least so many runs and seconds. The model must be loaded for profiling.
+// Prints {"runs", "run_ns", "operators": [{"operator", "us", "count"}]}, in the order of
+// a run, sums over at least so many runs and seconds. The model must be loaded for
+// profiling.
 void profile_print(Model *model, long runs, double seconds, int64_t (*timed)(Model *));
 
 #endif

@@ -5,12 +5,13 @@ from keras_effnet.benchmarks.report import comparing
 from keras_effnet.benchmarks.report import entries
 from keras_effnet.benchmarks.report import result_charts
 from keras_effnet.benchmarks.report import results_table
+from keras_effnet.benchmarks.schema import layer_times
 from keras_effnet.report import canvas
 from keras_effnet.report import page
 from keras_effnet.report.text import cell
 from keras_effnet.report.text import significant
 
-_OPERATORS = 6
+_OPERATORS, _LAYERS = 6, 10
 _METHOD = (
     "Compared are the medians of rounds, each a process of its own, with exact tests "
     f"at α = {100 * significance.ALPHA:g} %: rounds that one command measured in turn "
@@ -89,18 +90,18 @@ def _facts(group):
 
 
 def _accuracy(group):
-    measure = entries.measure_of_accuracy(
-        [r for r in group.results if group.cost(r) is not None]
-    )
+    costed = [r for r in group.results if group.cost(r) is not None]
+    measure = entries.measure_of_accuracy(costed)
     if not measure:
         return []
     text = f"Accuracy against {'instructions' if group.emulated else 'latency'}"
     figure = result_charts.accuracy_against_cost(group, measure)
-    names = zip(group.numbers().values(), group.names().values(), strict=True)
+    drawn = (r for r in costed if entries.accuracy(r, measure) is not None)
+    names = {group.number(r): group.names()[entries.file_key(r)] for r in drawn}
     parts = _picture(text, figure, group)
     note = "Pale bars: 95 % intervals of the shares (Wilson 1927)."
     if not group.few:
-        parts.append(page.items([f"{n}: {name}" for n, name in names], "key"))
+        parts.append(page.items([f"{n}: {name}" for n, name in names.items()], "key"))
         note = (
             "The line joins the files that no other beats: nothing cheaper is as "
             f"right. {note}"
@@ -151,10 +152,19 @@ def _operators(group):
             rows.append((group.label(result), name, f"{share:.1%}", *cells))
     figure = result_charts.operators(group, results)
     described = "Operators' shares of the time"
-    return [
+    parts = [
         *_picture("Where the time goes", figure, group, described),
         page.table(("file", "operator", "share", "ms", "count"), rows, "words"),
     ]
+    rows = [
+        (group.label(result), layer, significant(ms, 4))
+        for result in results
+        for layer, ms in list(layer_times(result["profile"]).items())[:_LAYERS]
+    ]
+    if rows:
+        parts.append(page.paragraph("The layers, by their names in Keras:"))
+        parts.append(page.table(("file", "layer", "ms"), rows, "words"))
+    return parts
 
 
 def _total(rows, key, digits):

@@ -87,16 +87,18 @@ class NativeRunner:
 
     def profile(self, path, request):
         found = self._run(path, request, ["--profile"])
-        runs = found["runs"]
-        rows = [
-            {
-                "operator": row["operator"],
-                "ms": row["us"] / 1000 / runs,
-                "count": row["count"] / runs,
-            }
-            for row in found["operators"]
-        ]
-        return sorted(rows, key=lambda row: -row["ms"])
+        runs, operators = found["runs"], found["operators"]
+        layers = model_io.layers(path, [row["operator"] for row in operators])
+        rows = {}
+        for row, layer in zip(operators, layers, strict=True):
+            ms = row["us"] / 1000 / runs
+            empty = {"operator": row["operator"], "ms": 0, "count": 0, "layers": {}}
+            sums = rows.setdefault(row["operator"], empty)
+            sums["ms"] += ms
+            sums["count"] += row["count"] / runs
+            if layer:
+                sums["layers"][layer] = sums["layers"].get(layer, 0) + ms
+        return sorted(rows.values(), key=lambda row: -row["ms"])
 
     def _run(self, path, request, more):
         shell = self._shell

@@ -13,6 +13,7 @@ from keras_effnet.report.text import format_table
 from keras_effnet.report.text import known
 from keras_effnet.report.text import plain
 from keras_effnet.report.text import signed
+from keras_effnet.tflite import layer_name
 
 
 def rows(candidates, chosen):
@@ -147,7 +148,7 @@ def _sensitivity(folder, rows):
     canvas.save(figure, folder / "sensitivity.svg")
     table = [
         (
-            f"{n}: {sheet_page.layer_name(rows[n]['name'])}",
+            f"{n}: {layer_name(rows[n]['name'])}",
             rows[n]["operator"],
             "\u00a0×\u00a0".join(map(str, rows[n]["shape"])),
             *(cell(rows[n][key], ".3g") for key in ("activation", "kernel")),

@@ -167,9 +167,12 @@ class _Notes(logging.Handler):
 def _notes_shown():
     logger, handler = logging.getLogger("keras_effnet"), _Notes()
     logger.addHandler(handler)
+    # A library that logs gives the root a handler, which would say each once more.
+    before, logger.propagate = logger.propagate, False
     try:
         yield
     finally:
+        logger.propagate = before
         logger.removeHandler(handler)
 
 

@@ -4,12 +4,15 @@ keras-effnet export EfficientNetLite0 --weights imagenet --output out
 keras-effnet export model.keras --precision float32,int8 --calibrate photos/
 keras-effnet export model.keras --precision float16,dynamic,int8,int16x8 \\
     --calibrate photos/ --evaluate labelled/ --max-drop 0.5 --samples
+keras-effnet export model.keras --precision int8 --input-type uint8 \\
+    --calibrate photos/ --samples android-app,ios-app
 
 Each file gets NAME_PRECISION.json and .html beside it: what is in it, what it lost,
 how fast it is on this machine. A file that loses more than --max-drop is kept as
 NAME_PRECISION-over-limit.tflite, and the exit code is 1.
 """
 
+import argparse
 import pathlib
 
 from keras_effnet import files
@@ -21,6 +24,7 @@ from keras_effnet.progress import step
 from keras_effnet.quiet import import_keras
 
 FORMATS = ("tflite", "saved_model", "keras", "onnx")
+SAMPLES = ("code", "android-app", "ios-app")
 _OF_TFLITE = (
     "precision",
     "input-type",
@@ -62,8 +66,13 @@ def add_arguments(parser):
     _export.add_judging(parser)
     parser.add_argument(
         "--samples",
-        action="store_true",
-        help="write programs in Python, Kotlin, Swift and C++ for each file",
+        nargs="?",
+        const=("code",),
+        type=_samples,
+        metavar="KINDS",
+        help="write for each file, with commas: code, programs in Python, Kotlin, "
+        "Swift and C++ (the default); android-app and ios-app, projects for Android "
+        "Studio and Xcode with the file in place",
     )
     parser.add_argument(
         "--no-latency", action="store_true", help="don't measure the files' speed here"
@@ -113,7 +122,7 @@ def run(args):
             settings=_export.settings(args),
             calibration_images=args.calibration_images,
             latency=not args.no_latency,
-            samples=args.samples,
+            samples=args.samples or False,
             progress=step,
         )
         print(export.table(exported))
@@ -151,6 +160,17 @@ def _formats(text):
                 f"Received: {name!r}"
             )
     return formats
+
+
+def _samples(text):
+    kinds = [kind.strip() for kind in text.split(",")]
+    for kind in kinds:
+        if kind not in SAMPLES:  # the model, of `--samples model.keras`
+            raise argparse.ArgumentTypeError(
+                f"must be of {', '.join(SAMPLES)}, or nothing, after the model. "
+                f"Received: {kind!r}"
+            )
+    return kinds
 
 
 def _batch_size(text):

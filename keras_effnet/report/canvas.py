@@ -48,7 +48,7 @@ _SVG = {"svg.fonttype": "none", "svg.hashsalt": "keras_effnet"}
 BACKED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
 _LEGEND = {"fontsize": SMALL, "frameon": False, "borderpad": 0, "handletextpad": 0.5}
 # Inches.
-_LEFT, _RIGHT, _LINE, _SMALL_LINE, _BAR = 0.95, 0.15, 0.23, 0.21, 0.17
+_LEFT, _RIGHT, _LINE, _SMALL_LINE, _BAR = 0.95, 0.25, 0.23, 0.21, 0.17
 _CHARACTERS = 48
 # Costs further apart than this would press the small ones together.
 _LOG_FROM = 8

@@ -40,10 +40,11 @@ _STYLE = """
     min-width: 7rem; max-width: 17rem; overflow-wrap: break-word; }
   .scroll td:first-child, .wraps td, .facts td { white-space: normal; }
   :is(.wraps, .matrix) td:first-child { overflow-wrap: anywhere; }
-  .wraps td + td { min-width: 4rem; } .names th { overflow-wrap: anywhere; }
+  .wraps td + td { min-width: 3.2rem; }
   .matrix td + td, .matrix th + th { text-align: center; min-width: 1.6rem; }
-  .matrix th + th { writing-mode: vertical-rl; transform: rotate(180deg);
-    border: 0; padding: .5rem .1rem; text-align: left; white-space: nowrap; }
+  .matrix th + th { writing-mode: vertical-rl; text-orientation: sideways;
+    transform: rotate(180deg); border: 0; padding: .5rem .1rem; text-align: left;
+    white-space: nowrap; }
   .matrix td + td { background: rgb(0 114 178 / var(--share)); }
   .matrix td.deep { color: #fff; }
   .facts { width: 100%; }
@@ -132,6 +133,11 @@ def _escaped(value: object) -> str:
     return html.escape(printable(str(value)))
 
 
+def _breakable(value: object) -> str:
+    """A name whose line may end behind a _ or a dot, rather than anywhere."""
+    return re.sub(r"[_.](?=[^\W\d])", r"\g<0><wbr>", _escaped(value))
+
+
 def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 
@@ -146,15 +152,14 @@ def table(header: Iterable, rows: Iterable[Iterable], kind: str = "") -> str:
     """A table from plain text.
 
     The first column stands to the left; of kind `words` the second one too, of kind
-    `wraps` all cells may take several lines, of kind `names` the heading may break
-    anywhere.
+    `wraps` all cells may take several lines.
     """
-    body = ("".join(f"<td>{_escaped(cell)}</td>" for cell in row) for row in rows)
+    body = ("".join(f"<td>{_breakable(cell)}</td>" for cell in row) for row in rows)
     return _table(header, body, kind)
 
 
 def _table(header: Iterable, rows: Iterable[str], kind: str) -> str:
-    head = "".join(f"<th>{_escaped(cell)}</th>" for cell in header)
+    head = "".join(f"<th>{_breakable(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
         f'<div class="{f"scroll {kind}".rstrip()}" tabindex="0"><table><thead>'

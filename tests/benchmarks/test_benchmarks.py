@@ -22,6 +22,7 @@ from keras_effnet import benchmarks
 from keras_effnet import children
 from keras_effnet import cli
 from keras_effnet.benchmarks import measuring as measuring_room
+from keras_effnet.benchmarks import significance
 from keras_effnet.benchmarks.journal import Journal
 from keras_effnet.benchmarks.schema import summarize
 from keras_effnet.benchmarks.targets import host
@@ -751,6 +752,48 @@ def test_the_command_and_the_function_have_the_same_defaults(
     _, out, _ = command(models["int8"], "--json")
     (expected,) = benchmarks.benchmark_many([models["int8"]])
     assert json.loads(out)[0]["options"] == expected.options
+
+
+def test_the_default_of_rounds_is_enough_for_a_verdict(models, command, monkeypatch):
+    slow = str(models["float32"])
+
+    def measure(path, request):
+        return answer([2_000_000 if str(path) == slow else 1_000_000])
+
+    monkeypatch.setattr(host, "_measure", measure)
+    _, out, _ = command(slow, models["int8"], "--json")
+    times = [significance.round_medians(result) for result in json.loads(out)]
+    assert [len(medians) for medians in times] == [8, 8]
+    assert significance.compare(*times).verdict == significance.SLOWER
+    # One less would tell nothing.
+    few = (medians[1:] for medians in times)
+    assert significance.compare(*few).verdict == significance.UNKNOWN
+
+
+def test_an_emulated_core_has_no_times(models, monkeypatch):
+    with_answers(monkeypatch, *[answer([123_456_789], init_ns=987_654)] * 8)
+    (result,) = benchmarks.benchmark_many([models["int8"]])
+    emulated = dataclasses.replace(
+        result,
+        target="arm:cortex-a53",
+        device=result.device | {"emulated": True},
+        instructions=12_345_678,
+    )
+    text = benchmarks.table([emulated])
+    heading, line, *_ = text.splitlines()
+    assert not {"median", "p90", "p95", "min", "mean", "first", "init"} & {
+        *heading.split()
+    }
+    assert "12,345,678" in line
+    assert "123.5" not in text
+    assert "0.9877" not in text
+    assert "Instructions of one run on arm:cortex-a53: " in text
+    assert "Milliseconds" not in text
+    # Beside a machine's the cells are empty.
+    text = benchmarks.table([result, emulated])
+    host_line, line = text.splitlines()[1:3]
+    assert "123.5" in host_line
+    assert line.split()[2:9] == ["-"] * 7
 
 
 def test_the_table_shows_a_warning_and_a_machine_without_a_name(

@@ -11,10 +11,13 @@ from ai_edge_litert.interpreter import OpResolverType
 from device_servers import require
 
 from keras_effnet.benchmarks import benchmark_many
+from keras_effnet.benchmarks import schema
+from keras_effnet.benchmarks.native import model_io
 from keras_effnet.benchmarks.outputs import difference_from_host
 from keras_effnet.benchmarks.targets import runners
 from keras_effnet.benchmarks.targets.host import Host
 from keras_effnet.errors import InputError
+from keras_effnet.tflite import layer_name
 
 FEW = {"rounds": 1, "min_runs": 5, "min_seconds": 0, "warmup_seconds": 0}
 REQUEST = {
@@ -58,6 +61,28 @@ def test_delegated_operators_are_told_one_by_one(tiny_files, precision):
     assert all(row["count"] >= 1 for row in rows)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("xnnpack", [False, True])
+def test_layers_are_those_of_the_sheet(tiny_files, precision, xnnpack):
+    rows = Host().profile(tiny_files[precision], REQUEST | {"xnnpack": xnnpack})
+    found = schema.layer_times(rows)
+    times = list(found.values())
+    assert times == sorted(times, reverse=True)
+    assert sum(row["ms"] for row in rows) >= sum(times) > 0
+    sheet = json.loads(tiny_files["int8"].with_suffix(".json").read_text())
+    kernels = {
+        layer_name(row["name"])
+        for row in sheet["layer_errors"]
+        if row["operator"].endswith(("CONV_2D", "FULLY_CONNECTED"))
+    }
+    assert set(found) == kernels
+
+
+def test_layers_of_other_operators_are_not_told(tiny_files):
+    names = ["Convolution (NHWC, F32) IGEMM", "Softmax (NC, F32)"]
+    assert model_io.layers(tiny_files["float32"], names) == [None, None]
+
+
 def test_the_command(command, tiny_files, tmp_path):
     output = tmp_path / "result.json"
     code, out, _ = command(
@@ -67,12 +92,15 @@ def test_the_command(command, tiny_files, tmp_path):
     (result,) = json.loads(output.read_text())
     longest = result["profile"][0]["operator"]
     assert f"{longest} " in out
+    layer = next(iter(schema.layer_times(result["profile"])))
+    assert f"Of its layers the longest: {layer} " in out
     page = tmp_path / "page.html"
     code, _, errors = command("report", output, "--output", page)
     assert code == 0, errors
     text = page.read_text()
     assert "Where the time goes" in text
     assert longest.partition(" (")[0] in text
+    assert f"<td>{layer.replace('_', '_<wbr>')}</td>" in text
     code, _, errors = command(
         "benchmark", tiny_files["int8"], "--profile", "--target", "arm:cortex-a53"
     )

@@ -16,8 +16,8 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from keras_effnet.errors import InputError
 from keras_effnet.export.layer_errors import layer_errors
-from keras_effnet.export.sheet_page import layer_name
 from keras_effnet.tflite import TFLiteModel
+from keras_effnet.tflite import layer_name
 
 IMAGES = peer.images(32, 32, batch=6)
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from xml.etree import ElementTree
 
 import ai_edge_litert
 import conftest
@@ -17,6 +19,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
+from device_servers import require
 from PIL import Image
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
@@ -25,6 +29,8 @@ from tensorflow.python.framework.convert_to_constants import (
 from keras_effnet import saving
 from keras_effnet.data import photos
 from keras_effnet.errors import InputError
+from keras_effnet.export._sample_literals import LITERALS
+from keras_effnet.export.samples import KINDS as SAMPLES
 from keras_effnet.export.samples import samples
 from keras_effnet.export.samples import write_samples
 from keras_effnet.preprocessing import Preprocessing
@@ -346,7 +352,7 @@ int main(int argc, char** argv) {
 """
 
 
-def compile_cpp(folder):
+def compile_cpp(folder, *options):
     compiler = shutil.which("c++")
     library = pathlib.Path(ai_edge_litert.__file__).parent / "libLiteRt.so"
     if compiler is None or not library.exists():
@@ -361,7 +367,7 @@ def compile_cpp(folder):
     (folder / "test.cc").write_text(CPP_HARNESS)
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror"]
     link = [str(library), f"-Wl,-rpath,{library.parent}"]
-    command = [compiler, *flags, "-I.", "test.cc", *link, "-o", "test"]
+    command = [compiler, *flags, *options, "-I.", "test.cc", *link, "-o", "test"]
     done = run(*command, cwd=folder)
     assert done.returncode == 0, done.stderr.decode()
 
@@ -372,12 +378,13 @@ def as_pnm(picture, target, channels):
     image.save(target, format="PPM")
 
 
+SLOW = pytest.mark.slow
 CPP_CASES = [
     ("float32", "crop"),
     ("uint8", "bilinear"),
     ("int8", "resized"),
     *(
-        pytest.param(kind, rule, marks=pytest.mark.slow)
+        pytest.param(kind, rule, marks=SLOW)
         for kind, rule in [
             ("int8", "whole"),
             ("int16", "crop"),
@@ -435,7 +442,7 @@ def assert_lines_close(text, expected):
     ("content", "message"),
     [
         (None, b"There is no such photograph. Received: photo\n"),
-        (b"", b"This is no binary PPM (P6) file of 8 bits. Received: photo\n"),
+        (b"", b"This is no binary PPM (P6) file of 8 bits, which is all that is read "),
         (b"P6 99999999 99999999 255\n", b"This is no binary PPM"),
         (b"P6 -3 2 255\n123456", b"This is no binary PPM"),
         (b"P6\n# made by hand\n3 2 255\n123", b"The photograph is cut off."),
@@ -461,18 +468,76 @@ def compiled(contents, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def stb():
+    """The option with which the sample finds stb_image.h, of Debian's libstb-dev."""
+    folder = pathlib.Path("/usr/include/stb")
+    require((folder / "stb_image.h").exists(), "Debian's libstb-dev")
+    return f"-isystem{folder}"
+
+
+@pytest.mark.parametrize("kind", ["float32", pytest.param("grey", marks=SLOW)])
+def test_cpp_reads_jpeg_and_png(kind, stb, make, pictures):
+    path, folder = make(kind)
+    compile_cpp(folder, stb)
+    for turn in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        image = Image.open(next(p for p in pictures if p.name == "plain.png"))
+        pictures = [*pictures, folder / f"turned {turn}.jpg"]
+        image.resize((60, 41)).save(pictures[-1], exif=exif, quality=95, subsampling=0)
+    for picture in pictures:
+        done = run("./test", picture, "pixels", cwd=folder)
+        assert done.returncode == 0, done.stderr.decode()
+        found = np.frombuffer(done.stdout, "uint8")
+        expected = expected_pixels(path, picture)
+        if picture.suffix == ".jpg":  # another decoder
+            difference = np.abs(found.astype(int) - expected.reshape(-1))
+            assert difference.mean() < 2, picture.name
+        else:
+            assert_pixels(found, expected, picture)
+    (folder / "damaged.jpg").write_bytes(pictures[-1].read_bytes()[:300])
+    done = run("./test", "damaged.jpg", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"This is no photograph, or it is damaged: ")
+    assert done.stderr.count(b"\n") == 1
+
+
 # What the sample uses of Android and LiteRT. The interpreter computes nothing: it
 # writes the input that it is given, and gives the output that stands in a file.
 KOTLIN_STUBS = {
     "android.content": """
-class Context(folder: java.io.File) {
+open class Context(folder: java.io.File) {
     val assets = AssetManager(folder)
+    val contentResolver = ContentResolver()
+}
+class ContentResolver
+class Intent(action: String) {
+    var data: android.net.Uri? = null
+    fun setType(type: String) = this
+    companion object { const val ACTION_GET_CONTENT = "" }
 }
 class AssetManager(private val folder: java.io.File) {
     fun open(name: String) = java.io.File(folder, name).inputStream()
 }
 """,
     "android.graphics": """
+import android.content.ContentResolver
+import android.net.Uri
+class ImageDecoder {
+    var allocator = 0
+    fun setTargetSampleSize(size: Int) {}
+    class Size(val width: Int, val height: Int)
+    class ImageInfo(val size: Size)
+    class Source
+    companion object {
+        const val ALLOCATOR_SOFTWARE = 1
+        fun createSource(resolver: ContentResolver, uri: Uri) = Source()
+        fun decodeBitmap(
+            source: Source, listener: (ImageDecoder, ImageInfo, Source) -> Unit
+        ): Bitmap = TODO()
+    }
+}
 class Bitmap(val width: Int, val height: Int, private val rgb: ByteArray) {
     fun getPixels(
         pixels: IntArray, offset: Int, stride: Int,
@@ -485,6 +550,42 @@ class Bitmap(val width: Int, val height: Int, private val rgb: ByteArray) {
                 (255 shl 24) or (byte(0) shl 16) or (byte(1) shl 8) or byte(2)
         }
     }
+}
+""",
+    "android.net": "class Uri",
+    "android.os": "class Bundle",
+    "android.app": """
+import android.content.Intent
+open class Activity : android.content.Context(java.io.File("")) {
+    open fun onCreate(state: android.os.Bundle?) {}
+    open fun onActivityResult(request: Int, result: Int, data: Intent?) {}
+    open fun onDestroy() {}
+    fun setContentView(view: android.widget.View) {}
+    fun startActivityForResult(intent: Intent, request: Int) {}
+    fun runOnUiThread(action: () -> Unit) = action()
+    companion object { const val RESULT_OK = -1 }
+}
+""",
+    "android.widget": """
+import android.content.Context
+open class View(context: Context) {
+    var fitsSystemWindows = false
+    fun addView(view: View) {}
+    fun setOnClickListener(listener: (View) -> Unit) {}
+}
+open class TextView(context: Context) : View(context) {
+    var text: CharSequence = ""
+    var textSize = 0f
+}
+class Button(context: Context) : TextView(context)
+class ScrollView(context: Context) : View(context)
+class LinearLayout(context: Context) : View(context) {
+    var orientation = 0
+    companion object { const val VERTICAL = 1 }
+}
+class ImageView(context: Context) : View(context) {
+    var adjustViewBounds = false
+    fun setImageBitmap(bitmap: android.graphics.Bitmap) {}
 }
 """,
     "org.tensorflow.lite": """
@@ -506,6 +607,7 @@ class Interpreter(model: ByteBuffer, options: Options) : AutoCloseable {
 }
 """,
     "harness": """
+import com.example.classifier.Classifier
 import java.io.File
 fun main(arguments: Array<String>) {
     val (width, height) = arguments.map { it.toInt() }
@@ -536,6 +638,28 @@ def kotlin_compiler():
     return [*command, "-no-reflect", "-cp", str(library)], library
 
 
+def compile_kotlin(folder, *sources):
+    """Compiles them with the stubs; the command that runs the harness."""
+    compiler, library = kotlin_compiler()
+    sources = list(sources)
+    for package, text in KOTLIN_STUBS.items():
+        header = "" if package == "harness" else f"package {package}\n"
+        sources.append(folder / f"{package}.kt")
+        sources[-1].write_text(header + text)
+    done = run(*compiler, *sources, "-Werror", "-d", "classes", cwd=folder)
+    assert done.returncode == 0, done.stderr.decode()
+    if library:
+        return ["java", "-cp", f"classes:{library}", "HarnessKt"]
+    return ["kotlin", "-cp", "classes", "HarnessKt"]
+
+
+@pytest.mark.slow
+def test_the_android_app_compiles(make):
+    path, folder = make("uint8")
+    write_samples(path, folder, "android-app")
+    compile_kotlin(folder, *(folder / "android-app").rglob("*.kt"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rule"),
@@ -550,22 +674,11 @@ def kotlin_compiler():
 )
 def test_kotlin_gives_the_interpreter_the_same_input(kind, rule, make, pictures):
     path, folder = make(kind, rule)
-    compiler, library = kotlin_compiler()
-    sources = [folder / "Classifier.kt"]
-    for number, (package, text) in enumerate(KOTLIN_STUBS.items()):
-        header = "" if package == "harness" else f"package {package}\n"
-        sources.append(folder / f"Stub{number}.kt")
-        sources[-1].write_text(header + text)
-    done = run(*compiler, *sources, "-Werror", "-d", "classes", cwd=folder)
-    assert done.returncode == 0, done.stderr.decode()
+    command = compile_kotlin(folder, folder / "Classifier.kt")
     (folder / "assets").mkdir()
     shutil.copy(path, folder / "assets")
     shutil.copy(folder / "labels.txt", folder / "assets")
     model = TFLiteModel(path)
-    main = "Stub3Kt"
-    command = ["kotlin", "-cp", "classes", main]
-    if library:
-        command = ["java", "-cp", f"classes:{library}", main]
     for picture in pictures:
         expected = expected_lines(path, picture, model)
         tensor = model.interpreter.get_tensor(model.output["index"])
@@ -582,10 +695,61 @@ def test_kotlin_gives_the_interpreter_the_same_input(kind, rule, make, pictures)
         assert_lines_close(done.stdout.decode(), expected)
 
 
+APPS = ("android-app", "ios-app")
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint8", "int8"])
+def test_apps_have_all_that_they_name(kind, make):
+    path, folder = make(kind)
+    write_samples(path, folder, APPS)
+    android, ios = (folder / name for name in APPS)
+    assets = android / "app/src/main/assets"
+    source = android / "app/src/main/kotlin/com/example/classifier"
+    for model in (assets / "model.tflite", ios / "Resources/model.tflite"):
+        assert model.read_bytes() == path.read_bytes()
+        labels = (model.with_name("labels.txt")).read_text("utf-8")
+        assert labels == (folder / "labels.txt").read_text("utf-8")
+    # The same as the program's, but for the file's name.
+    for code, app in (("Classifier.kt", source), ("Classifier.swift", ios / "Sources")):
+        alone, own = ((at / code).read_text("utf-8") for at in (folder, app))
+        literal = LITERALS[pathlib.Path(code).suffix]
+        assert own == alone.replace(literal(MODEL), '"model.tflite"')
+        assert '"model.tflite"' in own
+
+    name = "{http://schemas.android.com/apk/res/android}name"
+    manifest = ElementTree.parse(android / "app/src/main/AndroidManifest.xml")
+    (activity,) = manifest.iter("activity")
+    package = (source / "MainActivity.kt").read_text().splitlines()[0].split()[1]
+    build = (android / "app/build.gradle.kts").read_text()
+    assert f'namespace = "{package}"' in build
+    assert "minSdk = 28 " in build
+    assert (source / f"{activity.get(name)[1:]}.kt").exists()
+    assert 'include(":app")' in (android / "settings.gradle.kts").read_text()
+
+    project = yaml.safe_load((ios / "project.yml").read_text("utf-8"))
+    (target,) = project["targets"].items()
+    assert all((ios / each["path"]).is_dir() for each in target[1]["sources"])
+    podfile = (ios / "Podfile").read_text()
+    assert f"target '{target[0]}' do" in podfile
+    assert (
+        f"platform :ios, '{project['options']['deploymentTarget']['iOS']}'" in podfile
+    )
+    (pod,) = re.findall(r"pod '(\w+)'", podfile)
+    assert f"import {pod}\n" in (ios / "Sources/Classifier.swift").read_text("utf-8")
+
+
+def test_a_kind_of_samples_that_is_none(make):
+    path, folder = make("float32")
+    with pytest.raises(InputError, match="one of code, android-app, ios-app"):
+        write_samples(path, folder / "new", "android")
+    assert not (folder / "new").exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_the_templates_is_left(kind, make):
     path, _ = make(kind)
-    for name, text in samples(path).items():
+    every = (samples(path, kind=kind).items() for kind in SAMPLES)
+    for name, text in itertools.chain(*every):
         # The name of the file looks like a placeholder, and is none.
         text = text.replace("{{NAME}}", "")
         assert not re.search(r"\{\{[#/A-Z]", text), name

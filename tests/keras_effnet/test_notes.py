@@ -59,3 +59,11 @@ def test_the_command_line_shows_or_refuses(monkeypatch, capsys, strict):
     start = "keras-effnet: error: Nothing" if strict else "keras-effnet: note: a thing"
     assert line.startswith(start)
     assert logging.getLogger("keras_effnet").handlers == []
+
+
+def test_a_note_is_shown_once(capsys, caplog):
+    """Though a library has given the root logger a handler."""
+    with cli._notes_shown():
+        notes.note("a thing was assumed")
+    assert capsys.readouterr().err == "keras-effnet: note: a thing was assumed\n"
+    assert caplog.messages == []

@@ -157,3 +157,20 @@ def test_whole_numbers_without_a_scale_are_pixels(tmp_path):
     model = TFLiteModel(_foreign(tmp_path, share, dtype="int32"))
     found = model.predict(np.full((1, 8, 8, 3), [10.2, 20, 69.9]))
     assert np.allclose(found, [[0.1, 0.2, 0.7]])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "layer"),
+    [
+        ("b1_bn_1/batchnorm/mul_1;b1_dwconv_1/depthwise", "b1_dwconv"),
+        (
+            "m/b1_project_conv_1/convolution;m/b1_bn_1/batchnorm/add_1",
+            "b1_project_conv",
+        ),
+        ("tiny_1/stem_bn_1/batchnorm/add_1", "stem_bn"),
+        ("conv2d_1_1/Relu6", "conv2d_1"),
+        ("sub", "sub"),
+    ],
+)
+def test_a_tensor_is_called_as_its_layer(tensor, layer):
+    assert tflite.layer_name(tensor) == layer

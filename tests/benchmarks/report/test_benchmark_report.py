@@ -5,6 +5,7 @@ import csv
 import itertools
 import json
 import pickle
+import re
 
 import matplotlib
 import numpy as np
@@ -148,6 +149,11 @@ def bad_contents(result):
         (damaged(result, "warnings", value=[3]), "`warnings`"),
         (damaged(result, "accuracy", value={"top1": 74.4}), "`accuracy.top1`"),
         (damaged(result, "profile", value=[{"share": 1}]), "`profile`"),
+        *(
+            (damaged(result, "profile", value=[row | {"layers": layers}]), "`profile`")
+            for layers in ([1], {"stem": "1"}, 3)
+            for row in [{"operator": "CONV_2D", "ms": 1, "count": 1}]
+        ),
         (damaged(result, "sustained", value=[0]), "`sustained`"),
     ):
         yield json.dumps(content).encode(), message
@@ -421,6 +427,16 @@ def whole(made):
             instructions=6_141_263,
         ),
     ]
+
+
+def test_the_key_names_what_is_drawn(made, tmp_path):
+    results = [
+        made(f"n{n}", 10 + n, accuracy={"top1": 0.7, "images": 100} if n < 2 else None)
+        for n in range(8)
+    ]
+    path, _ = report.write([write(tmp_path / "r.json", results)], tmp_path / "r.html")
+    (key,) = re.findall(r'<ul class="key">.*?</ul>', path.read_text())
+    assert re.findall(r"<li>(.*?)</li>", key) == ["1: n0", "2: n1"]
 
 
 @pytest.mark.usefixtures("placeholders")

@@ -169,6 +169,11 @@ def test_export_writes_samples(command, saved, tmp_path):
     assert (code, errors) == (0, [])
     names = {path.name for path in (tmp_path / "tiny_float32_samples").iterdir()}
     assert {"classify.py", "Classifier.kt", "Classifier.swift", "classify.cc"} <= names
+    apps = (saved, "--samples", "android-app,ios-app", "--no-latency")
+    code, _, errors = command("export", *apps, "--name", "b", "--output", tmp_path)
+    assert (code, errors) == (0, [])
+    names = {path.name for path in (tmp_path / "b_float32_samples").iterdir()}
+    assert names == {"android-app", "ios-app"}
 
 
 def test_export_refuses(command, saved, copies, tmp_path):

@@ -28,6 +28,9 @@ def test_text_is_escaped():
     for tag in ("b", "i", "u", "s", "p"):
         assert f"&lt;{tag}&gt;" in html
     assert html.count("<td>") == 2
+    html = page.table(["c.d"], [["a_b&", 0.5]])
+    assert "<th>c.<wbr>d</th>" in html
+    assert "<td>a_<wbr>b&amp;</td><td>0.5</td>" in html
 
 
 def test_an_image_is_inside_the_page():
@@ -71,6 +74,8 @@ def test_a_matrix_is_a_table():
     html = page.matrix(np.array([[8, 2], [0, 0]]), ["a" * 40, "<b>"])
     assert '<td class="deep" style="--share: 0.80">8</td>' in html
     assert f"<td>{'a' * 40}</td>" in html
+    # Else letters of China and Japan stand on their heads, one upon the other.
+    assert "text-orientation: sideways" in page.render("", [])
     assert html.count("&lt;b&gt;") == 2
     assert "nan" not in html
 
