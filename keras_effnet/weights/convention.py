@@ -46,7 +46,7 @@ def of_layers(layers):
             epsilon = float(config["epsilon"])
         # keras.applications' layers of this name complete what SAME would pad: one more
         # zero below and at the right, where the size is even.
-        elif kind == "ZeroPadding2D" and config["name"].endswith("conv_pad"):
+        elif kind == "ZeroPadding2D" and config["name"].endswith("pad"):
             pads.append(config["padding"])
     symmetric = bool(pads) and all(
         before == after for pad in pads for before, after in pad

@@ -44,7 +44,7 @@ def convention(path):
         if "model_config" in root.attrs:
             return of_config(files.parse_json(root.attrs["model_config"]))
         names = list(root.get("layers", ())) or _attribute(root, "layer_names")
-        pads = any(re.match(r"zero_padding2d|.*conv_pad$", name) for name in names)
+        pads = any(re.match(r"zero_padding2d|.*pad$", name) for name in names)
         # A V1 of keras.applications always has both.
         assumed = pads and "normalization" not in names
         return dataclasses.replace(TENSORFLOW, bn_epsilon=None, assumed=assumed)
