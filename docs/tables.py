@@ -65,6 +65,33 @@ def recipes():
         )
 
 
+def held_out():
+    """Measured: `benchmarks/results/held_out.json`."""
+    found = measured("held_out")["data"]
+    yield ("top-1", *(f"`{name}`" for name in found))
+    others = [each["other_half"] for each in found.values()]
+    yield (
+        "the half that was not learned from, alone",
+        *(
+            f"{other['top1']:.1%} ({low:.1%} to {high:.1%}), {other['images']} images"
+            for other in others
+            for low, high in [other["interval"]]
+        ),
+    )
+    for name in next(iter(found.values()))["commands"]:
+        rows = [each["commands"][name] for each in found.values()]
+        yield name, *(f"{row['top1']:.1%}, {row['images']} images" for row in rows)
+    yield (
+        "`evaluate --all-images`",
+        *(
+            f"{whole['top1']:.1%}, {whole['learned_from']} of {whole['images']} images "
+            "learned from"
+            for each in found.values()
+            for whole in [each["all_images"]]
+        ),
+    )
+
+
 def how_many():
     """Measured: `benchmarks/results/photographs.json` and `flowers.json`."""
     yield "photographs of each class", "what learns", "accuracy", "least to most"
@@ -248,6 +275,7 @@ TABLES = {
     "best_sets": best_sets,
     "recipes": recipes,
     "which_network": device_tables.which_network,
+    "held_out": held_out,
     "how_many": how_many,
     "how_long": how_long,
     "input_pipeline": input_pipeline,
