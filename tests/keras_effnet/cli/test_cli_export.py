@@ -148,6 +148,7 @@ def test_one_models_file_does_not_replace_anothers(command, tiny_model, tmp_path
     assert export(tmp_path / "other" / "a.keras", "--name", "c")[0] == 0
 
 
+@pytest.mark.slow  # each format has tests of its own
 def test_export_writes_every_format(command, saved, tmp_path):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     out = tmp_path / "out"

@@ -41,9 +41,8 @@ def _traces(backend, *arguments):
 
 
 # JAX's devices are those of its processes, which test_machines.py runs.
-@pytest.mark.parametrize(
-    "backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_learn_as_one(backend):
     one, two = _traces(backend)
     assert len(one["loss"]) == 2 * 6

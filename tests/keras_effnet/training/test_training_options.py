@@ -163,6 +163,7 @@ def test_a_step_that_overflows_float16_is_skipped(digits, tmp_path, monkeypatch)
     assert int(again.optimizer.iterations) == 2
 
 
+@pytest.mark.slow
 def test_a_compiled_step_has_the_same_loss(digits, losses, tmp_path):
     recipe = _plain(**{**LEARNING, "epochs": 1}, jit_compile=True)
     training = _training(recipe, digits, tmp_path)

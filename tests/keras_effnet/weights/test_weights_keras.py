@@ -77,10 +77,7 @@ _SLOW = [
 @pytest.mark.filterwarnings("ignore:The `keras.initializers.serialize")
 @pytest.mark.parametrize(
     "name",
-    [
-        "EfficientNetB0",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in _SLOW),
-    ],
+    [pytest.param(n, marks=pytest.mark.slow) for n in ("EfficientNetB0", *_SLOW)],
 )
 def test_keras_2(name, tmp_path):
     """All that it writes."""
