@@ -82,7 +82,7 @@ def _learned_from(model, paths, progress, all_images):
     note(
         f"{model.name} learned from {learned.sum()} of {len(paths)} photographs, and "
         f"its files are made with these too: the other {(~learned).sum()} can judge "
-        "them; --all-images takes all"
+        "them, where --evaluate names the folder; --all-images takes all"
     )
     return np.flatnonzero(learned)
 

@@ -85,7 +85,7 @@ def _key_figures(sheet):
         ("accuracy (top-1)", top1),
         ("agrees with float", agreement),
         ("size", "bytes" in sheet and _megabytes(sheet["bytes"])),
-        ("speed on this host", speed),
+        ("time on this host", speed),
     ]
 
 

@@ -83,6 +83,7 @@ def build_parser():
         prog="keras-effnet",
         description="EfficientNet for phones: networks, weights, training, export "
         "to .tflite, accuracy and latency of the same file.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -94,6 +95,7 @@ def build_parser():
             help=summary,
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # another option of tomorrow may begin alike
         )
         module.add_arguments(subparser)
         subparser.add_argument(

@@ -54,9 +54,10 @@ def run(args):
         kind = "held-out images"
     elif found.learned_from:
         learned = f", {found.learned_from} of them learned from,"
+    top5 = f", top-5 {found.top5:.1%}" if found.probabilities.shape[1] > 5 else ""
     print(
         f"top-1 {found.top1:.1%} of {len(found.labels)} {kind}{learned} (95 % interval "
-        f"{low:.1%} to {high:.1%}), top-5 {found.top5:.1%}"
+        f"{low:.1%} to {high:.1%}){top5}"
     )
     if args.per_class:
         print(_per_class(found, names))

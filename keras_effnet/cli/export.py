@@ -126,6 +126,9 @@ def run(args):
             progress=step,
         )
         print(export.table(exported))
+        for path in [file.path for file in exported] if args.samples else ():
+            folder_of = path.with_name(f"{path.stem}_samples")
+            print(f"{folder_of}: {', '.join(args.samples)}")
     if "saved_model" in formats:
         base = folder / f"{name}_saved_model"
         print(export.write_saved_model(model, base, version=None))

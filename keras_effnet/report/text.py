@@ -80,9 +80,9 @@ def signed(value: float) -> str:
 
 
 def plain(value: object) -> str:
-    """A dict or a list as a line of text; what is `None` is left out."""
+    """A dict or a list as a line of text; what is `None` or empty is left out."""
     if isinstance(value, dict):
-        known = {key: plain(v) for key, v in value.items() if v is not None}
+        known = {k: plain(v) for k, v in value.items() if v not in (None, (), [])}
         return "; ".join(f"{key.replace('_', ' ')}: {v}" for key, v in known.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(plain, value))

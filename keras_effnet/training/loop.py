@@ -357,7 +357,7 @@ class Training:
         self._tell(
             f"epoch {row['epoch']}/{self.recipe.epochs}: loss {row['loss']:.3f}, "
             f"accuracy {row['accuracy']:.1%}, validation {row['val_accuracy']:.1%}, "
-            f"{images_per_second:.0f} images/s"
+            f"{images_per_second:.{1 if images_per_second < 10 else 0}f} images/s"
         )
 
     def _finish(self):

@@ -23,13 +23,20 @@ def render(recipe, history, evaluation, class_names, worst, counts):
     curves = {key: [row[key] for row in history] for key in history[0]}
     shares = curves["val_accuracy"]
     best = 1 + shares.index(max(shares))
-    kept = f"epoch {best}, the best" if recipe.early_stopping else "the last epoch"
+    kept = f"epoch {best}, the best on held-out images"
+    if not recipe.early_stopping:
+        kept = "the last epoch, whichever was best on held-out images"
+    chance = ""
+    if low <= 1 / len(class_names):
+        chance = (
+            f" That is no better than chance, 1 in {len(class_names)}: train longer."
+        )
     parts = [
         page.paragraph(
             f"{recipe.model}, recipe {recipe.name}, {len(history)} epochs on "
             f"{counts[0]:,} images. Of {counts[1]:,} held-out images "
             f"{evaluation.top1:.1%} are named rightly (95 % interval {low:.1%} to "
-            f"{high:.1%}). model.keras holds what was learned up to {kept}."
+            f"{high:.1%}).{chance} model.keras holds what was learned up to {kept}."
         ),
         page.heading("Training"),
         page.image(
@@ -73,7 +80,8 @@ def render(recipe, history, evaluation, class_names, worst, counts):
         page.heading("What next"),
         page.paragraph(
             "In the folder of this page. PHOTOS/: like those of later use; LABELLED/ "
-            "has one folder per class, of others than were learned from."
+            "has one folder per class, and may be the one trained on: only what was "
+            "held out judges."
         ),
         page.code(_NEXT),
     ]
