@@ -1,7 +1,9 @@
 """Exported files against the Keras model they come from."""
 
+import dataclasses
 import hashlib
 import json
+import types
 
 import keras
 import numpy as np
@@ -93,6 +95,17 @@ def test_files_that_runtimes_of_apps_refuse_are_named(tiny_model, tmp_path):
     assert told.startswith("tiny_int8.tflite: int8 input")
     assert "uint8" in told
     assert not [x for x in lines("int8", "uint8") + lines("float32") if "refuse" in x]
+
+
+@pytest.mark.parametrize(("high", "told"), [(29.9, True), (0.4, False)])
+def test_a_limit_in_doubt_is_told(tiny_model, tmp_path, high, told):
+    (file,) = export(tiny_model, tmp_path)
+    found = types.SimpleNamespace(drop=0.0, drop_interval=(-29.9, high))
+    sheet = dataclasses.replace(
+        file.sheet, verdict="within limit", max_drop=0.5, evaluation=found
+    )
+    text = table([dataclasses.replace(file, sheet=sheet)])
+    assert ("-29.9 to 29.9 points, reaches over it" in text) == told
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -136,7 +136,7 @@ def test_a_whole_sheet_is_told(tmp_path):
         "a drop of 1.00 percentage points",
         "same class as the float model for 98.0% of 200 images",
         "accuracy (top-1) 88.5% agrees with float 98.0% size 5.27 MB",
-        "speed on this host 18.00 ms, 0.75 × the float file's",
+        "time on this host 18.00 ms, 0.75 × the float file's",
         "bytes 5,272,864",
         "5f1f" * 16,
         "images, 1 × 224 × 224 × 3, int8: value = 1 × (stored + 128)",

@@ -88,6 +88,13 @@ def test_every_command_has_help(capsys):
         assert f"usage: keras-effnet {name}" in capsys.readouterr().out
 
 
+def test_options_are_not_abbreviated(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "photos", "--epoch", "3"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --epoch 3" in capsys.readouterr().err
+
+
 def test_the_demo_refuses_no_epochs(command, tmp_path):
     line = one_line(command("demo", "--epochs", "0", "--output", tmp_path / "out"))
     assert line.endswith("Received: 0")

@@ -37,3 +37,13 @@ def test_very_many_classes_are_a_picture():
     html = run_page.render(recipe, HISTORY, evaluation, names, [], (8, 41))
     assert 'class="scroll matrix"' not in html
     assert "The true class down" in html
+
+
+@pytest.mark.parametrize(("right", "told"), [(0.5, True), (1.0, False)])
+def test_what_is_no_better_than_chance(right, told):
+    labels = np.arange(40) % 2
+    probabilities = np.eye(2)[np.where(np.arange(40) < 40 * right, labels, 1 - labels)]
+    recipe = types.SimpleNamespace(model="net", name="r", early_stopping=0)
+    evaluation = Evaluation(probabilities, labels)
+    html = run_page.render(recipe, HISTORY, evaluation, ["a", "b"], [], (8, 40))
+    assert ("no better than chance, 1 in 2" in html) == told
