@@ -90,7 +90,7 @@ def test_every_command_has_help(capsys):
 
 def test_options_are_not_abbreviated(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["train", "photos", "--epoch", "3"])
+        cli.main(["train", "photos", "--epoch", "3"])
     assert ended.value.code == 2
     assert "unrecognized arguments: --epoch 3" in capsys.readouterr().err
 
