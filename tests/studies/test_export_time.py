@@ -132,6 +132,7 @@ def test_a_report_is_written_after_every_case(script, monkeypatch, tmp_path):
     "ignore:Statistics for quantized inputs",  # its own calibration gives them
     r"ignore:\s*Warning. tf.lite.Interpreter is deprecated",
 )
+@pytest.mark.slow
 def test_both_sides_convert(module, tiny_model, pixels, tmp_path):
     sides = module("_export_sides")
     ours, _ = sides.convert_ours(export, tiny_model, tmp_path, ["float32"], pixels)

@@ -56,6 +56,7 @@ def test_the_other_network_is_the_same_function(module, network):
     assert peer.relative_error(*logits) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_stock_file_has_batch_1_and_the_function(module, tiny_model, tmp_path):
     from keras_effnet.tflite import TFLiteModel
 
@@ -116,6 +117,7 @@ def test_real_weights_are_taken_where_they_are(files, monkeypatch, tmp_path):
     assert {shape for *_, shape in taken} == {(64, 64, 3)}
 
 
+@pytest.mark.slow
 def test_random_weights_tell_images_apart(files):
     images = peer.images(64, 64)
     model, _ = files.build("EfficientNetB0", images)
