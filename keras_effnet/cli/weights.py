@@ -13,6 +13,7 @@ models/keras_effnet. KERAS_EFFNET_MIRROR names servers that hold a copy of that
 folder and are asked first.
 """
 
+import argparse
 import dataclasses
 import json
 import sys
@@ -69,8 +70,17 @@ def add_arguments(parser):
 
 
 def _action(actions, name, run, summary):
-    parser = actions.add_parser(name, help=summary, description=summary)
+    parser = actions.add_parser(
+        name, help=summary, description=summary, allow_abbrev=False
+    )
     parser.set_defaults(run_action=run)
+    # As the other commands take it, behind their own options.
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="end with an error where a note would tell what was assumed",
+    )
     return parser
 
 

@@ -207,6 +207,18 @@ def test_convert_refuses(command, lite, tmp_path, output, options, match):
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
+def test_convert_takes_strict_at_its_end(command, lite, tmp_path):
+    """Layers that pad tell of a file of weights alone nothing but their names."""
+    model = keras_effnet.EfficientNetLite0(padding="symmetric", include_top=False)
+    model.save_weights(tmp_path / "a.weights.h5")
+    arguments = "weights", "convert", tmp_path / "a.weights.h5", tmp_path / "b.keras"
+    told = "does not say how its network pads"
+    network = "--model", "EfficientNetLite0"
+    _refused(command(*arguments, *network, "--strict"), told)
+    code, _, errors = command(*arguments, *network, "--padding", "symmetric")
+    assert (code, errors) == (0, [])
+
+
 def test_convert_of_a_truncated_archive(command, lite, tmp_path):
     whole = tmp_path / "lite.keras"
     lite[0].save(whole)
