@@ -230,6 +230,9 @@ def _slow(*values):
 )
 def test_outputs_agree(build, theirs, ours, tmp_path, caplog):
     sizes = [(32, 45), (64, 40)]
+    if theirs.endswith(("b4", "b5")):
+        # Deep ones' last maps of a pixel have no variance, and rounding grows.
+        sizes = [(96, 101), (128, 80)]
     network = _shake(build(theirs, sizes[0]), sizes[0])
     state = network.state_dict()
     architecture = {"arch": theirs} if build is _timm else {}
