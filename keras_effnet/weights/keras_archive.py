@@ -60,6 +60,8 @@ def _layer_names(config):
         layers = config["config"]["layers"]
         classes = [layer["class_name"] for layer in layers]
         names = [layer["config"]["name"] for layer in layers]
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(names)
         keys = keras_h5.layer_keys(classes)
     except (KeyError, TypeError) as error:
         raise InputError(

@@ -27,6 +27,10 @@ _ARCHITECTURES = "arch", "architecture", "model_name", "model"
 # What DistributedDataParallel, torch.compile and Lightning put before every name.
 _PREFIXES = "module.", "_orig_mod.", "model.", "net.", "backbone."
 _NO_SAFETENSORS = "A .safetensors file needs its library: pip install safetensors."
+_UNREADABLE = (
+    "The PyTorch file can't be read: it is damaged, or it holds more than tensors, "
+    "which is refused (of a training checkpoint, save the state_dict alone)."
+)
 _DAMAGED = "The safetensors file can't be read, it may be cut off or damaged: {}."
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 _TYPES = ("float64", "float32", "float16", "bfloat16")
@@ -60,7 +64,7 @@ def convention(path):
     told = [config.get("architecture")]
     if path.suffix == ".safetensors":
         names = _names_of_safetensors(path)
-    elif not _is_packed(path):
+    elif not _is_packed(_records(path)):
         with _pickle(path, path.stat().st_size) as (state, architectures):
             names = list(state)
             told += architectures
@@ -98,7 +102,8 @@ def _read_safetensors(path):
 def _names_of_safetensors(path):
     safetensors = needed("safetensors", _NO_SAFETENSORS, str(path))
     with explained(_DAMAGED, path), safetensors.safe_open(path, "numpy") as file:
-        return file.keys()
+        names = file.keys()
+    return [name for name in names if not _is_counter(name)]
 
 
 def _floats(name, tensor, path):
@@ -112,11 +117,7 @@ def _floats(name, tensor, path):
 
 def _read_pickle(path, limit):
     with _pickle(path, limit) as (state, _):
-        return {
-            name: _to_numpy(name, tensor, path)
-            for name, tensor in state.items()
-            if not _is_counter(name)
-        }
+        return {name: _to_numpy(name, tensor, path) for name, tensor in state.items()}
 
 
 @contextlib.contextmanager
@@ -124,12 +125,7 @@ def _pickle(path, limit):
     """The state dict in a file, and what the file calls its network."""
     message = "PyTorch files need PyTorch: pip install 'keras-effnet[torch]'."
     torch = needed("torch", message, str(path))
-    message = (
-        "The PyTorch file can't be read: it is damaged, or it holds more than "
-        "tensors, which is refused (of a training checkpoint, save the "
-        "state_dict alone)."
-    )
-    with explained(message, path):
+    with explained(_UNREADABLE, path):
         content = _load(path, torch, limit)
         state = _state_dict(content)
         if not isinstance(state, dict) or not all(
@@ -139,12 +135,15 @@ def _pickle(path, limit):
             raise InputError(
                 "The PyTorch file is no state dict: names and tensors, nothing else."
             )
-        yield state, [] if state is content else _architectures(content)
+        architectures = [] if state is content else _architectures(content)
+        yield {n: t for n, t in state.items() if not _is_counter(n)}, architectures
 
 
 def _architectures(checkpoint):
     """What timm's and Lightning's checkpoints, and such as are like them, call it."""
-    asked = vars(checkpoint["args"]) if "args" in checkpoint else {}
+    asked = checkpoint.get("args")
+    if isinstance(asked, argparse.Namespace):
+        asked = vars(asked)
     places = checkpoint, asked, checkpoint.get("hyper_parameters")
     return [
         place.get(key)
@@ -154,30 +153,34 @@ def _architectures(checkpoint):
     ]
 
 
-def _is_packed(path):
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        kinds = {record.compress_type for record in archive.infolist()}
-    return kinds != {zipfile.ZIP_STORED}
+def _records(path):
+    """What an archive of PyTorch's lists; nothing of the format before it."""
+    with explained(_UNREADABLE, path):
+        if not zipfile.is_zipfile(path):
+            return []
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+
+
+def _is_packed(records):
+    return any(record.compress_type != zipfile.ZIP_STORED for record in records)
 
 
 def _load(path, torch, limit):
-    archived = zipfile.is_zipfile(path)
-    if archived:
+    records = _records(path)
+    size = sum(record.file_size for record in records)
+    if size > max(limit, path.stat().st_size):
+        raise InputError(
+            f"The PyTorch file unpacks to {size} bytes, and this network could not "
+            f"need more than {limit}."
+        )
+    # PyTorch does not compare the checksums, and on demand writes none.
+    if any(record.CRC for record in records):
         with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            size = sum(record.file_size for record in records)
-            if size > max(limit, path.stat().st_size):
-                raise InputError(
-                    f"The PyTorch file unpacks to {size} bytes, and this network could "
-                    f"not need more than {limit}."
-                )
-            # PyTorch does not compare the checksums, and on demand writes none.
-            if any(record.CRC for record in records) and archive.testzip():
+            if archive.testzip():
                 raise ValueError("a checksum differs")
     # Mapped, the file is not copied into memory; packed, it can't be.
-    mapped = archived and not _is_packed(path)
+    mapped = bool(records) and not _is_packed(records)
     # timm keeps the arguments of its command beside the weights.
     known = torch.serialization.safe_globals([argparse.Namespace])
     with warnings.catch_warnings(action="ignore"), known:

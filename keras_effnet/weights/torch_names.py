@@ -26,9 +26,10 @@ _BATCH_NORM = {
 }
 _CONV_OR_DENSE = {"weight": "kernel", "bias": "bias"}
 
-# What some name of a file begins with; of torchvision's, "features.".
+# What some name of a file begins with.
 _LUKEMELAS = "_conv_stem", "_blocks."
 _TIMM = "conv_stem", "blocks."
+_TORCHVISION = "features."
 _HEADS = "classifier.", "_fc."
 
 _LUKEMELAS_ENDS = {
@@ -194,7 +195,7 @@ def convention(names, architecture):
     layers = {name.rpartition(".")[0] for name in names}
     if any(layer.startswith(_LUKEMELAS) for layer in layers):
         return TENSORFLOW
-    if any(layer.startswith(_TIMM) for layer in layers):
+    if not any(layer.startswith(_TORCHVISION) for layer in layers):
         unknown = dataclasses.replace(TENSORFLOW, assumed=True)
         return of_architecture(architecture) or unknown
     # torchvision's B5-B7 and V2 have TensorFlow's epsilon. No width tells B4 from B5 in

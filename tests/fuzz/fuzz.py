@@ -143,6 +143,7 @@ def kinds(folder):
         return weights.load_weights(model, path)
 
     def read(path):
+        importing.convention(path)
         return importing.read(path, model)
 
     def classified(path):

@@ -499,6 +499,13 @@ def test_a_flipped_bit_in_the_weights_of_an_archive_is_seen(tiny, files, tmp_pat
         ({"config.json": "[" * 100_000}, "can't be read"),
         ({"config.json": "[]"}, r"config\.json lists no layers"),
         ({"config.json": '{"config": {"layers": [1]}}'}, "lists no layers"),
+        (
+            {
+                "config.json": '{"config": {"layers": [{"class_name": "Dense", '
+                '"config": {"name": 1}}]}}'
+            },
+            "lists no layers",
+        ),
         ({"config.json": '{"config": {"layers": []}}'}, "No layer of the file has a"),
         ({"model.weights.h5": "text"}, "can't be read"),
     ],
