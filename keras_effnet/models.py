@@ -445,7 +445,7 @@ def create_model(name: str, **options: Any) -> keras.Model:
         InputError: No network has this name, or an option is impossible.
     """
     if hub.is_address(name):
-        found = hub.open_repository(name).weights
+        found, _ = hub.describe(name)
         options = {"weights": name, "classes": found.classes, **options}
         name = found.model
     return globals()[get_spec(name).name](**options)

@@ -117,8 +117,8 @@ def locate(
             f"or the path of a weights file. Received: {weights!r}"
         )
     if hub.is_address(weights):
-        there = hub.open_repository(weights, model_name, progress)
-        return Located(there.path, there.weights, there.class_names)
+        row, names = hub.describe(weights, model_name)
+        return Located(hub.fetch(weights, row, progress), row, names)
     if is_path(weights):
         path = pathlib.Path(weights)
         importer_of(path)

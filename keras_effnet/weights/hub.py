@@ -7,6 +7,7 @@ the pixels that it takes, the names of its classes. That is believed.
 import dataclasses
 import os
 import pathlib
+import re
 from typing import Any
 
 from keras_effnet import files
@@ -17,29 +18,18 @@ from keras_effnet.errors import explained
 from keras_effnet.rule import INTERPOLATIONS
 from keras_effnet.rule import Preprocessing
 from keras_effnet.specs import SPECS
+from keras_effnet.specs import get_spec
 from keras_effnet.weights import store
 from keras_effnet.weights.convention import of_architecture
 from keras_effnet.weights.table import WeightSet
 
 SCHEME = "hf://"
+# No name or revision may lead out of its place in the cache.
+_NAME = r"[\w-][\w.-]*"
+_ADDRESS = re.compile(rf"hf://({_NAME}/{_NAME})(?:@({_NAME}(?:/{_NAME})*))?")
 _SITE = "https://huggingface.co/"
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
-
-
-@dataclasses.dataclass(frozen=True)
-class Repository:
-    """A repository's weights on this machine, and what its `config.json` says of them.
-
-    Attributes:
-        path: Of the weights file.
-        weights: The `WeightSet` that they are.
-        class_names: Of its classes, a tuple, or `None`.
-    """
-
-    path: pathlib.Path
-    weights: WeightSet
-    class_names: tuple[str, ...] | None
 
 
 def is_address(weights: object) -> bool:
@@ -51,18 +41,18 @@ def is_address(weights: object) -> bool:
     return text.startswith(SCHEME) or os.path.isfile(os.path.join(text, _CONFIG))
 
 
-def open_repository(
-    address: str | os.PathLike, model_name: str = "", progress: bool = True
-) -> Repository:
-    """The weights of a repository, downloaded if they are not there yet.
+def describe(
+    address: str | os.PathLike, model_name: str = ""
+) -> tuple[WeightSet, tuple[str, ...] | None]:
+    """What a repository's `config.json`, downloaded if it is not there yet, says.
 
     Args:
         address: `"hf://OWNER/NAME"`, `"hf://OWNER/NAME@REVISION"`, or a folder.
-        model_name: The network that is wanted; any where it is empty.
-        progress: Whether a bar is shown.
+        model_name: The network that is wanted; any where it is that of none.
 
     Returns:
-        A `Repository`.
+        `(weights, names)`: the `WeightSet` that they are, and the names of its classes,
+        a tuple, or `None`.
 
     Raises:
         InputError: There is none, or it holds none of the 26 networks as timm has them,
@@ -70,41 +60,58 @@ def open_repository(
     """
     text = os.fspath(address)
     if not text.startswith(SCHEME):
-        folder = pathlib.Path(text)
-        found, names = _described(folder / _CONFIG, text, "")
-        _check_network(found, model_name)
-        files_there = [folder / _WEIGHTS, folder / "pytorch_model.bin"]
-        path = next((path for path in files_there if path.is_file()), files_there[0])
-        return Repository(path, found, names)
-    name, _, revision = text.removeprefix(SCHEME).partition("@")
-    if len(name.split("/")) != 2 or not all(name.split("/")):
-        raise InputError(
-            "A repository of the hub is named hf://OWNER/NAME, or "
-            f"hf://OWNER/NAME@REVISION. Received: {text!r}"
-        )
-    base = f"{_SITE}{name}/resolve/{revision or 'main'}/"
-    config = store.fetch(_file(text, base + _CONFIG), progress=False)
-    found, names = _described(config, text, base)
-    _check_network(found, model_name)
-    return Repository(store.fetch(found, progress), found, names)
-
-
-def _check_network(found: WeightSet, model_name: str) -> None:
-    known = {spec.model_name: name for name, spec in SPECS.items()}
-    wanted = known.get(model_name, model_name)
-    if wanted in SPECS and wanted != found.model:
+        found, names = _described(pathlib.Path(text, _CONFIG), text, "")
+    else:
+        match = _ADDRESS.fullmatch(text)
+        if not match:
+            raise InputError(
+                "A repository of the hub is named hf://OWNER/NAME, or "
+                f"hf://OWNER/NAME@REVISION. Received: {text!r}"
+            )
+        base = f"{_SITE}{match[1]}/resolve/{match[2] or 'main'}/"
+        config = store.fetch(_file(text, base + _CONFIG), progress=False)
+        found, names = _described(config, text, base)
+    try:
+        wanted = get_spec(model_name).name
+    except InputError:
+        return found, names  # of a network of the user's own
+    if wanted != found.model:
         raise InputError(
             f"The repository holds weights of {found.model}, not of {wanted}. "
-            f"Received: weights={found.name!r}"
+            f"Received: weights={text!r}"
         )
+    return found, names
+
+
+def fetch(
+    address: str | os.PathLike, found: WeightSet, progress: bool = True
+) -> pathlib.Path:
+    """The weights file that `describe` found, downloaded if it is not there yet."""
+    if os.fspath(address).startswith(SCHEME):
+        return store.fetch(found, progress)
+    paths = [pathlib.Path(address, n) for n in (_WEIGHTS, "pytorch_model.bin")]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _file(address: str, url: str) -> WeightSet:
-    rule = Preprocessing((0.0,), (1.0,))
-    about = {"include_top": True, "classes": 0, "image_size": 0, "preprocessing": rule}
-    told = {"padding": "same", "bn_epsilon": 0.0, "top1": None, "licence": ""}
-    origin = {"source": "huggingface", "format": "safetensors", "hash": ""}
-    return WeightSet("", address, url=url, page="", **origin, **about, **told)
+    """A file of a repository of which no more is known."""
+    return WeightSet(
+        model="",
+        name=address,
+        source="huggingface",
+        url=url,
+        format="safetensors",
+        hash="",
+        include_top=True,
+        classes=0,
+        image_size=0,
+        preprocessing=Preprocessing((0.0,), (1.0,)),
+        padding="",
+        bn_epsilon=0.0,
+        top1=None,
+        licence="",
+        page="",
+    )
 
 
 def _described(
