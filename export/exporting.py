@@ -37,6 +37,7 @@ from keras_effnet.export.precisions import PRECISIONS
 from keras_effnet.export.precisions import check_input_type
 from keras_effnet.export.precisions import engine_of
 from keras_effnet.export.samples import checked_kinds
+from keras_effnet.export.samples import folder_of
 from keras_effnet.export.samples import write_samples
 from keras_effnet.progress import silent
 from keras_effnet.sheet import Sheet
@@ -209,7 +210,7 @@ def export(
     if latency:
         exported = measuring.measure(exported, progress)
     for path in [file.path for file in exported] if samples else ():
-        write_samples(path, path.with_name(f"{path.stem}_samples"), samples)
+        write_samples(path, folder_of(path), samples)
     return exported
 
 

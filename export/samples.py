@@ -121,6 +121,11 @@ def write_samples(
     return written
 
 
+def folder_of(path: pathlib.Path) -> pathlib.Path:
+    """Where `export` writes the samples of a file."""
+    return path.with_name(f"{path.stem}_samples")
+
+
 def checked_kinds(kinds: str | Sequence[str]) -> tuple[str, ...]:
     """The kinds of samples that are meant, each once."""
     kinds = (kinds,) if isinstance(kinds, str) else kinds

@@ -127,8 +127,7 @@ def run(args):
         )
         print(export.table(exported))
         for path in [file.path for file in exported] if args.samples else ():
-            folder_of = path.with_name(f"{path.stem}_samples")
-            print(f"{folder_of}: {', '.join(args.samples)}")
+            print(f"{export.samples.folder_of(path)}: {', '.join(args.samples)}")
     if "saved_model" in formats:
         base = folder / f"{name}_saved_model"
         print(export.write_saved_model(model, base, version=None))
